@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The few exceptions, and the HTTP status of each in one table.
+
+::
+
+    GuardError
+    +-- ConfigurationError    the start stops
+    +-- PolicyFileError       a policy file cannot be used
+    +-- RequestError          has an HTTP status
+        +-- Unreadable        400
+        +-- TooLarge          413
+        +-- OwnersUnavailable 503
+        +-- PolicyLocked      503
+
+Messages of a :class:`RequestError` are shown to clients: they never carry
+another owner's ids, generations or SQL.
+"""
+
+
+class GuardError(Exception):
+    """All that consumer_guard raises by itself."""
+
+
+class ConfigurationError(GuardError):
+    """The configuration cannot be used; names the option and where it stands."""
+
+
+class PolicyFileError(GuardError):
+    """A policy file cannot be used; names the file and, if any, the rule."""
+
+
+class RequestError(GuardError):
+    """A request ends here; the message is for the client."""
+
+
+class Unreadable(RequestError):
+    """What only ownership could decide is not canonical or not readable."""
+
+
+class TooLarge(RequestError):
+    """The body is larger than ``max_body_size``."""
+
+
+class OwnersUnavailable(RequestError):
+    """The recorded owner could not be looked up."""
+
+
+class PolicyLocked(RequestError):
+    """There were no usable policy files since the start of the worker."""
+
+
+#: HTTP status of each RequestError.
+STATUS: dict[type[RequestError], int] = {
+    Unreadable: 400,
+    TooLarge: 413,
+    OwnersUnavailable: 503,
+    PolicyLocked: 503,
+}
