@@ -20,7 +20,7 @@ _BASE_RULES = (
     policy.RuleDefault(
         ADMIN_OR_SERVICE,
         'role:admin or role:service',
-        'Operators and services: nearly all of placement\'s traffic.',
+        "Operators and services: nearly all of placement's traffic.",
         scope_types=_PROJECT_SCOPE,
     ),
     policy.RuleDefault(

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The guarded placement for uwsgi, gunicorn and mod_wsgi.
+
+The pipeline is that of ``/etc/consumer-guard/api-paste.ini``, or of the file
+that the environment variable ``CONSUMER_GUARD_PASTE_CONFIG`` names.
+"""
+
+import os
+
+from paste import deploy
+
+from consumer_guard.errors import ConfigurationError
+from consumer_guard.responses import Application
+
+PASTE_CONFIG = '/etc/consumer-guard/api-paste.ini'
+
+
+def load_application() -> Application:
+    """Load the pipeline.
+
+    :raises ConfigurationError: one message that names what is wrong and where
+    """
+    path = os.path.abspath(os.environ.get('CONSUMER_GUARD_PASTE_CONFIG', PASTE_CONFIG))
+    if not os.path.isfile(path):
+        raise ConfigurationError(
+            f'there is no paste configuration {path}; CONSUMER_GUARD_PASTE_CONFIG '
+            'names another'
+        )
+    try:
+        application: Application = deploy.loadapp(f'config:{path}')
+    except ConfigurationError as exc:
+        raise ConfigurationError(f'{path}: {exc}') from None
+    except (LookupError, ValueError) as exc:
+        raise ConfigurationError(f'{path}: {exc}') from exc
+    return application
+
+
+application = load_application()
