@@ -1,0 +1,398 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The snapshot: what makes one, what is refused, what is only warned about."""
+
+import dataclasses
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+from oslo_config import cfg
+from oslo_policy import policy
+
+from consumer_guard import model, policies
+from consumer_guard.errors import PolicyFileError
+from consumer_guard.foreign import EnforcerAsker
+from consumer_guard.rulebook import PolicyText, Rulebook
+
+NO, UNKNOWN, YES = model.Truth
+LIST = model.ALLOCATIONS_LIST.rule
+OWN = {'project_id': 'A', 'consumer_uuid': 'c'}
+
+
+def build(*texts: str, conf: cfg.ConfigOpts | None = None) -> Rulebook:
+    """A snapshot of files called 0.yaml, 1.yaml, ..."""
+    files = [PolicyText(f'{i}.yaml', text) for i, text in enumerate(texts)]
+    return Rulebook.build(files, EnforcerAsker(conf) if conf else None)
+
+
+def make_caller(
+    *roles: str, scope: str = 'project', project_id: str | None = 'A', **more: Any
+) -> model.Caller:
+    """A caller of project A with the roles."""
+    credentials = {
+        'project_id': project_id,
+        'user_id': 'u',
+        'roles': list(roles),
+        'service_roles': [],
+        'system_scope': None,
+        'domain_id': None,
+        **more,
+    }
+    lowered = frozenset(role.lower() for role in roles)
+    return model.Caller(credentials, lowered, scope, 'req-1')
+
+
+def judge(
+    book: Rulebook,
+    *roles: str,
+    rule: str = LIST,
+    target: Mapping[str, str] = OWN,
+    **more: Any,
+) -> model.Truth:
+    """The final ruling for a caller of project A."""
+    return book.judge(rule, make_caller(*roles, **more), target, final=True)
+
+
+@pytest.mark.parametrize('operation', model.OPERATIONS, ids=lambda one: one.name)
+def test_defaults(operation: model.Operation) -> None:
+    """Y01: without files the code's defaults rule, and they are narrow."""
+    book = build()
+    reads_own = operation in (model.ALLOCATIONS_LIST, model.USAGES)
+    assert judge(book, 'admin', rule=operation.rule, target={}) is YES
+    assert judge(book, 'service', rule=operation.rule, target={}) is YES
+    own = judge(book, 'reader', rule=operation.rule)
+    assert own is (YES if reads_own else NO)
+    theirs = judge(book, 'reader', rule=operation.rule, target={'project_id': 'B'})
+    assert theirs is NO
+    unknown = judge(book, 'reader', 'member', rule=operation.rule, target={})
+    assert unknown is (UNKNOWN if reads_own else NO)
+    assert book.reads(operation.rule) == ({'project_id'} if reads_own else set())
+
+
+def test_names_are_the_registered_ones() -> None:
+    """Y19: the exact set; any other name is an error, never ``default``."""
+    book = build('default: "@"')
+    assert book.names == tuple(rule.name for rule in policies.list_rules())
+    for name in ('default', 'consumer_guard:allocation:list', 'allocations:list', ''):
+        with pytest.raises(KeyError):
+            judge(book, 'admin', rule=name)
+
+
+def test_text_is_the_rule_in_force() -> None:
+    """As oslo.policy writes it, references as references."""
+    assert build().text(LIST) == (
+        '(rule:consumer_guard:admin_or_service or rule:consumer_guard:owner_reader)'
+    )
+    assert build(f'"{LIST}": "role:x"').text(LIST) == 'role:x'
+
+
+def test_later_file_wins() -> None:
+    """As in oslo.policy: the main file, then policy_dirs."""
+    wide, narrow = f'"{LIST}": "role:reader"', f'"{LIST}": "!"'
+    assert judge(build(wide, narrow), 'reader') is NO
+    assert judge(build(narrow, wide), 'reader') is YES
+    # What is not in force is not examined.
+    assert judge(build(f'"{LIST}": null', narrow), 'reader') is NO
+
+
+def test_held_counts_all_rules() -> None:
+    """Ours or not; nothing at all is nothing."""
+    book = build('"placement:x": null\n"a": "@"', '# only a comment', '')
+    assert dict(book.held) == {'0.yaml': 2, '1.yaml': 0, '2.yaml': 0}
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('a: [', r'0\.yaml: not valid YAML'),
+        ('a: @', r'0\.yaml: not valid YAML'),
+        ('a:\n\t- b', r'0\.yaml: not valid YAML'),
+        ('a: 2001-99-99', r'0\.yaml: not valid YAML'),
+        ('? [a]\n: b', r'0\.yaml: not valid YAML'),
+        ('[' * 5000, r'0\.yaml: not valid YAML'),
+        ('!!python/object/apply:os.system ["true"]', r'0\.yaml: not valid YAML'),
+        ('- a\n- b', r'0\.yaml: not a mapping'),
+        ('just text', r'0\.yaml: not a mapping'),
+        ('5', r'0\.yaml: not a mapping'),
+        ('1: "@"', r'0\.yaml: the rule name 1 is not text'),
+        ('null: "@"', r'0\.yaml: the rule name None is not text'),
+        ('"consumer_guard:usage": "@"', r'0\.yaml: rule "consumer_guard:usage": there'),
+        ('"consumer_guard:": "@"', r'0\.yaml: rule "consumer_guard:": there'),
+    ],
+    ids=lambda text: text[:20],
+)
+def test_file_that_cannot_be_used(text: str, message: str) -> None:
+    """Y04, Y08: the message names the file and, if any, the rule."""
+    with pytest.raises(PolicyFileError, match=message):
+        build(text)
+
+
+@pytest.mark.parametrize(
+    'value',
+    [
+        'null',
+        '~',
+        '',
+        ' #role:admin',
+        '!',
+        'true',
+        'false',
+        '1',
+        '0',
+        '[]',
+        '{}',
+        '[["role:a"]]',
+        '""',
+        '" "',
+        '"reader"',
+        '"role:a or"',
+        '"rule:nowhere"',
+        '"rule:ITSELF"',
+    ],
+)
+@pytest.mark.parametrize('helper', [False, True], ids=['ours', 'helper'])
+def test_value_that_cannot_be_used(value: str, helper: bool) -> None:
+    """Y02, Y04: what oslo.policy would read as "allow", or deny in silence."""
+    name = 'helper' if helper else LIST
+    value = value.replace('ITSELF', name)
+    text = f'"{name}": {value}\n' + (f'"{LIST}": "rule:helper"' if helper else '')
+    with pytest.raises(PolicyFileError, match=f'0.yaml: rule "{name}": '):
+        build(text)
+
+
+def test_others_rules_are_nobodys_business() -> None:
+    """A file shared with placement's: nothing of theirs can lock us."""
+    book = build(
+        '"placement:a": null\n"placement:b": "rule:c"\n"c": "rule:c"\nd: foo\n"e": ""\n'
+    )
+    assert judge(book, 'reader') is YES
+
+
+def test_json_is_yaml() -> None:
+    """Y13: a policy.json works as what it is, a kind of YAML."""
+    assert judge(build(json.dumps({LIST: 'role:x'})), 'x') is YES
+    assert judge(build(json.dumps({LIST: 'role:x'})), 'reader') is NO
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        'consumer_gaurd:usages',
+        'consumer-guard:usages',
+        'Consumer_Guard:usages',
+        'consumerguard:usages',
+        'consumer_guards:usages',
+        'consumer_guard',
+    ],
+)
+def test_name_like_ours_is_warned_about(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Y05: no change of behaviour, and a warning."""
+    book = build(f'"{name}": "@"\n"placement:usages": "@"')
+    assert judge(book, 'reader', rule=model.USAGES.rule, target={}) is UNKNOWN
+    warnings = [one for one in caplog.records if one.levelno == logging.WARNING]
+    assert [name in one.getMessage() for one in warnings] == [True]
+    assert warnings[0].name == 'consumer_guard.rulebook'
+
+
+@pytest.mark.parametrize('text', ['@', 'not !', 'rule:open', 'role:x or @'])
+def test_open_rule_is_honoured_with_a_warning(
+    text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Y02: once a snapshot, not a request."""
+    book = build(f'"{LIST}": "{text}"\nopen: "@"')
+    for _ in range(3):
+        assert judge(book, target={}) is YES
+    warnings = [one for one in caplog.records if one.levelno == logging.WARNING]
+    assert [LIST in one.getMessage() for one in warnings] == [True]
+
+
+def test_rules_in_force_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """Y01: every one with where it is from."""
+    caplog.set_level(logging.INFO)
+    build(f'"{LIST}": "role:x"')
+    lines = [one.getMessage() for one in caplog.records]
+    assert len(lines) == len(policies.list_rules())
+    assert f'0.yaml: "{LIST}": "role:x"' in lines
+    assert 'the defaults: "consumer_guard:service": "role:service"' in lines
+
+
+@pytest.mark.parametrize('scope', ['system', 'domain', '', 'Project'])
+@pytest.mark.parametrize('text', ['@', 'role:admin'])
+def test_scope_of_the_top_rule_comes_first(scope: str, text: str) -> None:
+    """Y15, Y16: always enforced, refused and not raised."""
+    book = build(f'"{LIST}": "{text}"')
+    assert judge(book, 'admin', scope=scope) is NO
+    assert judge(book, 'admin') is YES
+
+
+def test_service_roles_are_not_roles() -> None:
+    """I07: they count only where a rule names them."""
+    service = {'service_roles': ['service']}
+    assert judge(build(), 'member', target={'project_id': 'B'}, **service) is NO
+    granted = build(f'"{LIST}": "service_roles:service"')
+    assert judge(granted, 'member', target={'project_id': 'B'}, **service) is YES
+    assert judge(granted, 'member', target={'project_id': 'B'}) is NO
+
+
+@pytest.mark.parametrize('value', ['None', 'A', 'x'])
+def test_caller_without_project_owns_nothing(value: str) -> None:
+    """I10, I11."""
+    answer = judge(build(), 'reader', project_id=None, target={'project_id': value})
+    assert answer is not YES
+
+
+def test_snapshot_cannot_be_changed() -> None:
+    """Threads share it."""
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        build().held = {}  # type: ignore[misc]
+
+
+class _Probe(policy.Check):
+    """Says what it was asked; its text decides what it does."""
+
+    seen: list[tuple[Any, ...]] = []  # noqa: RUF012 - emptied by the fixture
+
+    def __call__(
+        self,
+        target: Mapping[str, Any],
+        creds: Any,
+        enforcer: policy.Enforcer,
+        current_rule: str | None = None,
+    ) -> Any:
+        self.seen.append((dict(target), dict(creds), current_rule))
+        creds['roles'].append('admin')
+        creds['system'] = 'all'
+        if self.match == 'get':
+            return target.get('user_id') == creds['domain_id']
+        if self.match == 'rule':
+            return enforcer.rules[LIST] is not None
+        return 'text that is true'
+
+
+class _OldProbe(policy.Check):
+    """The form without a rule name."""
+
+    def __call__(  # type: ignore[override]
+        self, target: Any, creds: Any, enforcer: policy.Enforcer
+    ) -> bool:
+        assert LIST in enforcer.rules
+        return bool(target['project_id'] == creds['project_id'])
+
+
+policy.register('consumer_guard_probe', _Probe)
+policy.register('consumer_guard_old_probe', _OldProbe)
+
+
+@pytest.fixture
+def seen() -> Iterator[list[tuple[Any, ...]]]:
+    """What the probe was asked."""
+    _Probe.seen.clear()
+    yield _Probe.seen
+    _Probe.seen.clear()
+
+
+def test_foreign_check_is_asked_in_the_final_pass_only(
+    seen: list[tuple[Any, ...]],
+) -> None:
+    """With a copy of the credentials and the top rule's name."""
+    book = build(
+        f'"{LIST}": "rule:helper"\nhelper: "consumer_guard_probe:x"',
+        conf=cfg.ConfigOpts(),
+    )
+    caller = make_caller('reader')
+    assert book.judge(LIST, caller, OWN, final=False) is UNKNOWN
+    assert seen == []
+    assert book.judge(LIST, caller, OWN, final=True) is YES
+    assert [(target, rule) for target, _, rule in seen] == [(OWN, LIST)]
+    assert caller == make_caller('reader')
+    assert judge(book, 'reader', scope='system') is NO
+    assert len(seen) == 1
+
+
+def test_foreign_check_reaches_the_rules(seen: list[tuple[Any, ...]]) -> None:
+    """The Enforcer it is given holds the same rules, and reads no file."""
+    text = f'"{LIST}": "consumer_guard_probe:rule"'
+    assert judge(build(text, conf=cfg.ConfigOpts())) is YES
+
+
+def test_foreign_check_of_the_old_form() -> None:
+    """As in oslo.policy: three arguments."""
+    book = build(f'"{LIST}": "consumer_guard_old_probe:x"', conf=cfg.ConfigOpts())
+    assert judge(book) is YES
+    assert judge(book, target={'project_id': 'B'}) is NO
+
+
+@pytest.mark.parametrize('form', ['{}', 'not {}'])
+def test_foreign_check_cannot_compare_two_nothings(
+    form: str, seen: list[tuple[Any, ...]]
+) -> None:
+    """A plugin's ``target.get('user_id')`` of an unknown user is no None."""
+    text = f'"{LIST}": "{form.format("consumer_guard_probe:get")}"'
+    assert judge(build(text, conf=cfg.ConfigOpts())) is UNKNOWN
+    assert len(seen) == 1
+
+
+@pytest.mark.usefixtures('seen')
+def test_without_an_asker_foreign_checks_stay_unknown() -> None:
+    """The command line may have no way to ask."""
+    assert judge(build(f'"{LIST}": "consumer_guard_probe:x"')) is UNKNOWN
+
+
+class _DecisionPoint(BaseHTTPRequestHandler):
+    """Says True on /True; anything else is its path."""
+
+    paths: list[str] = []  # noqa: RUF012 - emptied by the fixture
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers['Content-Length']))
+        self.paths.append(self.path)
+        answer = b'True' if self.path.startswith('/True') else b'False'
+        self.send_response(200)
+        self.send_header('Content-Length', str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+@pytest.fixture
+def decision_point() -> Iterator[Callable[[str], Rulebook]]:
+    """Makes snapshots whose list rule asks a real server."""
+    server = HTTPServer(('127.0.0.1', 0), _DecisionPoint)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    root = f'http://127.0.0.1:{server.server_port}'
+    conf = cfg.ConfigOpts()
+    yield lambda path: build(f'"{LIST}": "{root}{path}"', conf=conf)
+    server.shutdown()
+    thread.join()
+    server.server_close()
+    _DecisionPoint.paths.clear()
+
+
+def test_http_check(decision_point: Callable[[str], Rulebook]) -> None:
+    """A real one, over a real Enforcer's options."""
+    assert judge(decision_point('/True/%(project_id)s'), 'reader') is YES
+    assert judge(decision_point('/no/%(project_id)s'), 'reader') is NO
+    assert _DecisionPoint.paths == ['/True/A', '/no/A']
+    for odd in ('../True', '..', 'A?x', 'A/../B'):
+        book = decision_point('/True/%(project_id)s')
+        assert judge(book, 'reader', target={'project_id': odd}) is UNKNOWN
+    assert judge(decision_point('/True/%(user_id)s'), 'reader') is UNKNOWN
+    assert len(_DecisionPoint.paths) == 2
+
+
+def test_http_check_of_a_dead_host_refuses(caplog: pytest.LogCaptureFixture) -> None:
+    """R09: unknown, under ``not`` too; the log tells the kind alone."""
+    text = f'"{LIST}": "not http://127.0.0.1:1/secret"'
+    assert judge(build(text, conf=cfg.ConfigOpts())) is UNKNOWN
+    lines = [one for one in caplog.records if one.name == 'consumer_guard.foreign']
+    assert 'A check of kind http could not be asked' in lines[0].getMessage()
+    assert 'secret' not in lines[0].getMessage()
