@@ -19,6 +19,7 @@ from oslo_config import cfg
 from consumer_guard import identity, intake, model, opts, owners, responses
 from consumer_guard.audit import Auditor
 from consumer_guard.errors import STATUS
+from consumer_guard.foreign import EnforcerAsker
 from consumer_guard.guard import Decision, Guard, Outcome, Reason, RuleSource
 from consumer_guard.intake import GuardedRequest
 from consumer_guard.model import Caller
@@ -213,7 +214,7 @@ def _watch_rule_files(conf: cfg.ConfigOpts, poll_interval: float) -> RuleFiles:
         policy_file_is_explicit=opts.is_said(conf, 'policy_file', 'oslo_policy'),
         policy_dirs=tuple(conf.oslo_policy.policy_dirs),
         poll_interval=poll_interval,
-        build=functools.partial(Rulebook.build, conf=conf),
+        build=functools.partial(Rulebook.build, asker=EnforcerAsker(conf)),
     )
 
 

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.utils import format_datetime
 from typing import Any
 
 import webob
@@ -206,11 +207,19 @@ def _read_list(response: webob.Response) -> dict[str, Any]:
 def _rewrite(response: webob.Response, allocations: dict[str, Any]) -> None:
     # Security: the provider's generation and the time of the newest allocation
     # move with everybody's writes.
-    response.body = json.dumps(
+    body = json.dumps(
         {'allocations': allocations, 'resource_provider_generation': None}
     ).encode()
-    if response.last_modified is not None:
-        response.last_modified = datetime.now(UTC)
+    changed = {
+        'content-length': str(len(body)),
+        'last-modified': format_datetime(datetime.now(UTC), usegmt=True),
+    }
+    headers = [
+        (name, changed.get(name.lower(), value)) for name, value in response.headerlist
+    ]
+    response.app_iter = [body]
+    # Last, because webob would put a new Content-Length behind the others.
+    response.headerlist = headers
 
 
 def _send(

@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The enforcer that oslo.policy's command line tools ask for."""
+
+from oslo_config import cfg
+from oslo_policy import policy
+
+from consumer_guard import policies
+
+
+def get_enforcer() -> policy.Enforcer:
+    """Entry point ``oslo.policy.enforcer``.
+
+    The tools parse their options into ``cfg.CONF`` and read them back, so
+    this is the one place where the global object is the right one.
+    """
+    enforcer = policy.Enforcer(cfg.CONF)
+    enforcer.register_defaults(policies.list_rules())
+    return enforcer

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures over real placement: one database a test process."""
+
+import pathlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.deployment import OWNER_RULES, Deployment, Tokens, migrate
+
+
+@pytest.fixture(scope='session')
+def tokens() -> Iterator[Tokens]:
+    made = Tokens()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope='session')
+def database(tmp_path_factory: pytest.TempPathFactory) -> str:
+    directory = tmp_path_factory.mktemp('database')
+    url = f'sqlite:///{directory}/placement.db'
+    migrate(url, directory)
+    return url
+
+
+@pytest.fixture
+def deploy(
+    tmp_path: pathlib.Path, tokens: Tokens, database: str
+) -> Callable[..., Deployment]:
+    """Make a deployment: deploy(options=, rules=, placement_rules=)."""
+
+    def make(**settings: Any) -> Deployment:
+        directory = tmp_path / f'etc{len(list(tmp_path.iterdir()))}'
+        return Deployment(directory, tokens, database, **settings)
+
+    return make
+
+
+@pytest.fixture(scope='session')
+def _guarded(
+    tmp_path_factory: pytest.TempPathFactory, tokens: Tokens, database: str
+) -> Deployment:
+    # Everything open in placement; owner writes and lists open in the guard.
+    return Deployment(
+        tmp_path_factory.mktemp('etc'), tokens, database, rules=OWNER_RULES
+    )
+
+
+@pytest.fixture
+def guarded(_guarded: Deployment) -> Deployment:
+    """The deployment that most tests share."""
+    _guarded.activate()
+    return _guarded

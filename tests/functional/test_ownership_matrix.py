@@ -1,0 +1,302 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Caller class x operation x whose consumer x microversion edge, one table.
+
+Over real placement, whose own rules are open to everybody here: every refusal
+is the guard's, and a gap in it is a leak that the test sees.
+"""
+
+import uuid
+
+import pytest
+import webtest
+
+from tests.deployment import Deployment, User, make_claim
+
+KINDS = ('owned', 'foreign', 'unknown', 'nobodys')
+
+#: Microversions at which the answers or the bodies change.
+EDGES = ('1.0', '1.7', '1.8', '1.11', '1.12', '1.13', '1.14', '1.15', '1.22', '1.23')
+SEALED = ('1.28', '1.33', '1.34', '1.37', '1.38', '1.39', 'latest')
+UNSEALED = ('1.0', '1.7', '1.8', '1.12', '1.27')
+
+
+class Scene:
+    """One provider and four consumers, seen by one caller."""
+
+    def __init__(self, guarded: Deployment, caller: User) -> None:
+        self.guarded = guarded
+        self.caller = caller
+        self.provider = guarded.add_provider()
+        self.victim = guarded.add_user('member', 'reader')
+        owner = caller if caller.project_id else self.victim
+        self.consumers = {
+            'owned': guarded.add_consumer(self.provider, owner),
+            'foreign': guarded.add_consumer(self.provider, self.victim),
+            'unknown': str(uuid.uuid4()),
+            'nobodys': self._add_nobodys(),
+        }
+
+    def _add_nobodys(self) -> str:
+        consumer = str(uuid.uuid4())
+        body = make_claim(self.provider, self.victim, None, '1.7')
+        written = self.guarded.request(
+            'PUT',
+            f'/allocations/{consumer}',
+            self.guarded.admin,
+            version='1.7',
+            body=body,
+        )
+        assert written.status_int == 204, written.text
+        return consumer
+
+    def states(self) -> dict[str, object]:
+        """All four consumers as the admin sees them."""
+        states = {kind: self.guarded.show(key) for kind, key in self.consumers.items()}
+        for state in states.values():
+            # The provider's generation moves with everybody's writes.
+            for allocation in state.get('allocations', {}).values():
+                del allocation['generation']
+        return states
+
+    def act(self, operation: str, kind: str, version: str) -> webtest.TestResponse:
+        """Do one operation on one consumer; writes claim it for the caller."""
+        consumer = self.consumers[kind]
+        number = version if version != 'latest' else '1.39'
+        claimed = User((), self.caller.project_id or 'x', self.caller.user_id)
+        generation = self.guarded.show(consumer).get('consumer_generation')
+        claim = make_claim(self.provider, claimed, generation, number, amount=2)
+        method, path, body = {
+            'list': ('GET', f'/allocations/{consumer}', None),
+            'update': ('PUT', f'/allocations/{consumer}', claim),
+            'delete': ('DELETE', f'/allocations/{consumer}', None),
+            'manage': ('POST', '/allocations', {consumer: claim}),
+            'reshape': ('POST', '/reshaper', self._reshape(consumer, claim)),
+        }[operation]
+        return self.guarded.request(
+            method, path, self.caller, version=version, body=body
+        )
+
+    def _reshape(self, consumer: str, claim: dict[str, object]) -> object:
+        provider = self.guarded.request(
+            'GET', f'/resource_providers/{self.provider}', self.guarded.admin
+        ).json
+        inventories = {
+            self.provider: {
+                'resource_provider_generation': provider['generation'],
+                'inventories': {'VCPU': {'total': 1000}},
+            }
+        }
+        return {'inventories': inventories, 'allocations': {consumer: claim}}
+
+
+def _all(status: int) -> dict[str, int]:
+    return dict.fromkeys(KINDS, status)
+
+
+_OWN_READ = _all(403) | {'owned': 200}
+_OWN_WRITE = _all(403) | {'owned': 204}
+
+#: (roles, scope) of the caller, operation, microversions, status by kind.
+MATRIX = (
+    ('reader', 'project', 'list', (*EDGES, *SEALED), _OWN_READ),
+    ('reader', 'project', 'update', SEALED, _all(403)),
+    ('reader', 'project', 'delete', ('1.0', '1.38'), _all(403)),
+    ('reader', 'project', 'manage', SEALED[:1], _all(403)),
+    ('reader', 'project', 'reshape', ('1.30', '1.38'), _all(403)),
+    ('member', 'project', 'list', ('1.38',), _all(403)),
+    ('member', 'project', 'update', UNSEALED, _all(403)),
+    ('member', 'project', 'update', SEALED, _OWN_WRITE),
+    ('member', 'project', 'manage', ('1.13', '1.27'), _all(403)),
+    ('member', 'project', 'manage', SEALED, _OWN_WRITE),
+    ('member', 'project', 'delete', ('1.0', '1.28', '1.39'), _all(403)),
+    ('member', 'project', 'reshape', ('1.30', '1.34', '1.39'), _all(403)),
+    ('', 'project', 'list', ('1.0', '1.38'), _all(403)),
+    ('', 'project', 'update', ('1.0', '1.38'), _all(403)),
+    ('', 'project', 'delete', ('1.38',), _all(403)),
+    ('manager', 'project', 'list', ('1.38',), _all(403)),
+    ('reader member', 'system', 'list', ('1.0', '1.38'), _all(403)),
+    ('reader member', 'system', 'update', ('1.38',), _all(403)),
+    ('admin', 'system', 'list', ('1.38',), _all(403)),
+    ('admin', 'system', 'delete', ('1.38',), _all(403)),
+    ('reader member', 'domain', 'list', ('1.38',), _all(403)),
+    ('admin', 'domain', 'list', ('1.38',), _all(403)),
+    ('reader member', 'unscoped', 'list', ('1.0', '1.38'), _all(403)),
+    ('reader member', 'unscoped', 'update', ('1.38',), _all(403)),
+    ('consumer_guard_passage', 'project', 'list', ('1.38',), _all(403)),
+    ('admin', 'project', 'list', (*EDGES, *SEALED), _all(200)),
+    ('service', 'project', 'list', ('1.0', '1.28', '1.38'), _all(200)),
+    ('admin', 'project', 'update', (*UNSEALED, *SEALED), _all(204)),
+    ('service', 'project', 'update', ('1.0', '1.28', '1.36'), _all(204)),
+    ('admin', 'project', 'manage', ('1.13', '1.28', '1.38'), _all(204)),
+    ('service', 'project', 'reshape', ('1.30', '1.38'), _all(204)),
+    (
+        'admin',
+        'project',
+        'delete',
+        ('1.0', '1.38'),
+        _all(204) | {'unknown': 404},
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ('roles', 'scope', 'operation', 'version', 'expected'),
+    [
+        pytest.param(
+            tuple(roles.split()),
+            scope,
+            operation,
+            version,
+            expected,
+            id=f'{roles or "nobody"}-{scope}-{operation}-{version}',
+        )
+        for roles, scope, operation, versions, expected in MATRIX
+        for version in versions
+    ],
+)
+def test_matrix(
+    guarded: Deployment,
+    roles: tuple[str, ...],
+    scope: str,
+    operation: str,
+    version: str,
+    expected: dict[str, int],
+) -> None:
+    scene = Scene(guarded, guarded.add_user(*roles, scope=scope))
+    before = scene.states()
+    answers = {kind: scene.act(operation, kind, version) for kind in KINDS}
+    assert {kind: answer.status_int for kind, answer in answers.items()} == expected
+    after = scene.states()
+    for kind, status in expected.items():
+        if status == 403:
+            assert after[kind] == before[kind]
+            assert_tells_nothing(answers[kind], scene)
+    refused = [k for k in KINDS if k != 'owned' and expected[k] == 403]
+    bodies = {_without_ids(answers[kind]) for kind in refused}
+    assert len(bodies) <= 1, 'the answers tell the consumers apart'
+
+
+def assert_tells_nothing(answer: webtest.TestResponse, scene: Scene) -> None:
+    """No id of the victim in a refusal."""
+    for secret in (scene.victim.project_id, scene.victim.user_id, scene.provider):
+        assert secret
+        assert secret not in answer.text
+
+
+def _without_ids(answer: webtest.TestResponse) -> str:
+    text: str = answer.text
+    request_id = answer.headers['x-openstack-request-id']
+    assert request_id in text
+    headers = sorted(
+        (name, value)
+        for name, value in answer.headers.items()
+        if name.lower() != 'x-openstack-request-id'
+    )
+    return f'{answer.status} {headers} {text.replace(request_id, "")}'
+
+
+class TestTakeOver:
+    """What the naive rules allow to every member, here refused."""
+
+    def test_claiming_the_right_owner_does_not_help(self, guarded: Deployment) -> None:
+        """B03"""
+        scene = Scene(guarded, guarded.add_user('member', 'reader'))
+        answer = guarded.put(
+            scene.consumers['foreign'],
+            scene.provider,
+            scene.victim,
+            scene.caller,
+            generation=1,
+        )
+        assert answer.status_int == 403
+
+    def test_giving_away(self, guarded: Deployment) -> None:
+        """B01"""
+        scene = Scene(guarded, guarded.add_user('member', 'reader'))
+        own = scene.consumers['owned']
+        before = guarded.show(own)
+        answer = guarded.put(
+            own, scene.provider, scene.victim, scene.caller, generation=1
+        )
+        assert answer.status_int == 403
+        assert guarded.show(own) == before
+
+    @pytest.mark.parametrize('order', ['own first', 'foreign first'])
+    def test_all_or_nothing(self, guarded: Deployment, order: str) -> None:
+        """B20"""
+        scene = Scene(guarded, guarded.add_user('member', 'reader'))
+        before = scene.states()
+        kinds = ['owned', 'foreign']
+        if order == 'foreign first':
+            kinds.reverse()
+        body = {
+            scene.consumers[kind]: make_claim(scene.provider, scene.caller, 1)
+            for kind in kinds
+        }
+        answer = guarded.request('POST', '/allocations', scene.caller, body=body)
+        assert answer.status_int == 403
+        assert scene.states() == before
+
+    def test_empty_allocations_delete(self, guarded: Deployment) -> None:
+        """B21; and the way for owners, which a refused DELETE names."""
+        scene = Scene(guarded, guarded.add_user('member', 'reader'))
+        refused = guarded.request(
+            'DELETE', f'/allocations/{scene.consumers["owned"]}', scene.caller
+        )
+        assert 'PUT empty allocations' in refused.json['errors'][0]['detail']
+        for kind, status in (('foreign', 403), ('owned', 204)):
+            answer = guarded.put(
+                scene.consumers[kind],
+                scene.provider,
+                scene.caller,
+                scene.caller,
+                generation=1,
+                amount=0,
+            )
+            assert answer.status_int == status
+        assert scene.states()['owned'] == {}
+        assert scene.states()['foreign'] != {}
+
+    @pytest.mark.parametrize('generation', [None, 0, 2, 2**31, 10**400, -1])
+    def test_seal(self, guarded: Deployment, generation: int | None) -> None:
+        """A generation that is not the judged one never reaches placement."""
+        scene = Scene(guarded, guarded.add_user('member', 'reader'))
+        answer = guarded.put(
+            scene.consumers['owned'],
+            scene.provider,
+            scene.caller,
+            scene.caller,
+            generation=generation,
+        )
+        assert answer.status_int == 409
+        error = answer.json['errors'][0]
+        assert error['code'] == 'placement.concurrent_update'
+        assert 'consumer generation conflict' in error['detail']
+        assert 'expected 1' not in error['detail']
+
+    def test_generation_as_float(self, guarded: Deployment) -> None:
+        """1.0 is 1 for placement's schema and compare, and so for the seal."""
+        scene = Scene(guarded, guarded.add_user('member', 'reader'))
+        answer = guarded.put(
+            scene.consumers['owned'],
+            scene.provider,
+            scene.caller,
+            scene.caller,
+            generation=1.0,
+        )
+        assert answer.status_int == 204
+
+    @pytest.mark.parametrize('generation', [True, '1', 1.5, [1], {}])
+    def test_generation_of_another_type(
+        self, guarded: Deployment, generation: object
+    ) -> None:
+        scene = Scene(guarded, guarded.add_user('member', 'reader'))
+        for kind in KINDS:
+            answer = guarded.put(
+                scene.consumers[kind],
+                scene.provider,
+                scene.caller,
+                scene.caller,
+                generation=generation,
+            )
+            assert answer.status_int == 400

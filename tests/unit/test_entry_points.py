@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The names in the contract exist and are what they say."""
+
+import importlib.metadata
+
+import pytest
+from oslo_policy import policy
+
+EXPECTED = {
+    ('paste.filter_factory', 'main'): 'consumer_guard.middleware:filter_factory',
+    ('paste.filter_factory', 'authtoken'): 'consumer_guard.backend:authtoken_factory',
+    ('paste.filter_factory', 'noauth'): 'consumer_guard.backend:noauth_factory',
+    (
+        'paste.filter_factory',
+        'request_log',
+    ): 'consumer_guard.backend:request_log_factory',
+    ('paste.app_factory', 'placement'): 'consumer_guard.backend:app_factory',
+    (
+        'consumer_guard.owner_lookup',
+        'database',
+    ): 'consumer_guard.owners.database:DatabaseOwners',
+    ('oslo.config.opts', 'consumer-guard'): 'consumer_guard.opts:list_opts',
+    ('oslo.policy.policies', 'consumer-guard'): 'consumer_guard.policies:list_rules',
+    (
+        'oslo.policy.enforcer',
+        'consumer-guard',
+    ): 'consumer_guard.cmd.enforcer:get_enforcer',
+}
+
+
+def _entry_points() -> dict[tuple[str, str], importlib.metadata.EntryPoint]:
+    distribution = importlib.metadata.distribution('consumer-guard')
+    return {(entry.group, entry.name): entry for entry in distribution.entry_points}
+
+
+def test_exactly_these() -> None:
+    assert {key: entry.value for key, entry in _entry_points().items()} == EXPECTED
+
+
+@pytest.mark.parametrize('key', sorted(EXPECTED))
+def test_each_loads(key: tuple[str, str]) -> None:
+    assert callable(_entry_points()[key].load())
+
+
+def test_the_tools_get_an_enforcer_with_our_rules() -> None:
+    enforcer = _entry_points()['oslo.policy.enforcer', 'consumer-guard'].load()()
+    assert isinstance(enforcer, policy.Enforcer)
+    assert 'consumer_guard:allocations:list' in enforcer.registered_rules

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The floors of the house: a module imports only from lower floors.
+
+Read from the source with ``ast``; a module that stands on no floor fails.
+"""
+
+import ast
+import pathlib
+import sys
+
+import pytest
+
+import consumer_guard
+
+ROOT = pathlib.Path(consumer_guard.__file__).parent
+
+#: Lower floors first; modules of one floor do not know each other.
+FLOORS = (
+    ('errors',),
+    ('model', 'settings'),
+    ('opts', 'policies', 'identity', 'intake', 'checks'),
+    ('claims', 'foreign', 'templates', 'owners', 'sightings', 'responses'),
+    ('atoms', 'guard', 'owners.engine', 'owners.statements'),
+    ('checktrees', 'audit', 'owners.database'),
+    ('rulebook',),
+    ('rulefiles',),
+    ('middleware', 'backend'),
+    ('wsgi.api', 'cmd.enforcer'),
+)
+
+#: What a module may know beside the standard library and lower floors.
+LIBRARIES = {
+    'model': set(),
+    'errors': set(),
+    'settings': set(),
+    'opts': {'oslo_config', 'oslo_policy'},
+    'policies': {'oslo_policy'},
+    'identity': {'oslo_context'},
+    'intake': {'microversion_parse', 'webob'},
+    'claims': {'oslo_serialization', 'webob'},
+    'guard': set(),
+    'audit': set(),
+    'responses': {'microversion_parse', 'webob'},
+    'middleware': {'oslo_config'},
+    'backend': {'microversion_parse', 'oslo_config', 'placement'},
+    'wsgi.api': {'paste'},
+    'cmd.enforcer': {'oslo_config', 'oslo_policy'},
+}
+
+
+def _modules() -> dict[str, pathlib.Path]:
+    found = {}
+    for path in sorted(ROOT.rglob('*.py')):
+        parts = path.relative_to(ROOT).with_suffix('').parts
+        if parts[-1] == '__init__':
+            parts = parts[:-1]
+        found['.'.join(parts)] = path
+    found.pop('')
+    return {
+        name: path
+        for name, path in found.items()
+        if len(path.read_text().splitlines()) > 1
+    }
+
+
+def _imports(path: pathlib.Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0
+            assert node.module is not None
+            names.add(node.module)
+            names |= {f'{node.module}.{alias.name}' for alias in node.names}
+    return names
+
+
+def _own(names: set[str]) -> set[str]:
+    known = set(_modules())
+    stripped = {name.removeprefix('consumer_guard.') for name in names}
+    return stripped & known
+
+
+MODULES = sorted(_modules())
+FLOOR_OF = {name: number for number, floor in enumerate(FLOORS) for name in floor}
+
+
+@pytest.mark.parametrize('name', MODULES)
+def test_imports_come_from_lower_floors(name: str) -> None:
+    for other in _own(_imports(_modules()[name])) - {name}:
+        assert FLOOR_OF[other] < FLOOR_OF[name], f'{name} imports {other}'
+
+
+@pytest.mark.parametrize('name', sorted(LIBRARIES))
+def test_libraries(name: str) -> None:
+    roots = {known.partition('.')[0] for known in _imports(_modules()[name])}
+    foreign = roots - set(sys.stdlib_module_names) - {'consumer_guard'}
+    assert foreign <= LIBRARIES[name]
+
+
+def test_placement_is_imported_only_when_asked() -> None:
+    for name, path in _modules().items():
+        tree = ast.parse(path.read_text())
+        for node in tree.body:
+            if isinstance(node, ast.ImportFrom):
+                assert not (node.module or '').startswith('placement'), name
+
+
+def test_every_file_says_its_license() -> None:
+    for path in ROOT.rglob('*.py'):
+        first = path.read_text().splitlines()[0]
+        assert first == '# SPDX-License-Identifier: Apache-2.0', path
+
+
+@pytest.mark.parametrize('name', MODULES)
+def test_files_and_functions_stay_short(name: str) -> None:
+    source = _modules()[name].read_text()
+    assert len(source.splitlines()) <= 320
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef):
+            assert node.end_lineno is not None
+            docstring = ast.get_docstring(node, clean=False) or ''
+            length = node.end_lineno - node.lineno - docstring.count('\n')
+            assert length < 45, f'{name}.{node.name}'
+
+
+@pytest.mark.parametrize('name', MODULES)
+def test_no_module_state(name: str) -> None:
+    """No ``global``, and no name at module level that is not a constant."""
+    tree = ast.parse(_modules()[name].read_text())
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.Global)]

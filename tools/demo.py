@@ -1,0 +1,319 @@
+# SPDX-License-Identifier: Apache-2.0
+"""See it work: the same placement with and without the guard, side by side.
+
+Starts two gunicorns on loopback over one SQLite file: placement opened the
+naive way, and placement behind the guard with the samples of etc/ as they are.
+With --serve the guarded one is left running.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+ETC = pathlib.Path(__file__).resolve().parent.parent / 'etc' / 'consumer-guard'
+
+NAIVE_POLICY = """\
+# What operators write who want owners to see their own allocations.
+"placement:allocations:list": "role:reader or rule:admin_or_service_api"
+"placement:allocations:update": "role:member or rule:admin_or_service_api"
+"placement:allocations:delete": "role:member or rule:admin_or_service_api"
+"placement:resource_providers:allocations:list": "role:reader or rule:admin_or_service_api"
+"""
+
+PLACEMENT_CONF = """\
+[placement_database]
+connection = sqlite:///{directory}/placement.db
+[api]
+auth_strategy = noauth2
+[oslo_policy]
+policy_file = {policy}
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Person:
+    """Who asks; the noauth pipeline believes what the headers say."""
+
+    name: str
+    project: str
+    roles: str
+
+    def headers(self) -> dict[str, str]:
+        """The headers of a request by this person."""
+        return {'X-Auth-Token': f'{self.name}:{self.project}', 'X-Roles': self.roles}
+
+
+NOVA = Person('nova', 'service', 'service')
+ADMIN = Person('admin', 'admin', 'admin,member,reader')
+ALICE = Person('alice', 'project-a', 'member,reader')
+BOB = Person('bob', 'project-b', 'member,reader')
+MALLORY = Person('alice', 'project-a', 'reader,consumer_guard_passage')
+
+
+class Client:
+    """A placement API client on loopback."""
+
+    def __init__(self, port: int) -> None:
+        self.url = f'http://127.0.0.1:{port}'
+
+    def send(
+        self, method: str, path: str, person: Person | None, body: object = None
+    ) -> tuple[int, str]:
+        """Send one request; returns status and body, for any status."""
+        headers = {
+            'Accept': 'application/json',
+            'Content-Type': 'application/json',
+            'OpenStack-API-Version': 'placement 1.38',
+        }
+        if person is not None:
+            headers |= person.headers()
+        request = urllib.request.Request(  # noqa: S310  # loopback, made above
+            self.url + path,
+            method=method,
+            headers=headers,
+            data=None if body is None else json.dumps(body).encode(),
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as answer:
+            return answer.code, answer.read().decode()
+
+    def must(self, method: str, path: str, body: object) -> None:
+        """Send a request of the admin that has to succeed."""
+        status, text = self.send(method, path, ADMIN, body)
+        if status >= 300:
+            raise SystemExit(f'{method} {path} was answered {status}: {text}')
+
+
+@contextmanager
+def serve(
+    title: str, module: str, directory: pathlib.Path, environment: dict[str, str]
+) -> Iterator[Client]:
+    """Run a WSGI module under gunicorn on a free port of loopback."""
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        port = probe.getsockname()[1]
+    log_path = directory / f'{title}.log'
+    with log_path.open('wb') as log:
+        process = subprocess.Popen(  # noqa: S603  # our own command line
+            [
+                *(sys.executable, '-m', 'gunicorn', '--workers', '1'),
+                *('--bind', f'127.0.0.1:{port}', f'{module}:application'),
+            ],
+            env=os.environ | environment,
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            client = Client(port)
+            _await(client, process, log_path)
+            yield client
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
+
+
+def _await(
+    client: Client, process: 'subprocess.Popen[bytes]', log: pathlib.Path
+) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if client.send('GET', '/', None)[0] == 200:
+                return
+        except OSError:
+            time.sleep(0.1)
+    raise SystemExit(f'the server did not start:\n{log.read_text()}')
+
+
+def make_claim(provider: str, owner: Person, generation: int | None) -> object:
+    """The body of a PUT of one VCPU."""
+    return {
+        'allocations': {provider: {'resources': {'VCPU': 1}}},
+        'project_id': owner.project,
+        'user_id': owner.name,
+        'consumer_generation': generation,
+        'consumer_type': 'INSTANCE',
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One line of the table; every row has consumers of its own."""
+
+    who: str
+    whose: str
+    person: Person | None
+    method: str
+    path: str
+    owner: Person | None = None
+    takes_over: bool = False
+
+
+ROWS = (
+    Row('alice, reader of A', 'her own', ALICE, 'GET', '/allocations/{c}', ALICE),
+    Row('alice, reader of A', "bob's", ALICE, 'GET', '/allocations/{c}', BOB),
+    Row('alice, reader of A', "nobody's (unknown)", ALICE, 'GET', '/allocations/{c}'),
+    Row('alice, member of A', "bob's", ALICE, 'PUT', '/allocations/{c}', BOB, True),
+    Row('alice, member of A', "bob's", ALICE, 'DELETE', '/allocations/{c}', BOB),
+    Row(
+        'alice, reader of A',
+        "everybody's",
+        ALICE,
+        'GET',
+        '/resource_providers/{p}/allocations',
+        BOB,
+    ),
+    Row('alice, reader of A', 'her own', ALICE, 'GET', '/usages?project_id=project-a'),
+    Row('alice, reader of A', "bob's", ALICE, 'GET', '/usages?project_id=project-b'),
+    Row('alice, forged role', "bob's", MALLORY, 'GET', '/allocations/{c}', BOB),
+    Row('no token at all', "bob's", None, 'GET', '/allocations/{c}', BOB),
+    Row('nova, role service', "bob's", NOVA, 'GET', '/allocations/{c}', BOB),
+    Row('nova, role service', "bob's", NOVA, 'DELETE', '/allocations/{c}', BOB),
+)
+
+
+def play(row: Row, client: Client, provider: str) -> str:
+    """Send the row's request and say in a word what came of it."""
+    consumer = str(uuid.uuid4())
+    if row.owner is not None:
+        claim = make_claim(provider, row.owner, None)
+        client.must('PUT', f'/allocations/{consumer}', claim)
+    body = make_claim(provider, ALICE, 1) if row.takes_over else None
+    path = row.path.format(c=consumer, p=provider)
+    status, text = client.send(row.method, path, row.person, body)
+    harmed = row.person is not NOVA and row.owner is BOB and status < 300
+    if not harmed:
+        return f'{status} {"" if status < 300 else "refused"}'.strip()
+    harm = {'PUT': 'TAKEN OVER', 'DELETE': 'DELETED'}.get(row.method, 'LEAKED')
+    return f'{status} {harm}'
+
+
+def show(rows: list[tuple[str, ...]]) -> None:
+    """Print a table; the first row is its head."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for number, row in enumerate(rows):
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        print('  '.join(cells).rstrip())
+        if not number:
+            print('  '.join('-' * width for width in widths))
+
+
+def prepare(directory: pathlib.Path) -> None:
+    """Write two configurations of placement over one database; migrate it."""
+    for name in ('naive', 'guarded'):
+        folder = directory / name
+        folder.mkdir()
+        policy = folder / 'policy.yaml'
+        if name == 'naive':
+            policy.write_text(NAIVE_POLICY)
+        else:
+            shutil.copy(ETC / 'placement-policy.yaml', policy)
+        (folder / 'placement.conf').write_text(
+            PLACEMENT_CONF.format(directory=directory, policy=policy)
+        )
+    manage = pathlib.Path(sys.executable).with_name('placement-manage')
+    subprocess.run(  # noqa: S603  # our own command line
+        [manage, '--config-file', directory / 'naive' / 'placement.conf', 'db', 'sync'],
+        check=True,
+    )
+
+
+def print_curl_lines(client: Client, provider: str) -> None:
+    """Two consumers and the lines to ask for them."""
+    common = "-H 'OpenStack-API-Version: placement 1.38'"
+    for owner in (ALICE, BOB):
+        consumer = str(uuid.uuid4())
+        claim = make_claim(provider, owner, None)
+        client.must('PUT', f'/allocations/{consumer}', claim)
+        print(f"\n# alice asks for {owner.name}'s consumer")
+        print(
+            f"curl -s {common} -H 'X-Auth-Token: alice:project-a' "
+            f"-H 'X-Roles: reader' {client.url}/allocations/{consumer}"
+        )
+
+
+def main() -> None:
+    """Run the comparison, and serve when asked to."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        '--serve', action='store_true', help='leave the guarded placement running'
+    )
+    arguments = parser.parse_args()
+    with ExitStack() as stack:
+        directory = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        prepare(directory)
+        naive = stack.enter_context(
+            serve(
+                'naive',
+                'placement.wsgi.api',
+                directory,
+                {'OS_PLACEMENT_CONFIG_DIR': str(directory / 'naive')},
+            )
+        )
+        guarded = stack.enter_context(
+            serve(
+                'guarded',
+                'consumer_guard.wsgi.api',
+                directory,
+                {
+                    'OS_PLACEMENT_CONFIG_DIR': str(directory / 'guarded'),
+                    'CONSUMER_GUARD_PASTE_CONFIG': str(ETC / 'api-paste-noauth.ini'),
+                },
+            )
+        )
+        provider = str(uuid.uuid4())
+        guarded.must(
+            'POST', '/resource_providers', {'name': 'compute-1', 'uuid': provider}
+        )
+        guarded.must(
+            'PUT',
+            f'/resource_providers/{provider}/inventories',
+            {
+                'resource_provider_generation': 0,
+                'inventories': {'VCPU': {'total': 64}},
+            },
+        )
+        table = [('who asks', 'whose consumer', 'request', 'without', 'with the guard')]
+        failed = False
+        for row in ROWS:
+            with_guard = play(row, guarded, provider)
+            without = play(row, naive, provider)
+            failed = failed or with_guard.isupper() or with_guard[4:].isupper()
+            request = f'{row.method} {row.path}'
+            table.append((row.who, row.whose, request, without, with_guard))
+        print()
+        show(table)
+        print(
+            '\nThe same placement and the same database. "without": placement '
+            'opened to readers\nand members; "with the guard": placement opened '
+            "to the guard's passage role alone,\nas in etc/consumer-guard/."
+        )
+        if failed:
+            raise SystemExit('the guard let something through')
+        if arguments.serve:
+            print_curl_lines(guarded, provider)
+            print(f'\nThe guarded placement serves {guarded.url}; Ctrl-C ends it.')
+            try:
+                while True:
+                    time.sleep(3600)
+            except KeyboardInterrupt:
+                print()
+
+
+if __name__ == '__main__':
+    main()
