@@ -233,7 +233,7 @@ def test_scope_of_the_top_rule_comes_first(scope: str, text: str) -> None:
 
 def test_service_roles_are_not_roles() -> None:
     """I07: they count only where a rule names them."""
-    service = {'service_roles': ['service']}
+    service: dict[str, Any] = {'service_roles': ['service']}
     assert judge(build(), 'member', target={'project_id': 'B'}, **service) is NO
     granted = build(f'"{LIST}": "service_roles:service"')
     assert judge(granted, 'member', target={'project_id': 'B'}, **service) is YES

@@ -173,7 +173,7 @@ def is_unknown(atom: Any, values: Mapping[str, Any], target: Mapping[str, Any]) 
     if any(f'%({key})s' in match and not target.get(key) for key in KEYS):
         return True
     right = match % target
-    found = [values]
+    found: list[Any] = [values]
     for step in atom.kind.split('.') if hasattr(atom, 'kind') else ():
         found = [one[step] for one in found if step in one]
         found = [
