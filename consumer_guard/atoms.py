@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from consumer_guard import checks
-from consumer_guard.checks import Facts
+from consumer_guard.checks import Facts, Leaf
 from consumer_guard.model import Truth
 from consumer_guard.templates import Template
 
@@ -22,20 +22,6 @@ NOTHING: frozenset[str] = frozenset()
 
 # Credentials that are lists of names: text in their place is no list of one.
 _PLURAL = frozenset({'roles', 'service_roles'})
-
-
-@dataclass(frozen=True, slots=True)
-class Leaf:
-    """A node without operands.
-
-    :ivar text: as oslo.policy writes it
-    """
-
-    text: str
-    reads: frozenset[str]
-
-    def __str__(self) -> str:
-        return self.text
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks as immutable nodes that are evaluated with three values.
 
-Here are the facts that they look at and the nodes that join others; those
-that compare something are :mod:`consumer_guard.atoms`. They are what :mod:`consumer_guard.checktrees` makes of oslo.policy's check
-trees. On flat targets and readable rules their answers are those of oslo.policy
-6 (``oslo_policy/_checks.py``); the differences are on purpose:
+Here are the facts that they look at and the nodes that join others; the leaves
+that compare something are in :mod:`consumer_guard.atoms`. They are what
+:mod:`consumer_guard.checktrees` makes of oslo.policy's check trees. On flat
+targets and readable rules their answers are those of oslo.policy 6
+(``oslo_policy/_checks.py``); the differences are on purpose:
 
 * a target key that is missing, None, '' or not text makes its check unknown;
 * a credential that is None or '' and would equal the right side: unknown;
@@ -54,6 +55,20 @@ class Node(Protocol):
 
     def evaluate(self, facts: Facts) -> Truth:
         """Answer, without raising."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A node without operands.
+
+    :ivar text: as oslo.policy writes it
+    """
+
+    text: str
+    reads: frozenset[str]
+
+    def __str__(self) -> str:
+        return self.text
 
 
 @dataclass(frozen=True, slots=True)

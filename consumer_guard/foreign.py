@@ -16,8 +16,7 @@ from typing import Any, Protocol
 from oslo_config import cfg
 from oslo_policy import policy
 
-from consumer_guard.atoms import Leaf
-from consumer_guard.checks import Facts, ForeignCheck
+from consumer_guard.checks import Facts, ForeignCheck, Leaf
 from consumer_guard.model import Truth
 
 LOG = logging.getLogger(__name__)

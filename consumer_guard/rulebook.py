@@ -17,6 +17,7 @@ from consumer_guard import checks, model, policies
 from consumer_guard.checktrees import RuleText, compile_rules
 from consumer_guard.errors import PolicyFileError
 from consumer_guard.foreign import Asker
+from consumer_guard.sightings import PolicyText as PolicyText
 
 LOG = logging.getLogger(__name__)
 
@@ -26,17 +27,6 @@ DEFAULTS = 'the defaults'
 # Names whose prefix is this near to ours are taken for typing errors of ours:
 # consumer_gaurd is 0.93, consumer-guard 0.93, consumer 0.73.
 _LIKENESS = 0.8
-
-
-@dataclass(frozen=True, slots=True)
-class PolicyText:
-    """A policy file as it was read.
-
-    :ivar path: where it is from, for messages
-    """
-
-    path: str
-    text: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from consumer_guard.errors import PolicyFileError, PolicyLocked
-from consumer_guard.rulebook import PolicyText, Rulebook
-from consumer_guard.sightings import FindFile, PolicyPlaces, Sighting
+from consumer_guard.rulebook import Rulebook
+from consumer_guard.sightings import FindFile, PolicyPlaces, PolicyText, Sighting
 
 LOG = logging.getLogger(__name__)
 

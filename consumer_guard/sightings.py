@@ -13,10 +13,20 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from consumer_guard.errors import PolicyFileError
-from consumer_guard.rulebook import PolicyText
 
 #: ``oslo_config.cfg.ConfigOpts.find_file``: a path, or None for no such file.
 FindFile = Callable[[str], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyText:
+    """A policy file as it was read.
+
+    :ivar path: where it is from, for messages
+    """
+
+    path: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
