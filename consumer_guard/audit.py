@@ -9,7 +9,7 @@ import json
 import logging
 import secrets
 
-from consumer_guard.guard import Decision, Outcome
+from consumer_guard.decision import Decision, Outcome
 from consumer_guard.intake import GuardedRequest
 from consumer_guard.model import Caller
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from oslo_config import cfg
 
-from consumer_guard import identity, opts, responses
+from consumer_guard import configuration, identity, opts, responses
 from consumer_guard.errors import ConfigurationError
 from consumer_guard.responses import Application, Environ, Refusal, StartResponse
 
@@ -63,7 +63,7 @@ def app_factory(
         ``noauth2`` no proof of an identity is asked
     :raises ConfigurationError: placement's configuration cannot be used
     """
-    unknown = set(local_conf) - {'auth_strategy', *opts.LOCATION_KEYS}
+    unknown = set(local_conf) - {'auth_strategy', *configuration.LOCATION_KEYS}
     if unknown:
         raise ConfigurationError(
             f'the paste section of the placement application has the key '
@@ -169,8 +169,8 @@ def _read_placement_conf() -> cfg.ConfigOpts:
 def _read_auth_strategy(conf: cfg.ConfigOpts, local_conf: Mapping[str, str]) -> str:
     said = local_conf.get('auth_strategy')
     if said is None and 'oslo_config_file' in local_conf:
-        own = opts.parse_files(local_conf)
-        if opts.is_said(own, 'auth_strategy', opts.GROUP):
+        own = configuration.parse_files(local_conf)
+        if configuration.is_said(own, 'auth_strategy', opts.GROUP):
             said = own[opts.GROUP].auth_strategy
     if said is None:
         said = conf.api.auth_strategy

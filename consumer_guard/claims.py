@@ -6,8 +6,10 @@ The body is parsed as placement parses it: ``jsonutils.loads`` of the raw bytes
 readable, byte for byte, for the application behind.
 """
 
+import copy
 import io
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import webob
@@ -115,10 +117,10 @@ def parse_body(body: bytes) -> Any:
 
 
 def read_claims(request: GuardedRequest, document: Any) -> tuple[model.Claim, ...]:
-    """Take the claims out of a parsed body of PUT or POST /allocations.
+    """Take the claims out of a parsed body of a write.
 
     :param document: what :func:`parse_body` returned
-    :returns: one claim a consumer, at least one
+    :returns: one claim a consumer; at least one but for a reshape
     :raises Unreadable: the document has not the form that placement accepts
         at this microversion, as far as owner, generation and ids go
     """
@@ -126,6 +128,9 @@ def read_claims(request: GuardedRequest, document: Any) -> tuple[model.Claim, ..
         parts = dict(_as_object(document, 'The body'))
         if not parts:
             raise Unreadable('The body names no consumer.')
+    elif request.operation is model.RESHAPE:
+        whole = _as_object(document, 'The body')
+        parts = dict(_as_object(whole.get('allocations'), 'The allocations'))
     else:
         parts = {request.consumer_uuid or '': document}
     version = request.microversion or (1, 0)
@@ -191,10 +196,46 @@ def _read_generation(claim: Mapping[str, Any]) -> float | None:
     return value
 
 
-def take_claims(request: GuardedRequest, max_body_size: int) -> tuple[model.Claim, ...]:
-    """Read, parse and take the claims: the way of a write that owners decide.
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A body that was read: the parsed document and what it claims."""
+
+    document: Any
+    claims: tuple[model.Claim, ...]
+
+
+def take_body(request: GuardedRequest, max_body_size: int) -> Body:
+    """Read, parse and take the claims of a write.
 
     :raises TooLarge: see :func:`read_body`
     :raises Unreadable: see :func:`read_body` and :func:`read_claims`
     """
-    return read_claims(request, parse_body(read_body(request.environ, max_body_size)))
+    document = parse_body(read_body(request.environ, max_body_size))
+    return Body(document, read_claims(request, document))
+
+
+def replace_generations(
+    request: GuardedRequest, body: Body, generations: Mapping[str, int]
+) -> None:
+    """Make the request carry other consumer generations.
+
+    Serialised from the judged parse, never patched as text; the caller's
+    document is not changed. Below 1.28 bodies carry none and stay as they are.
+
+    :param generations: by consumer id, as the body or the path spells it
+    """
+    if (request.microversion or (1, 0)) < GENERATION_IN_BODY:
+        return
+    document = copy.deepcopy(body.document)
+    if request.operation is model.ALLOCATIONS_UPDATE:
+        parts = dict.fromkeys(generations, document)
+    elif request.operation is model.RESHAPE:
+        parts = document['allocations']
+    else:
+        parts = document
+    for uuid, generation in generations.items():
+        parts[uuid]['consumer_generation'] = generation
+    content = jsonutils.dump_as_bytes(document)
+    request.environ['wsgi.input'] = io.BytesIO(content)
+    if request.environ.get('CONTENT_LENGTH'):
+        request.environ['CONTENT_LENGTH'] = str(len(content))

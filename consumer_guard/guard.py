@@ -5,13 +5,13 @@ The rule is judged first with the owner unknown. Only where that leaves it open
 are owners looked up, once, and the rule judged again on each of them.
 """
 
-import enum
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from consumer_guard import claims as body_claims
 from consumer_guard import intake, model
+from consumer_guard.decision import Decision, Outcome, Reason
 from consumer_guard.errors import (
     OwnersUnavailable,
     PolicyLocked,
@@ -22,63 +22,12 @@ from consumer_guard.errors import (
 from consumer_guard.intake import GuardedRequest
 from consumer_guard.model import Caller, Owner, Ownership, Ruling, Standing, Truth
 
-
-class Outcome(enum.Enum):
-    """What is to be done with a request."""
-
-    ROLE = 'role'  #: allowed whoever owns it: forward untouched
-    PASSAGE = 'passage'  #: allowed by ownership: forward with the passage role
-    FILTER = 'filter'  #: allowed, and only the visible part of the answer
-    REFUSE = 'refuse'
-
-
-class Reason(enum.Enum):
-    """Why; the words stand in audit records."""
-
-    ROLE = 'the rule allows the caller whoever the owner is'
-    OWNER = 'the rule allows the caller for this owner'
-    DENIED = 'the rule denies the caller whoever the owner is'
-    NOT_ALLOWED = 'the rule does not allow the caller for this owner'
-    NOT_THE_CLAIMED = 'the rule does not allow the caller for the claimed owner'
-    NOBODYS = "the consumer is nobody's"
-    ABSENT = 'the consumer is not recorded'
-    NO_ALLOCATIONS = 'the consumer holds no allocations'
-    NEVER = 'ownership never allows this operation'
-    NO_SEAL = 'the microversion carries no consumer generation'
-    GENERATION = 'the generation in the body is not the judged one'
-    UNREADABLE = 'what only ownership could decide is not canonical or not readable'
-    TOO_LARGE = 'the body is too large'
-    UNAVAILABLE = 'the owner could not be looked up'
-    LOCKED = 'there are no usable policy files'
-    MICROVERSION = "the microversion is not one of placement's"
-    NO_IDENTITY = 'no proven identity'
-    FAULT = 'an unexpected error'
-
-
 _REASON_OF_ERROR: dict[type[RequestError], Reason] = {
     Unreadable: Reason.UNREADABLE,
     TooLarge: Reason.TOO_LARGE,
     OwnersUnavailable: Reason.UNAVAILABLE,
     PolicyLocked: Reason.LOCKED,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """All rulings of a request and what follows from them.
-
-    :ivar depends: whether the rule left it open until the owner was known;
-        only then may a refusal be concealed
-    :ivar error: what stopped the decision, its text is for the client
-    :ivar owners: what was looked up, by id
-    """
-
-    outcome: Outcome
-    reason: Reason
-    depends: bool = False
-    rulings: tuple[Ruling, ...] = ()
-    owners: Mapping[str, Owner] | None = None
-    error: RequestError | None = None
 
 
 class Rules(Protocol):
@@ -221,7 +170,8 @@ class _Deliberation:
         version = self.request.microversion
         if version is None or version < body_claims.GENERATION_IN_BODY:
             return self._refuse(Reason.NO_SEAL)
-        claims = body_claims.take_claims(self.request, self.guard._max_body_size)
+        body = body_claims.take_body(self.request, self.guard._max_body_size)
+        claims = body.claims
         for claim in claims:
             self._demand_canonical(claim.consumer_uuid)
         owners = self.guard._owners.find([claim.consumer_uuid for claim in claims])
@@ -237,7 +187,7 @@ class _Deliberation:
             for claim in claims
         ):
             return self._refuse(Reason.GENERATION, rulings, owners)
-        return self._pass(rulings, owners)
+        return self._pass(rulings, owners, body)
 
     def _judge_claim(
         self, claim: model.Claim, owners: Mapping[str, Owner]
@@ -278,10 +228,18 @@ class _Deliberation:
             raise Unreadable('A uuid in the request is not canonical.')
 
     def _pass(
-        self, rulings: tuple[Ruling, ...], owners: Mapping[str, Owner] | None = None
+        self,
+        rulings: tuple[Ruling, ...],
+        owners: Mapping[str, Owner] | None = None,
+        body: body_claims.Body | None = None,
     ) -> Decision:
         return Decision(
-            Outcome.PASSAGE, Reason.OWNER, depends=True, rulings=rulings, owners=owners
+            Outcome.PASSAGE,
+            Reason.OWNER,
+            depends=True,
+            rulings=rulings,
+            owners=owners,
+            body=body,
         )
 
     def _refuse(

@@ -6,41 +6,37 @@ role where ownership allowed the request, never otherwise; ``PATH_INFO`` of a
 decoy where a refused read is concealed; nothing else is changed.
 """
 
-import functools
-import importlib
+import dataclasses
 import logging
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from oslo_config import cfg
-
-from consumer_guard import identity, intake, model, opts, owners, responses
+from consumer_guard import (
+    assembly,
+    claims,
+    configuration,
+    identity,
+    intake,
+    model,
+    refusals,
+    responses,
+)
 from consumer_guard.audit import Auditor
-from consumer_guard.errors import STATUS
-from consumer_guard.foreign import EnforcerAsker
-from consumer_guard.guard import Decision, Guard, Outcome, Reason, RuleSource
+from consumer_guard.decision import Decision, Outcome, Reason
+from consumer_guard.errors import OwnersUnavailable
+from consumer_guard.generation_watch import Plan, Verdict
+from consumer_guard.guard import Guard, RuleSource
 from consumer_guard.intake import GuardedRequest
 from consumer_guard.model import Caller
 from consumer_guard.responses import Application, Environ, Refusal, StartResponse
-from consumer_guard.rulebook import Rulebook
-from consumer_guard.rulefiles import RuleFiles
 from consumer_guard.settings import Settings
 
 LOG = logging.getLogger(__name__)
 
-_WAY_OF_SEALING = (
-    'Owners may only PUT or POST allocations with microversion 1.28 or later.'
-)
-_WAY_OF_DELETING = (
-    'To delete, owners may PUT empty allocations with microversion 1.28 or later.'
-)
-_CONFLICT = (
-    'consumer generation conflict - the generation given is not the current one; '
-    'read the consumer again'
-)
-_NO_SERVICE = 'The request cannot be authorized now; try again.'
+#: Writes that move a generation; DELETE removes it.
+_WATCHED = (model.ALLOCATIONS_UPDATE, model.ALLOCATIONS_MANAGE, model.RESHAPE)
 
 
 class ConsumerGuard:
@@ -67,6 +63,7 @@ class ConsumerGuard:
         self._believe_headers = settings.auth_strategy == 'noauth2'
         self._versions = tuple(versions)
         self._guard = Guard(rules, lookup, settings.max_body_size)
+        self._watch = assembly.make_watch(settings, lookup)
         self._refuser = responses.Refuser(versions)
         self._auditor = Auditor(settings.audit, settings.enforcement)
 
@@ -90,17 +87,18 @@ class ConsumerGuard:
                 environ, believe_headers=self._believe_headers
             )
             if context is None:
-                return self._refuse(Refusal(401, 'No proven identity.'), made_id)
+                return self._refuse(refusals.NO_IDENTITY, made_id)
             caller = identity.make_caller(context)
             request = intake.take_in(environ, operation, match, self._versions)
             started = time.perf_counter()
             decision = self._guard.decide(request, caller)
+            decision, plan = self._watch_generations(request, decision)
             self._auditor.record(
                 request, caller, decision, time.perf_counter() - started
             )
             if self._shadow:
-                return self._application
-            return self._carry_out(request, caller, decision, made_id)
+                return self._noting(plan)
+            return self._carry_out(request, caller, decision, plan, made_id)
         except Exception:
             # Security: whatever went wrong, nothing is forwarded.
             LOG.exception(
@@ -110,29 +108,67 @@ class ConsumerGuard:
             )
             if self._shadow and _has_identity(environ, self._believe_headers):
                 return self._application
-            return self._refuse(Refusal(503, _NO_SERVICE), made_id)
+            return self._refuse(refusals.UNAVAILABLE, made_id)
 
     def _carry_out(
         self,
         request: GuardedRequest,
         caller: Caller,
         decision: Decision,
+        plan: Plan,
         made_id: bool,
     ) -> Application:
         environ = request.environ
-        if decision.outcome is Outcome.ROLE:
-            return self._application
         if decision.outcome is Outcome.REFUSE:
-            if self._may_conceal(request, decision):
-                responses.put_decoy(environ)
-            else:
-                refusal = _make_refusal(request, decision)
+            if not self._may_conceal(request, decision):
+                refusal = refusals.make_refusal(request, decision)
                 return self._refuse(refusal, made_id)
+            responses.put_decoy(environ)
+        if plan.rolled and plan.body is not None:
+            claims.replace_generations(request, plan.body, plan.rolled)
+        if decision.outcome is Outcome.ROLE:
+            return self._noting(plan)
         # Security: the only place where the passage role is given.
         identity.add_role(environ, self._passage_role)
-        if decision.outcome is not Outcome.FILTER:
+        if decision.outcome is Outcome.FILTER:
+            return self._filter(request, caller, made_id)
+        return self._noting(plan)
+
+    def _watch_generations(
+        self, request: GuardedRequest, decision: Decision
+    ) -> tuple[Decision, Plan]:
+        """Let an allowed write go on, refuse it, or roll its generations."""
+        if decision.outcome is Outcome.REFUSE or request.operation not in _WATCHED:
+            return decision, Plan()
+        try:
+            plan = self._watch.plan(request, decision.body, decision.owners)
+        except OwnersUnavailable as exc:
+            stopped = dataclasses.replace(
+                decision, outcome=Outcome.REFUSE, reason=Reason.UNAVAILABLE, error=exc
+            )
+            return stopped, Plan()
+        if plan.verdict is Verdict.GO:
+            return decision, plan
+        reason = Reason.SPENT if plan.verdict is Verdict.REFUSE else Reason.LOST_ROLL
+        return (
+            dataclasses.replace(decision, outcome=Outcome.REFUSE, reason=reason),
+            plan,
+        )
+
+    def _noting(self, plan: Plan) -> Application:
+        """The application; what the plan found is logged if it succeeds."""
+        if not plan.near:
             return self._application
-        return self._filter(request, caller, made_id)
+
+        def noting(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+            def start(status: str, *rest: Any) -> Any:
+                if status.startswith('2'):
+                    self._watch.note(plan.near)
+                return start_response(status, *rest)
+
+            return self._application(environ, start)
+
+        return noting
 
     def _may_conceal(self, request: GuardedRequest, decision: Decision) -> bool:
         return (
@@ -145,9 +181,7 @@ class ConsumerGuard:
     def _filter(
         self, request: GuardedRequest, caller: Caller, made_id: bool
     ) -> Application:
-        bad_gateway = self._refuse(
-            Refusal(502, 'The list of placement cannot be read.'), made_id
-        )
+        bad_gateway = self._refuse(refusals.UNREADABLE_LIST, made_id)
         filtered = responses.keep_visible(
             self._application,
             lambda ids: self._guard.find_visible(request, caller, ids),
@@ -163,7 +197,7 @@ class ConsumerGuard:
                     'The list asked by request %s could not be filtered',
                     caller.request_id,
                 )
-                refused = self._refuse(Refusal(503, _NO_SERVICE), made_id)
+                refused = self._refuse(refusals.UNAVAILABLE, made_id)
                 return refused(environ, start_response)
 
         return answer
@@ -176,48 +210,6 @@ def _has_identity(environ: Environ, believe_headers: bool) -> bool:
     return believe_headers or identity.is_proven(environ)
 
 
-def _make_refusal(request: GuardedRequest, decision: Decision) -> Refusal:
-    """What the client is told; the same for every owner but the caller."""
-    error = decision.error
-    if error is not None:
-        return Refusal(STATUS[type(error)], str(error) or _NO_SERVICE)
-    if decision.reason is Reason.GENERATION:
-        return Refusal(409, _CONFLICT, responses.CONCURRENT_UPDATE)
-    text = f'Policy does not allow {request.operation.rule} to be performed.'
-    if decision.reason is Reason.NO_SEAL:
-        text = f'{text} {_WAY_OF_SEALING}'
-    elif (
-        decision.reason is Reason.NEVER
-        and request.operation is model.ALLOCATIONS_DELETE
-    ):
-        text = f'{text} {_WAY_OF_DELETING}'
-    elif decision.reason is Reason.NEVER:
-        text = f'{text} It is for roles only, ownership never allows it.'
-    return Refusal(403, text)
-
-
-def _placement_versions() -> Sequence[str]:
-    """Placement's own list of microversions, where placement is installed."""
-    try:
-        placement = importlib.import_module('placement.microversion')
-    except ImportError:
-        return intake.KNOWN_MICROVERSIONS
-    versions: Sequence[str] = placement.VERSIONS
-    return versions
-
-
-def _watch_rule_files(conf: cfg.ConfigOpts, poll_interval: float) -> RuleFiles:
-    """The policy files of ``[oslo_policy]``, found as oslo.policy finds them."""
-    return RuleFiles(
-        find_file=conf.find_file,
-        policy_file=conf.oslo_policy.policy_file,
-        policy_file_is_explicit=opts.is_said(conf, 'policy_file', 'oslo_policy'),
-        policy_dirs=tuple(conf.oslo_policy.policy_dirs),
-        poll_interval=poll_interval,
-        build=functools.partial(Rulebook.build, asker=EnforcerAsker(conf)),
-    )
-
-
 def filter_factory(
     global_conf: Mapping[str, Any] | None, **local_conf: str
 ) -> Callable[[Application], ConsumerGuard]:
@@ -228,25 +220,16 @@ def filter_factory(
         ``[consumer_guard]`` that win over it
     :raises consumer_guard.errors.ConfigurationError: naming what and where
     """
-    conf = opts.parse_files(local_conf)
-    settings = opts.load_settings(conf, local_conf)
-    lookup = owners.load_driver(
-        settings.owner_lookup,
-        owners.OwnerLookupSettings(
-            connection=settings.connection or '',
-            timeout=settings.lookup_timeout,
-            pool_size=settings.lookup_pool_size,
-            nobodys_project_id=settings.incomplete_consumer_project_id,
-            nobodys_user_id=settings.incomplete_consumer_user_id,
-        ),
-    )
-    rules = _watch_rule_files(conf, settings.policy_poll_interval)
+    conf = configuration.parse_files(local_conf)
+    settings = configuration.load_settings(conf, local_conf)
+    lookup = assembly.make_lookup(settings)
+    rules = assembly.watch_rule_files(conf, settings)
     if settings.auth_strategy == 'noauth2':
         LOG.warning(
             'auth_strategy = noauth2: identity headers are believed without proof; '
             'for development only'
         )
-    versions = _placement_versions()
+    versions = assembly.find_versions()
 
     def make(application: Application) -> ConsumerGuard:
         return ConsumerGuard(

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures over real placement: one database a test process."""
 
+import logging
 import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -53,3 +54,27 @@ def guarded(_guarded: Deployment) -> Deployment:
     """The deployment that most tests share."""
     _guarded.activate()
     return _guarded
+
+
+class Records(logging.Handler):
+    """What our own loggers said; oslo.log's setup takes caplog's handler away."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(f'{record.levelname} {record.getMessage()}')
+
+    @property
+    def text(self) -> str:
+        return '\n'.join(self.lines)
+
+
+@pytest.fixture
+def records() -> Iterator[Records]:
+    handler = Records()
+    logger = logging.getLogger('consumer_guard')
+    logger.addHandler(handler)
+    yield handler
+    logger.removeHandler(handler)

@@ -16,14 +16,15 @@ ROOT = pathlib.Path(consumer_guard.__file__).parent
 
 #: Lower floors first; modules of one floor do not know each other.
 FLOORS = (
-    ('errors',),
-    ('model', 'settings'),
-    ('opts', 'policies', 'identity', 'intake', 'checks'),
-    ('claims', 'foreign', 'templates', 'owners', 'sightings', 'responses'),
-    ('atoms', 'guard', 'owners.engine', 'owners.statements'),
-    ('checktrees', 'audit', 'owners.database'),
-    ('rulebook',),
+    ('errors', 'generations', 'templates'),
+    ('model', 'settings', 'sightings'),
+    ('opts', 'policies', 'identity', 'intake', 'checks', 'owners'),
+    ('configuration', 'claims', 'responses', 'atoms', 'foreign'),
+    ('owners.engine', 'owners.statements'),
+    ('decision', 'generation_watch', 'checktrees', 'owners.database'),
+    ('guard', 'audit', 'refusals', 'rulebook'),
     ('rulefiles',),
+    ('assembly',),
     ('middleware', 'backend'),
     ('wsgi.api', 'cmd.enforcer'),
 )
@@ -33,15 +34,24 @@ LIBRARIES = {
     'model': set(),
     'errors': set(),
     'settings': set(),
-    'opts': {'oslo_config', 'oslo_policy'},
+    'opts': {'oslo_config'},
+    'configuration': {'oslo_config', 'oslo_policy'},
     'policies': {'oslo_policy'},
     'identity': {'oslo_context'},
     'intake': {'microversion_parse', 'webob'},
     'claims': {'oslo_serialization', 'webob'},
     'guard': set(),
+    'generations': set(),
+    'generation_watch': set(),
+    'refusals': set(),
+    'templates': set(),
+    'rulefiles': set(),
+    'owners.database': {'sqlalchemy'},
     'audit': set(),
     'responses': {'microversion_parse', 'webob'},
-    'middleware': {'oslo_config'},
+    'decision': set(),
+    'assembly': {'oslo_config'},
+    'middleware': set(),
     'backend': {'microversion_parse', 'oslo_config', 'placement'},
     'wsgi.api': {'paste'},
     'cmd.enforcer': {'oslo_config', 'oslo_policy'},
@@ -116,7 +126,7 @@ def test_every_file_says_its_license() -> None:
 @pytest.mark.parametrize('name', MODULES)
 def test_files_and_functions_stay_short(name: str) -> None:
     source = _modules()[name].read_text()
-    assert len(source.splitlines()) <= 320
+    assert len(source.splitlines()) <= 260
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.FunctionDef):
             assert node.end_lineno is not None

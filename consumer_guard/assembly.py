@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Makes the parts of a guard out of its settings."""
+
+import functools
+import importlib
+from collections.abc import Sequence
+
+from oslo_config import cfg
+
+from consumer_guard import configuration, intake, model, owners
+from consumer_guard.errors import ConfigurationError
+from consumer_guard.foreign import EnforcerAsker
+from consumer_guard.generation_watch import GenerationStore, GenerationWatch
+from consumer_guard.generations import Thresholds
+from consumer_guard.rulebook import Rulebook
+from consumer_guard.rulefiles import RuleFiles
+from consumer_guard.settings import Settings
+
+
+def make_lookup(settings: Settings) -> model.OwnerLookup:
+    """The driver that ``owner_lookup`` names; it opens no connection yet.
+
+    :raises ConfigurationError: there is none, or it cannot use ``connection``
+    """
+    return owners.load_driver(
+        settings.owner_lookup,
+        owners.OwnerLookupSettings(
+            connection=settings.connection or '',
+            timeout=settings.lookup_timeout,
+            pool_size=settings.lookup_pool_size,
+            nobodys_project_id=settings.incomplete_consumer_project_id,
+            nobodys_user_id=settings.incomplete_consumer_user_id,
+        ),
+    )
+
+
+def make_watch(settings: Settings, lookup: model.OwnerLookup) -> GenerationWatch:
+    """The watch over generations that the settings ask for.
+
+    :raises ConfigurationError: ``roll`` with a driver that cannot swap
+    """
+    store = None
+    if settings.generation_strategy == 'roll':
+        if not isinstance(lookup, GenerationStore):
+            raise ConfigurationError(
+                "option 'generation_strategy' of [consumer_guard] is roll, but the "
+                f"driver '{settings.owner_lookup}' of option 'owner_lookup' cannot "
+                'compare and swap'
+            )
+        store = lookup
+    return GenerationWatch(
+        Thresholds(
+            limit=settings.generation_limit,
+            warning=settings.generation_warning,
+            alarm=settings.generation_alarm,
+            reserve=settings.generation_reserve,
+        ),
+        lookup,
+        store=store,
+        roll_to=settings.generation_roll_to,
+        max_body_size=settings.max_body_size,
+        acts=not settings.shadow,
+    )
+
+
+def watch_rule_files(conf: cfg.ConfigOpts, settings: Settings) -> RuleFiles:
+    """The policy files of ``[oslo_policy]``, found as oslo.policy finds them.
+
+    A check that asks elsewhere waits as long as a look-up, unless
+    ``[oslo_policy] remote_timeout`` says otherwise (oslo.policy: 60 seconds).
+    """
+    conf.set_default('remote_timeout', settings.lookup_timeout, group='oslo_policy')
+    return RuleFiles(
+        find_file=conf.find_file,
+        policy_file=conf.oslo_policy.policy_file,
+        policy_file_is_explicit=configuration.is_said(
+            conf, 'policy_file', 'oslo_policy'
+        ),
+        policy_dirs=tuple(conf.oslo_policy.policy_dirs),
+        poll_interval=settings.policy_poll_interval,
+        build=functools.partial(Rulebook.build, asker=EnforcerAsker(conf)),
+    )
+
+
+def find_versions() -> Sequence[str]:
+    """Placement's own list of microversions, where placement is installed."""
+    try:
+        placement = importlib.import_module('placement.microversion')
+    except ImportError:
+        return intake.KNOWN_MICROVERSIONS
+    versions: Sequence[str] = placement.VERSIONS
+    return versions
