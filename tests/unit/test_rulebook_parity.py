@@ -28,7 +28,7 @@ from consumer_guard.rulebook import PolicyText, Rulebook
 NO, UNKNOWN, YES = model.Truth
 TOP = model.ALLOCATIONS_LIST.rule
 KEYS = ('consumer_uuid', 'project_id', 'user_id', 'consumer_type')
-VALUES = ('A', 'B', 'a', 'None', 'True', '5', 'reader', 'x-A')
+VALUES = ('A', 'B', 'a', 'None', 'True', '5', 'Reader', 'x-A')
 
 ROLE_NAMES = ('reader', 'Reader', 'ADMIN', 'member', 'service', 'straße')
 RIGHTS = (
