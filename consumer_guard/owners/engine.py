@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The engine on placement's database: autocommit, small, impatient.
+
+It reads from the primary, never from ``slave_connection``: a replica that lags
+shows an owner of the past.
+"""
+
+import contextlib
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event, pool
+
+from consumer_guard import errors
+from consumer_guard.owners import OwnerLookupSettings
+
+#: Seconds after which a connection is replaced, as placement's own are.
+RECYCLE = 3600
+
+#: Seconds that the client waits longer than a MySQL server may work, so that
+#: normally the server ends a slow statement and the connection stays good.
+GRACE = 0.5
+
+# MySQL's and MariaDB's variables that matter here, and how each is set.
+_SESSION_LIMITS: Mapping[str, Callable[[float], str]] = {
+    'max_statement_time': lambda seconds: f'{seconds:.3f}',
+    'max_execution_time': lambda seconds: str(_milliseconds(seconds)),
+}
+
+
+def make_engine(settings: OwnerLookupSettings) -> sa.Engine:
+    """Make the engine; it opens no connection.
+
+    :raises consumer_guard.errors.ConfigurationError: no or a bad URL, a
+        database or driver that is not supported, or a driver that is missing
+    """
+    if not settings.connection:
+        raise _unusable('it is not set')
+    # Security: every message here is our own and the chain is cut, because the
+    # originals may quote the URL and with it the password.
+    try:
+        url = sa.make_url(settings.connection)
+        dialect = url.get_dialect().name
+        driver = url.get_driver_name()
+    except sa.exc.NoSuchModuleError:
+        raise _unusable(f'SQLAlchemy knows no database {url.drivername!r}') from None
+    except (sa.exc.SQLAlchemyError, ValueError, TypeError):
+        raise _unusable('it is no SQLAlchemy URL') from None
+    except ImportError as error:
+        raise _unusable(f'the module {error.name!r} is not installed') from None
+    limits = _LIMITS.get(f'{dialect}+{driver}')
+    if limits is None:
+        raise _unusable(
+            f'the driver {dialect}+{driver} is not supported;'
+            f' there are: {", ".join(sorted(_LIMITS))}'
+        )
+    engine = _create(url, settings, limits(settings.timeout, url))
+    if dialect in ('mysql', 'mariadb'):
+        event.listen(engine, 'connect', _on_mysql_connect(settings.timeout))
+    return engine
+
+
+def _create(
+    url: sa.URL, settings: OwnerLookupSettings, limits: dict[str, Any]
+) -> sa.Engine:
+    try:
+        return sa.create_engine(
+            url,
+            connect_args=limits,
+            # On the engine, where it costs a connection's start, not every look-up.
+            isolation_level='AUTOCOMMIT',
+            skip_autocommit_rollback=True,
+            pool_reset_on_return=None,
+            poolclass=pool.QueuePool,
+            pool_size=settings.pool_size,
+            max_overflow=0,
+            pool_timeout=settings.timeout,
+            pool_recycle=RECYCLE,
+            # Security: ids stay out of the texts of exceptions.
+            hide_parameters=True,
+        )
+    except ImportError as error:
+        raise _unusable(f'the module {error.name!r} is not installed') from None
+    except (sa.exc.SQLAlchemyError, ValueError, TypeError) as error:
+        raise _unusable(f'no engine can be made ({type(error).__name__})') from None
+
+
+def _unusable(reason: str) -> errors.ConfigurationError:
+    return errors.ConfigurationError(
+        '[consumer_guard] connection (by default that of [placement_database])'
+        f' cannot be used: {reason}'
+    )
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(1, math.ceil(seconds * 1000))
+
+
+def _sqlite_limits(timeout: float, _url: sa.URL) -> dict[str, Any]:
+    return {'timeout': timeout}
+
+
+def _libpq_limits(timeout: float, url: sa.URL) -> dict[str, Any]:
+    given = url.query.get('options', '')
+    options = given if isinstance(given, str) else ' '.join(given)
+    seconds = math.ceil(timeout)
+    return {
+        'connect_timeout': max(2, seconds),  # libpq's own minimum
+        'tcp_user_timeout': _milliseconds(timeout),
+        # Unanswered requests are not unsent data: only probes find a lost host.
+        'keepalives_idle': max(1, seconds),
+        'keepalives_interval': 1,
+        # The last one of an option wins. Compiling a plan costs more than
+        # running it here (measured on batches: 200 ms).
+        'options': f'{options} -c statement_timeout={_milliseconds(timeout)}'
+        ' -c jit=off'.strip(),
+    }
+
+
+def _pymysql_limits(timeout: float, _url: sa.URL) -> dict[str, Any]:
+    patience = timeout + GRACE
+    return {
+        'connect_timeout': timeout,
+        'read_timeout': patience,
+        'write_timeout': patience,
+    }
+
+
+def _mysqldb_limits(timeout: float, _url: sa.URL) -> dict[str, Any]:
+    # libmysqlclient takes whole seconds, and tries a read three times.
+    limits = _pymysql_limits(timeout, _url)
+    return {name: math.ceil(seconds) for name, seconds in limits.items()}
+
+
+_LIMITS: Mapping[str, Callable[[float, sa.URL], dict[str, Any]]] = {
+    'sqlite+pysqlite': _sqlite_limits,
+    'postgresql+psycopg': _libpq_limits,
+    'postgresql+psycopg2': _libpq_limits,
+    'mysql+pymysql': _pymysql_limits,
+    'mysql+mysqldb': _mysqldb_limits,
+    'mariadb+pymysql': _pymysql_limits,
+    'mariadb+mysqldb': _mysqldb_limits,
+}
+
+
+def _on_mysql_connect(timeout: float) -> Callable[[Any, Any], None]:
+    """Prepare a session: bounded statements, and on Galera the newest rows."""
+    wanted = ', '.join(f"'{name}'" for name in ('wsrep_on', *_SESSION_LIMITS))
+
+    def prepare(connection: Any, _record: Any) -> None:
+        with contextlib.closing(connection.cursor()) as cursor:
+            cursor.execute(f'SHOW VARIABLES WHERE Variable_name IN ({wanted})')
+            there = {name.lower(): value for name, value in cursor.fetchall()}
+            session = [
+                f'{name} = {value(timeout)}'
+                for name, value in _SESSION_LIMITS.items()
+                if name in there
+            ]
+            # Security: a node may be behind the one that took the last write,
+            # and would name an owner of the past.
+            if there.get('wsrep_on', 'OFF').upper() in ('ON', '1'):
+                session.append('wsrep_sync_wait = 1')
+            if session:
+                cursor.execute(f'SET SESSION {", ".join(session)}')
+
+    return prepare

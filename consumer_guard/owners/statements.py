@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The SELECTs on placement's tables, one for one id and one for many.
+
+Every row has the columns of :class:`Row`. A row may be of an id that was not
+asked for, because a database's equality is laxer than ours; the reader compares.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+
+class Row(NamedTuple):
+    """One row of an answer.
+
+    :ivar uuid: ``consumers.uuid``, None where there is no consumers row
+    :ivar row_id: ``consumers.id``
+    :ivar generation: ``consumers.generation``
+    :ivar project: ``projects.external_id``; None where that row is missing
+    :ivar user: ``users.external_id``; None where that row is missing
+    :ivar type_name: ``consumer_types.name``
+    :ivar holder: ``allocations.consumer_id``, None where there are none
+    """
+
+    uuid: Any
+    row_id: Any
+    generation: Any
+    project: Any
+    user: Any
+    type_name: Any
+    holder: Any
+
+
+class Statements(NamedTuple):
+    """The statements of one database, built once: building costs more than asking.
+
+    :ivar one: takes the parameter ``id``
+    :ivar many: takes the parameter ``ids``
+    :ivar bind: ids to the value of ``ids``
+    """
+
+    one: sa.Executable
+    many: sa.Executable
+    bind: Callable[[Sequence[str]], Any]
+
+
+_CONSUMERS = sa.table(
+    'consumers',
+    *map(
+        sa.column,
+        ('uuid', 'id', 'generation', 'project_id', 'user_id', 'consumer_type_id'),
+    ),
+)
+_PROJECTS = sa.table('projects', sa.column('id'), sa.column('external_id'))
+_USERS = sa.table('users', sa.column('id'), sa.column('external_id'))
+_TYPES = sa.table('consumer_types', sa.column('id'), sa.column('name'))
+# In the text, where a planner sees it, not a parameter.
+_ONE: sa.ColumnElement[int] = sa.literal_column('1', sa.Integer)
+_ALLOCATIONS = sa.table('allocations', sa.column('consumer_id'))
+
+
+def build(dialect: str) -> Statements:
+    """Build the statements for SQLAlchemy's dialect of that name."""
+    if dialect == 'sqlite':
+        asked = sa.func.json_each(sa.bindparam('ids')).table_valued(
+            'value', name='asked'
+        )
+        return Statements(_one(), _join(asked, asked.c.value), json.dumps)
+    if dialect == 'postgresql':
+        return Statements(_one(), _postgresql_many(), list)
+    return Statements(_one(binary=True), _mysql_many(), list)
+
+
+def _columns(consumers: Any, holder: Any) -> list[Any]:
+    return [
+        consumers.c.uuid,
+        consumers.c.id,
+        consumers.c.generation,
+        _PROJECTS.c.external_id,
+        _USERS.c.external_id,
+        _TYPES.c.name,
+        holder,
+    ]
+
+
+def _with_owner(source: Any, consumers: Any) -> Any:
+    # Outer joins: a consumer whose projects row is missing is nobody's, not absent.
+    return (
+        source.outerjoin(_PROJECTS, _PROJECTS.c.id == consumers.c.project_id)
+        .outerjoin(_USERS, _USERS.c.id == consumers.c.user_id)
+        .outerjoin(_TYPES, _TYPES.c.id == consumers.c.consumer_type_id)
+    )
+
+
+def _bytes(value: Any) -> Any:
+    return sa.cast(value, sa.LargeBinary)
+
+
+def _one(binary: bool = False) -> sa.Executable:
+    """One row, whatever there is of the id.
+
+    ``binary``: where equality ignores case, another spelling's allocations
+    could be the one row that is looked at.
+    """
+    asked = sa.bindparam('id', type_=sa.String)
+    holder = sa.select(_ALLOCATIONS.c.consumer_id).where(
+        _ALLOCATIONS.c.consumer_id == asked
+    )
+    if binary:
+        holder = holder.where(_bytes(_ALLOCATIONS.c.consumer_id) == _bytes(asked))
+    always = sa.select(_ONE.label('one')).subquery('always')
+    source = always.outerjoin(_CONSUMERS, _CONSUMERS.c.uuid == asked)
+    return sa.select(
+        *_columns(_CONSUMERS, holder.limit(_ONE).scalar_subquery())
+    ).select_from(_with_owner(source, _CONSUMERS))
+
+
+def _join(asked: Any, value: Any) -> sa.Executable:
+    """A row for each id of the table ``asked``, by index look-ups."""
+    holder = (
+        sa.select(_ALLOCATIONS.c.consumer_id)
+        .where(_ALLOCATIONS.c.consumer_id == value)
+        .limit(_ONE)
+    )
+    source = asked.outerjoin(_CONSUMERS, _CONSUMERS.c.uuid == value)
+    return sa.select(*_columns(_CONSUMERS, holder.scalar_subquery())).select_from(
+        _with_owner(source, _CONSUMERS)
+    )
+
+
+def _postgresql_many() -> sa.Executable:
+    ids = sa.bindparam('ids', type_=postgresql.ARRAY(sa.Text))
+    asked = sa.func.unnest(ids).table_valued('id', name='asked').render_derived()
+    # The limit keeps the planner from reading the whole table for a large batch.
+    consumers = (
+        sa.select(_CONSUMERS)
+        .where(_CONSUMERS.c.uuid == asked.c.id)
+        .limit(_ONE)
+        .lateral('found')
+    )
+    holder = (
+        sa.select(_ALLOCATIONS.c.consumer_id)
+        .where(_ALLOCATIONS.c.consumer_id == asked.c.id)
+        .limit(_ONE)
+    )
+    source = asked.outerjoin(consumers, sa.true())
+    return sa.select(*_columns(consumers, holder.scalar_subquery())).select_from(
+        _with_owner(source, consumers)
+    )
+
+
+def _mysql_many() -> sa.Executable:
+    # Literals of an IN are compared in the column's collation, by its index; ids
+    # in a derived table would be in the connection's, and read the whole table.
+    ids = sa.bindparam('ids', expanding=True, type_=sa.String)
+    nothing = [sa.null().label(f'n{number}') for number in range(6)]
+    recorded = (
+        sa.select(*_columns(_CONSUMERS, sa.null().label('holder')))
+        .select_from(_with_owner(_CONSUMERS, _CONSUMERS))
+        .where(_CONSUMERS.c.uuid.in_(ids))
+    )
+    holding = (
+        sa.select(*nothing, sa.func.min(_ALLOCATIONS.c.consumer_id))
+        .where(_ALLOCATIONS.c.consumer_id.in_(ids))
+        .group_by(_bytes(_ALLOCATIONS.c.consumer_id))
+    )
+    return sa.union_all(recorded, holding)

@@ -1,0 +1,380 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Throw-away PostgreSQL and MariaDB servers, and placement's schema in them.
+
+::
+
+    with postgresql() as server:
+        url = server.url(server.create_database())
+        create_schema(url)
+
+Every server has a folder and a port of its own on the loopback address, runs as
+the packaged system user when the tests run as root (both servers refuse root),
+and is gone at the end of the ``with``. Durability is off: never keep anything.
+"""
+
+import contextlib
+import glob
+import itertools
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import sqlalchemy as sa
+
+#: Seconds that a server may take to start, stop or be made.
+PATIENCE = 60
+
+_PASSWORD = 'thrown-away'
+
+# Placement's own migration, as ``placement-manage db sync`` runs it. The URL
+# comes by the environment, so that no process list shows it.
+_MIGRATE = """
+import os
+from oslo_config import cfg
+from placement import conf, db_api
+from placement.db.sqlalchemy import migration
+config = cfg.ConfigOpts()
+conf.register_opts(config)
+config.set_default('connection', os.environ['URL'], group='placement_database')
+config([], project='placement', default_config_files=[], default_config_dirs=[])
+db_api.configure(config)
+migration.upgrade('head')
+"""
+
+
+class ServerMissing(Exception):
+    """The server's binaries are not installed; names the Debian package."""
+
+
+class ServerFailed(Exception):
+    """A server did not start or stop in time; carries the end of its log."""
+
+
+def create_schema(url: str) -> None:
+    """Run placement's migrations to the newest revision in the database.
+
+    In a process of its own: the first process that fills a MariaDB keeps a
+    non-strict session in its pool.
+    """
+    done = subprocess.run(
+        [sys.executable, '-c', _MIGRATE],
+        env={**os.environ, 'URL': url},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    if done.returncode:
+        raise ServerFailed(f'placement db sync failed: {done.stderr[-2000:]}')
+
+
+class Tables:
+    """Rows in placement's tables, written beside any code under test."""
+
+    def __init__(self, url: str) -> None:
+        self.engine = sa.create_engine(url, poolclass=sa.NullPool)
+        self._numbers = itertools.count(1)
+
+    def run(self, statement: str, **parameters: object) -> None:
+        """Run one statement and commit."""
+        with self.engine.begin() as connection:
+            connection.execute(sa.text(statement), parameters)
+
+    def name(self, table: str, column: str, value: object) -> int:
+        """Primary key of the row with that value, which is added when missing."""
+        find = f'SELECT id FROM {table} WHERE {column} = :value'
+        add = f'INSERT INTO {table} ({column}) VALUES (:value)'
+        with self.engine.begin() as connection:
+            found = connection.execute(sa.text(find), {'value': value}).scalar()
+            if found is None:
+                connection.execute(sa.text(add), {'value': value})
+                found = connection.execute(sa.text(find), {'value': value}).scalar()
+        assert found is not None
+        return int(found)
+
+    def allocate(self, uuid: str, count: int = 1) -> None:
+        """Add allocations of a consumer; they need no other row."""
+        for _ in range(count):
+            self.run(
+                'INSERT INTO allocations (resource_provider_id, consumer_id,'
+                ' resource_class_id, used) VALUES (1, :uuid, 1, 1)',
+                uuid=uuid,
+            )
+
+    def consume(
+        self,
+        uuid: str,
+        project: object = 'project-a',
+        user: object = 'user-a',
+        type_name: str | None = None,
+        generation: object = 1,
+        allocations: int = 1,
+    ) -> None:
+        """Add a consumer; a project or user of None has no row of its own."""
+        missing = 2_000_000_000
+        self.run(
+            'INSERT INTO consumers (uuid, project_id, user_id, generation,'
+            ' consumer_type_id) VALUES (:uuid, :project, :user, :generation, :type)',
+            uuid=uuid,
+            generation=generation,
+            project=missing
+            if project is None
+            else self.name('projects', 'external_id', project),
+            user=missing if user is None else self.name('users', 'external_id', user),
+            type=type_name and self.name('consumer_types', 'name', type_name),
+        )
+        self.allocate(uuid, allocations)
+
+    def fill(self, uuids: Sequence[str]) -> None:
+        """Add many recorded consumers of one project, with one allocation each."""
+        project = self.name('projects', 'external_id', 'project-a')
+        user = self.name('users', 'external_id', 'user-a')
+        with self.engine.begin() as connection:
+            connection.execute(
+                sa.text(
+                    'INSERT INTO consumers (uuid, project_id, user_id, generation)'
+                    f' VALUES (:uuid, {project}, {user}, 1)'
+                ),
+                [{'uuid': uuid} for uuid in uuids],
+            )
+            connection.execute(
+                sa.text(
+                    'INSERT INTO allocations (resource_provider_id, consumer_id,'
+                    ' resource_class_id, used) VALUES (1, :uuid, 1, 1)'
+                ),
+                [{'uuid': uuid} for uuid in uuids],
+            )
+
+
+class Server:
+    """One running server; made by :func:`postgresql` and :func:`mariadb`.
+
+    :ivar dialect: ``postgresql`` or ``mysql``, as SQLAlchemy names them
+    :ivar folder: everything of the server: data, socket, log
+    :ivar port: TCP port on 127.0.0.1, the same after a restart
+    """
+
+    def __init__(
+        self,
+        dialect: str,
+        command: Sequence[str],
+        folder: Path,
+        port: int,
+        account: str,
+        stop_signal: signal.Signals,
+    ) -> None:
+        self.dialect = dialect
+        self.folder = folder
+        self.port = port
+        self._command = command
+        self._account = account
+        self._stop_signal = stop_signal
+        self._process: subprocess.Popen[bytes] | None = None
+        self._numbers = itertools.count(1)
+
+    def url(self, database: str, driver: str | None = None) -> str:
+        """SQLAlchemy URL of a database, with its password."""
+        default = {'postgresql': 'psycopg2', 'mysql': 'pymysql'}[self.dialect]
+        user = {'postgresql': 'postgres', 'mysql': 'guard'}[self.dialect]
+        return (
+            f'{self.dialect}+{driver or default}://{user}:{_PASSWORD}'
+            f'@127.0.0.1:{self.port}/{database}'
+        )
+
+    def create_database(
+        self, charset: str | None = None, collation: str | None = None
+    ) -> str:
+        """Make an empty database and return its name.
+
+        ``charset`` is PostgreSQL's ENCODING or MariaDB's CHARACTER SET; None
+        is the server's default.
+        """
+        name = f'placement{next(self._numbers)}'
+        statement = f'CREATE DATABASE {name}'
+        if self.dialect == 'postgresql':
+            statement += ' TEMPLATE template0'
+            statement += f" ENCODING '{charset}'" if charset else ''
+            statement += f" LC_COLLATE '{collation}'" if collation else ''
+        else:
+            statement += f' CHARACTER SET {charset}' if charset else ''
+            statement += f' COLLATE {collation}' if collation else ''
+        self.execute(statement)
+        return name
+
+    def execute(self, statement: str) -> list[tuple[object, ...]]:
+        """Run one statement as the administrator, outside of any transaction."""
+        database = 'postgres' if self.dialect == 'postgresql' else 'mysql'
+        engine = sa.create_engine(
+            self.url(database), isolation_level='AUTOCOMMIT', poolclass=sa.NullPool
+        )
+        with engine.connect() as connection:
+            result = connection.exec_driver_sql(statement)
+            return [tuple(row) for row in result] if result.returns_rows else []
+
+    def start(self) -> None:
+        """Start the server and wait until it takes connections."""
+        with open(self.folder / 'log', 'ab') as log:
+            self._process = _popen(self._command, self._account, log, self.folder)
+        deadline = time.monotonic() + PATIENCE
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                raise ServerFailed(f'{self._command[0]} did not start: {self.log()}')
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """Stop the server, cutting its connections; its data stay."""
+        process, self._process = self._process, None
+        if process is None or process.poll() is not None:
+            return
+        process.send_signal(signal.SIGCONT)
+        process.send_signal(self._stop_signal)
+        try:
+            process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def freeze(self) -> None:
+        """Stop the main process from running, its connections stay open.
+
+        MariaDB is one process and answers nothing then; PostgreSQL takes no new
+        connections. :meth:`thaw` and :meth:`stop` end it.
+        """
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let the main process run again."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def log(self) -> str:
+        """The end of the server's log."""
+        return (self.folder / 'log').read_text(errors='replace')[-2000:]
+
+    def _answers(self) -> bool:
+        try:
+            self.execute('SELECT 1')
+        except sa.exc.OperationalError:
+            return False
+        return True
+
+
+@contextlib.contextmanager
+def postgresql(extra_args: Sequence[str] = ()) -> Iterator[Server]:
+    """A PostgreSQL server; ``extra_args`` go to ``postgres``.
+
+    :raises ServerMissing: no ``initdb`` on this machine
+    """
+    folders = sorted(glob.glob('/usr/lib/postgresql/*/bin'), reverse=True)
+    initdb = _find('initdb', 'postgresql', folders)
+    postgres = _find('postgres', 'postgresql', folders)
+    with _folder('postgres') as folder:
+        data, port = folder / 'data', _free_port()
+        make = f'{initdb} -A trust -U postgres -E UTF8 --locale=C.UTF-8 -N -D {data}'
+        _run(make.split(), 'postgres', folder)
+        settings = f'-k {folder} -c listen_addresses=127.0.0.1 -c fsync=off'
+        command = [postgres, '-D', str(data), '-p', str(port), *settings.split()]
+        command += extra_args
+        server = Server('postgresql', command, folder, port, 'postgres', signal.SIGINT)
+        yield from _serve(server)
+
+
+@contextlib.contextmanager
+def mariadb(extra_args: Sequence[str] = ()) -> Iterator[Server]:
+    """A MariaDB server; ``extra_args`` go to ``mariadbd``.
+
+    :raises ServerMissing: no ``mariadbd`` on this machine
+    """
+    install = _find('mariadb-install-db', 'mariadb-server', ['/usr/sbin'])
+    mariadbd = _find('mariadbd', 'mariadb-server', ['/usr/sbin'])
+    with _folder('mysql') as folder:
+        data, port = folder / 'data', _free_port()
+        make = f'{install} --no-defaults --datadir={data} --skip-test-db'
+        make += ' --auth-root-authentication-method=normal'
+        _run(make.split(), 'mysql', folder)
+        account = folder / 'account.sql'
+        account.write_text(
+            f"CREATE USER IF NOT EXISTS guard@'%' IDENTIFIED BY '{_PASSWORD}';\n"
+            "GRANT ALL ON *.* TO guard@'%';\n"
+        )
+        account.chmod(0o644)
+        settings = (
+            f'--no-defaults --datadir={data} --socket={folder}/s --port={port}'
+            f' --bind-address=127.0.0.1 --skip-name-resolve --tmpdir={folder}'
+            f' --pid-file={folder}/pid --init-file={account}'
+            ' --innodb-flush-log-at-trx-commit=0'
+        )
+        command = [mariadbd, *settings.split(), *extra_args]
+        server = Server('mysql', command, folder, port, 'mysql', signal.SIGTERM)
+        yield from _serve(server)
+
+
+def _serve(server: Server) -> Iterator[Server]:
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+def _find(binary: str, package: str, folders: Sequence[str]) -> str:
+    path = os.pathsep.join([*folders, os.environ.get('PATH', os.defpath)])
+    found = shutil.which(binary, path=path)
+    if found is None:
+        raise ServerMissing(
+            f'{binary} is not installed; on Debian: tools/install-databases.sh,'
+            f' or apt-get install {package}'
+        )
+    return found
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def _folder(account: str) -> Iterator[Path]:
+    # Not pytest's tmp_path: a socket's path may have 107 bytes, and the parent
+    # folders must be open to the server's account.
+    with tempfile.TemporaryDirectory(prefix='cg-', ignore_cleanup_errors=True) as name:
+        if os.geteuid() == 0:
+            shutil.chown(name, account, pwd.getpwnam(account).pw_gid)
+        yield Path(name)
+
+
+def _run(command: Sequence[str], account: str, folder: Path) -> None:
+    with open(folder / 'log', 'ab') as log:
+        process = _popen(command, account, log, folder)
+        if process.wait(PATIENCE):
+            end = (folder / 'log').read_text(errors='replace')[-2000:]
+            raise ServerFailed(f'{command[0]} failed: {end}')
+
+
+def _popen(
+    command: Sequence[str], account: str, log: IO[bytes], folder: Path
+) -> subprocess.Popen[bytes]:
+    other: dict[str, Any] = {}
+    if os.geteuid() == 0:
+        other = {'user': account, 'group': account, 'extra_groups': []}
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        env={'PATH': f'{os.environ.get("PATH", os.defpath)}:/usr/sbin', 'LC_ALL': 'C'},
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        **other,
+    )

@@ -1,0 +1,573 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The driver ``database`` over placement's real tables in SQLite files."""
+
+import ctypes
+import gc
+import json
+import logging
+import os
+import sqlite3
+import sys
+import threading
+import time
+import traceback
+import uuid
+import warnings
+import weakref
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from placement.db.sqlalchemy import models
+
+from consumer_guard import errors, model, owners
+from consumer_guard.model import Owner, Standing
+from consumer_guard.owners import statements
+from consumer_guard.owners.database import LONGEST_ID, DatabaseOwners
+from tests.servers import Tables
+
+NOBODY = '00000000-0000-0000-0000-000000000000'
+SECRET = 'Wonderful-17'
+C1 = 'c1c1c1c1-0000-4000-8000-00000000000a'
+C2 = 'c2c2c2c2-0000-4000-8000-00000000000b'
+
+
+def settings(url: str, timeout: float = 2.0, pool_size: int = 2):
+    return owners.OwnerLookupSettings(url, timeout, pool_size, NOBODY, NOBODY)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    engine = sa.create_engine(f'sqlite:///{tmp_path}/placement.db')
+    models.BASE.metadata.create_all(engine)
+    engine.dispose()
+    return tmp_path / 'placement.db'
+
+
+@pytest.fixture
+def tables(path: Path) -> Tables:
+    return Tables(f'sqlite:///{path}')
+
+
+@pytest.fixture
+def make(path: Path) -> Iterator[Callable[..., DatabaseOwners]]:
+    made = []
+
+    def build(**others) -> DatabaseOwners:
+        made.append(DatabaseOwners(settings(f'sqlite:///{path}', **others)))
+        return made[-1]
+
+    yield build
+    for lookup in made:
+        lookup.close()
+
+
+@pytest.fixture
+def lookup(make) -> DatabaseOwners:
+    return make()
+
+
+@pytest.fixture(params=['one', 'many'])
+def ask(request, lookup: DatabaseOwners) -> Callable[[str], Owner]:
+    """Look one id up, alone or in a batch: both statements must agree."""
+    others = [str(uuid.uuid4()), C1, C2] if request.param == 'many' else []
+    return lambda id_: lookup.find({id_, *others})[id_]
+
+
+def count_statements(lookup: DatabaseOwners) -> list[tuple[str, object]]:
+    seen: list[tuple[str, object]] = []
+
+    def note(_connection, _cursor, statement, parameters, *_rest) -> None:
+        seen.append((statement, parameters))
+
+    sa.event.listen(lookup.engine, 'before_cursor_execute', note)
+    return seen
+
+
+# Standings ------------------------------------------------------------------
+
+
+def test_recorded(tables, ask) -> None:
+    tables.consume(C1, 'project-b', 'user-b', 'INSTANCE', generation=7, allocations=3)
+    found = ask(C1)
+    assert isinstance(found.row_id, int)
+    assert found == Owner(
+        C1,
+        Standing.RECORDED,
+        'project-b',
+        'user-b',
+        'INSTANCE',
+        7,
+        found.row_id,
+        has_allocations=True,
+    )
+
+
+def test_a_recreated_consumer_has_another_row(tables, lookup) -> None:
+    tables.consume(C1)
+    tables.consume(C2)
+    before = lookup.find([C1, C2])
+    assert before[C1].row_id != before[C2].row_id
+
+
+def test_recorded_without_allocations(tables, ask) -> None:
+    tables.consume(C1, allocations=0)
+    found = ask(C1)
+    assert found.standing is Standing.RECORDED
+    assert not found.has_allocations
+
+
+@pytest.mark.parametrize('project', [None, '', NOBODY], ids=['no row', 'empty', 'id'])
+def test_nobodys_project(tables, ask, project) -> None:
+    tables.consume(C1, project, generation=4)
+    found = ask(C1)
+    assert (found.standing, found.project_id) == (Standing.NOBODYS, None)
+    assert (found.user_id, found.generation) == ('user-a', 4)
+    assert found.has_allocations
+    assert 'project_id' not in found.target()
+
+
+@pytest.mark.parametrize('user', [None, '', NOBODY], ids=['no row', 'empty', 'id'])
+def test_nobodys_user(tables, ask, user) -> None:
+    tables.consume(C1, user=user)
+    found = ask(C1)
+    assert (found.standing, found.user_id) == (Standing.RECORDED, None)
+
+
+def test_allocations_without_consumer_are_nobodys(tables, ask) -> None:
+    tables.allocate(C1, 2)
+    assert ask(C1) == Owner(C1, Standing.NOBODYS, has_allocations=True)
+
+
+def test_absent(tables, ask) -> None:
+    tables.consume(C2)
+    assert ask(C1) == Owner(C1, Standing.ABSENT)
+
+
+@pytest.mark.parametrize('generation', [-(2**31), -1, 0, 2**31 - 1, 2**31, 2**62])
+def test_generations(tables, ask, generation) -> None:
+    tables.consume(C1, generation=generation)
+    assert ask(C1).generation == generation
+
+
+def test_every_id_has_an_answer_and_none_else(tables, lookup) -> None:
+    tables.consume(C1)
+    tables.consume(C2, 'project-b')
+    unknown, weird = str(uuid.uuid4()), 'weird\0'
+    found = lookup.find([C1, unknown, weird, C1])
+    assert list(found) == [C1, unknown, weird]
+    assert [owner.standing for owner in found.values()] == [
+        Standing.RECORDED,
+        Standing.ABSENT,
+        Standing.ABSENT,
+    ]
+
+
+def test_no_ids_no_statement(lookup) -> None:
+    seen = count_statements(lookup)
+    assert lookup.find([]) == {}
+    assert seen == []
+
+
+def test_no_cache(tables, lookup) -> None:
+    tables.consume(C1)
+    assert lookup.find([C1])[C1].project_id == 'project-a'
+    other = tables.name('projects', 'external_id', 'project-b')
+    tables.run(f'UPDATE consumers SET project_id = {other}, generation = 9')
+    assert lookup.find([C1])[C1].project_id == 'project-b'
+    assert lookup.find([C1])[C1].generation == 9
+    tables.run("UPDATE projects SET external_id = 'renamed' WHERE id = :id", id=other)
+    assert lookup.find([C1])[C1].project_id == 'renamed'
+
+
+# Spellings ------------------------------------------------------------------
+
+
+@pytest.fixture
+def lax(path: Path, tables: Tables) -> None:
+    """Tables whose ids are equal as MariaDB's are: case and blanks aside."""
+    with sqlite3.connect(path) as connection:
+        connection.executescript("""
+            PRAGMA writable_schema = ON;
+            UPDATE sqlite_schema SET sql = replace(replace(sql,
+                'uuid VARCHAR(36)', 'uuid VARCHAR(36) COLLATE NOCASE'),
+                'consumer_id VARCHAR(36)', 'consumer_id VARCHAR(36) COLLATE NOCASE')
+            WHERE name IN ('consumers', 'allocations');
+            PRAGMA writable_schema = RESET;
+            REINDEX;
+        """)
+    connection.close()
+    tables.consume(C1)
+    with tables.engine.connect() as again:
+        lax = again.execute(
+            sa.text('SELECT count(*) FROM consumers WHERE uuid = :id'),
+            {'id': C1.upper()},
+        )
+        assert lax.scalar() == 1, 'the tables are not lax, the tests say nothing'
+
+
+@pytest.mark.usefixtures('lax')
+def test_another_case_is_another_consumer(ask) -> None:
+    assert ask(C1.upper()).standing is Standing.ABSENT
+    assert ask(C1).standing is Standing.RECORDED
+
+
+@pytest.mark.usefixtures('lax')
+def test_both_cases_in_one_batch(lookup) -> None:
+    found = lookup.find([C1.upper(), C1])
+    assert found[C1.upper()] == Owner(C1.upper(), Standing.ABSENT)
+    assert found[C1].standing is Standing.RECORDED
+
+
+@pytest.mark.parametrize(
+    'id_',
+    [
+        C1.upper(),
+        C1 + ' ',
+        C1 + '\n',
+        ' ' + C1,
+        C1.replace('-', ''),
+        '{' + C1 + '}',
+        'urn:uuid:' + C1,
+        C1 + '%',
+        C1[:-1] + '_',
+        "' OR 1=1 --",
+        '"; DROP TABLE consumers; --',
+        '[1, 2]',
+        'null',
+        '',
+        '\x00',
+        C1 + '\x00',
+        '\ud800',
+        'caf\xe9',
+        '\u2028',
+        '-' * LONGEST_ID,
+        '-' * 1_000_000,
+    ],
+    ids=lambda id_: ascii(id_[:44]),
+)
+def test_other_text_is_absent(tables, ask, id_) -> None:
+    tables.consume(C1)
+    assert ask(id_) == Owner(id_, Standing.ABSENT)
+    assert ask(C1).standing is Standing.RECORDED
+
+
+def test_ascii_text_that_is_no_uuid_is_found(tables, ask) -> None:
+    for odd in (C1 + '\n', 'a\'b"c\\d%s:id', '\x01\x7f', '"]'):
+        tables.consume(odd)
+        assert ask(odd).standing is Standing.RECORDED
+
+
+# Cost -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize('count', [1, 2, 1000, 70_000])
+def test_one_statement_however_many(tables, make, count) -> None:
+    lookup = make(timeout=60.0)
+    ids = [str(uuid.uuid4()) for _ in range(count)]
+    tables.fill(ids[::2])
+    lookup.find([C1])
+    seen = count_statements(lookup)
+    found = lookup.find(ids)
+    assert len(seen) == 1
+    assert len(found) == count
+    assert all(found[id_].standing is Standing.RECORDED for id_ in ids[::2])
+    assert all(found[id_].standing is Standing.ABSENT for id_ in ids[1::2])
+
+
+@pytest.mark.parametrize('ids', [[C1], [C1, C2]], ids=['one', 'many'])
+def test_no_table_is_read_whole(lookup, path, ids) -> None:
+    seen = count_statements(lookup)
+    lookup.find(ids)
+    ((statement, parameters),) = seen
+    with sqlite3.connect(path) as connection:
+        plan = [
+            row[3]
+            for row in connection.execute('EXPLAIN QUERY PLAN ' + statement, parameters)
+        ]
+    connection.close()
+    for table in ('consumers', 'projects', 'users', 'consumer_types', 'allocations'):
+        assert any(step.startswith(f'SEARCH {table} USING') for step in plan), plan
+        assert not any(step.startswith(f'SCAN {table}') for step in plan), plan
+
+
+def test_statements_are_built_once(lookup) -> None:
+    # An equal statement that is built anew costs a compilation's cache key each.
+    seen = []
+    sa.event.listen(
+        lookup.engine, 'before_execute', lambda _c, clause, *_r: seen.append(clause)
+    )
+    lookup.find([C1])
+    lookup.find([C2])
+    assert seen[0] is seen[1]
+
+
+@pytest.mark.parametrize('dialect', ['sqlite', 'postgresql', 'mysql'])
+def test_values_are_never_in_the_text(dialect) -> None:
+    built = statements.build(dialect)
+    for statement in (built.one, built.many):
+        names = set(statement.compile().params)
+        assert names <= {'id', 'ids'}
+        assert len(names) == 1
+    bound = built.bind([C1, C2])
+    assert (json.loads(bound) if dialect == 'sqlite' else bound) == [C1, C2]
+
+
+# Faults ---------------------------------------------------------------------
+
+
+def unavailable(lookup, *ids: str) -> errors.OwnersUnavailable:
+    with pytest.raises(errors.OwnersUnavailable) as caught:
+        lookup.find(ids or (C1,))
+    return caught.value
+
+
+def test_an_exhausted_pool(tables, make) -> None:
+    tables.consume(C1)
+    lookup = make(timeout=0.3, pool_size=1)
+    with lookup.engine.connect():
+        started = time.monotonic()
+        unavailable(lookup)
+        assert 0.25 < time.monotonic() - started < 1.5
+    assert lookup.find([C1])[C1].standing is Standing.RECORDED
+
+
+def test_a_missing_table(tables, lookup) -> None:
+    tables.consume(C1)
+    tables.run('ALTER TABLE users RENAME TO losers')
+    unavailable(lookup)
+    unavailable(lookup, C1, C2)
+    tables.run('ALTER TABLE losers RENAME TO users')
+    assert lookup.find([C1])[C1].standing is Standing.RECORDED
+
+
+def test_a_locked_database(tables, make, path) -> None:
+    tables.consume(C1)
+    lookup = make(timeout=0.3)
+    writer = sqlite3.connect(path, isolation_level=None)
+    writer.execute('BEGIN EXCLUSIVE')
+    started = time.monotonic()
+    unavailable(lookup)
+    assert 0.25 < time.monotonic() - started < 1.5
+    writer.close()
+    assert lookup.find([C1])[C1].standing is Standing.RECORDED
+
+
+def test_no_database(lookup, path) -> None:
+    path.write_bytes(b'no database' * 1000)
+    unavailable(lookup)
+
+
+def test_a_folder_that_is_not_there() -> None:
+    lookup = DatabaseOwners(settings('sqlite:////nowhere/at/all/placement.db'))
+    unavailable(lookup)
+
+
+@pytest.mark.parametrize(
+    'change',
+    [
+        "UPDATE consumers SET generation = 'many'",
+        'UPDATE consumers SET generation = 1.5',
+        "UPDATE projects SET external_id = x'00ff'",
+        "UPDATE users SET external_id = x'00ff'",
+        "UPDATE consumer_types SET name = x'00ff'",
+    ],
+)
+def test_values_of_other_types(tables, ask, change) -> None:
+    tables.consume(C1, type_name='INSTANCE')
+    tables.run(change)
+    with pytest.raises(errors.OwnersUnavailable):
+        ask(C1)
+
+
+def test_two_rows_of_one_consumer_have_no_owner(tables, ask) -> None:
+    tables.run('DROP TABLE consumers')
+    tables.run(
+        'CREATE TABLE consumers (id INTEGER PRIMARY KEY, uuid, project_id, user_id,'
+        ' generation, consumer_type_id)'
+    )
+    tables.consume(C1, 'project-a')
+    tables.consume(C1, 'project-b')
+    with pytest.raises(errors.OwnersUnavailable):
+        ask(C1)
+
+
+def test_nothing_is_left_checked_out(lookup) -> None:
+    # The tables are there but not readable: failures after the checkout.
+    with lookup.engine.connect() as connection:
+        connection.exec_driver_sql('DROP TABLE consumers')
+    for number in range(1000):
+        unavailable(lookup, *([C1] if number % 2 else [C1, C2]))
+    assert lookup.engine.pool.checkedout() == 0
+
+
+def test_close_gives_everything_back(tables, lookup) -> None:
+    tables.consume(C1)
+    lookup.find([C1])
+    assert lookup.engine.pool.checkedin() == 1
+    lookup.close()
+    assert lookup.engine.pool.checkedin() == 0
+    assert lookup.find([C1])[C1].standing is Standing.RECORDED
+
+
+def test_faults_say_nothing_of_ids_or_sql(tables, lookup, caplog) -> None:
+    caplog.set_level(logging.INFO, 'consumer_guard')
+    tables.run('DROP TABLE consumers')
+    said = [str(unavailable(lookup)), str(unavailable(lookup, C1, C2)), caplog.text]
+    assert 'OperationalError' in caplog.text
+    for text in said:
+        assert C1 not in text
+        assert 'SELECT' not in text
+        assert 'sqlite' not in text.replace('sqlite3.OperationalError', '')
+
+
+def test_ids_stay_out_of_the_chain_too(tables, lookup) -> None:
+    tables.run('DROP TABLE consumers')
+    for error in (unavailable(lookup), unavailable(lookup, C1, C2)):
+        assert C1 not in ''.join(traceback.format_exception(error))
+
+
+def test_threads_get_their_own_answers(tables, make) -> None:
+    lookup = make(timeout=30.0, pool_size=3)
+    ids = [str(uuid.uuid4()) for _ in range(16)]
+    for id_ in ids:
+        tables.consume(id_, f'project-{id_}')
+    barrier = threading.Barrier(8)
+
+    def work(first: int) -> bool:
+        barrier.wait(30)
+        return all(
+            lookup.find([id_])[id_].project_id == f'project-{id_}'
+            for _ in range(20)
+            for id_ in ids[first:] + ids[:first]
+        )
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(work, range(8)))
+    assert lookup.engine.pool.checkedout() == 0
+
+
+# Forks ----------------------------------------------------------------------
+
+
+def hookless_fork() -> int:
+    """Fork as a server written in C may: Python's hooks do not run."""
+    return int(ctypes.PyDLL(None).fork())
+
+
+def fork_and_check(fork: Callable[[], int], check: Callable[[], bool]) -> int:
+    """Run the check in a child; its exit status is 0 when the check holds."""
+    with warnings.catch_warnings():
+        # From Python 3.12, when any thread lives (a runner's may).
+        warnings.simplefilter('ignore', DeprecationWarning)
+        child = fork()
+    if child == 0:
+        status = 2
+        try:
+            status = 0 if check() else 1
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    return child
+
+
+@pytest.mark.parametrize('fork', [os.fork, hookless_fork])
+def test_a_child_has_connections_of_its_own(tables, lookup, fork) -> None:
+    tables.consume(C1)
+    tables.consume(C2, 'project-b')
+    lookup.find([C1])
+    inherited = lookup.engine.pool
+
+    def check() -> bool:
+        right = lookup.find([C2])[C2].project_id == 'project-b'
+        # The parent's connections: neither closed nor used.
+        return right and lookup.engine.pool is not inherited and kept()
+
+    def kept() -> bool:
+        return inherited.checkedin() == 1
+
+    child = fork_and_check(fork, check)
+    for _ in range(20):
+        assert lookup.find([C1])[C1].project_id == 'project-a'
+    assert os.waitpid(child, 0)[1] == 0
+    assert lookup.engine.pool is inherited
+
+
+def test_the_fork_hook_keeps_nothing_alive(path) -> None:
+    lookup = DatabaseOwners(settings(f'sqlite:///{path}'))
+    gone = weakref.ref(lookup)
+    del lookup
+    gc.collect()
+    assert gone() is None
+    child = fork_and_check(os.fork, lambda: True)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_nothing_is_connected_before_the_first_look_up(path) -> None:
+    path.unlink()
+    lookup = DatabaseOwners(settings(f'sqlite:///{path}'))
+    assert lookup.engine.pool.checkedin() == 0
+    assert not path.exists()
+
+
+# The start ------------------------------------------------------------------
+
+
+def test_load_by_name(tables, path) -> None:
+    tables.consume(C1)
+    lookup: model.OwnerLookup = owners.load_driver(
+        'database', settings(f'sqlite:///{path}')
+    )
+    assert isinstance(lookup, DatabaseOwners)
+    assert lookup.find([C1])[C1].standing is Standing.RECORDED
+    lookup.close()
+
+
+def test_an_unknown_name() -> None:
+    with pytest.raises(errors.ConfigurationError) as caught:
+        owners.load_driver('datebase', settings('sqlite://'))
+    assert "owner_lookup: there is no driver 'datebase'" in str(caught.value)
+    assert str(caught.value).endswith('there are: database')
+
+
+BAD_URLS = [
+    '',
+    SECRET,
+    f'//user:{SECRET}@host/placement',
+    f'postgresql://user:{SECRET}@host:port/placement',
+    f'postgresql://user:pass/{SECRET}@host/placement',
+    f'nosuchdb://user:{SECRET}@host/placement',
+    f'postgresql+nosuch://user:{SECRET}@host/placement',
+    f'oracle://user:{SECRET}@host/placement',
+    f'postgresql+pg8000://user:{SECRET}@host/placement',
+    f'mysql+mysqldb://user:{SECRET}@host/placement',
+    f'sqlite://user:{SECRET}@host/placement',
+]
+
+
+@pytest.mark.parametrize('url', BAD_URLS, ids=lambda url: url.replace(SECRET, '*'))
+def test_a_bad_url_stops_the_start_and_stays_secret(url, monkeypatch, caplog) -> None:
+    caplog.set_level(logging.DEBUG)
+    for missing in ('MySQLdb', 'oracledb', 'cx_Oracle', 'pg8000'):
+        monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(errors.ConfigurationError) as caught:
+        owners.load_driver('database', settings(url))
+    assert '[consumer_guard] connection' in str(caught.value)
+    whole = ''.join(traceback.format_exception(caught.value)) + caplog.text
+    assert SECRET not in whole
+
+
+def test_a_missing_driver_is_named(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, 'MySQLdb', None)
+    with pytest.raises(errors.ConfigurationError, match="module 'MySQLdb'"):
+        DatabaseOwners(settings('mysql+mysqldb://user@host/placement'))
+
+
+def test_the_secret_is_in_no_repr() -> None:
+    told = settings(f'mysql+pymysql://user:{SECRET}@host/placement')
+    lookup = DatabaseOwners(told)
+    for text in (repr(told), str(told), repr(lookup), repr(lookup.engine)):
+        assert SECRET not in text
