@@ -1,0 +1,65 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# Installs the PostgreSQL and MariaDB servers that the functional-postgresql and
+# functional-mysql lanes start for themselves. No server is started here. Usage: tools/install-databases.sh [postgresql] [mysql]
+# (both without arguments).
+
+set -eu
+
+# The servers' binaries are where tests/servers.py looks for them.
+have_postgresql() {
+    ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null
+}
+
+have_mysql() {
+    PATH="$PATH:/usr/sbin" command -v mariadbd >/dev/null
+}
+
+fail() {
+    echo "install-databases: $*" >&2
+    exit 1
+}
+
+# Sets $missing to the packages of the servers that are asked for and not there.
+find_missing() {
+    missing=
+    for wanted in ${*:-postgresql mysql}; do
+        case $wanted in
+            postgresql) have_postgresql || missing="$missing postgresql" ;;
+            mysql | mariadb) have_mysql || missing="$missing mariadb-server" ;;
+            *) fail "'$wanted' is neither postgresql nor mysql" ;;
+        esac
+    done
+}
+
+find_missing "$@"
+if [ -z "$missing" ]; then
+    echo 'install-databases: the servers are there already'
+    exit 0
+fi
+
+by_hand="install the equivalent of these Debian packages by hand:$missing"
+command -v apt-get >/dev/null || fail "there is no apt-get here; $by_hand"
+if [ "$(id -u)" -ne 0 ]; then
+    sudo -n true 2>/dev/null || fail "neither root nor sudo without a password; $by_hand"
+    exec sudo -n sh "$0" "$@"
+fi
+
+# Debian starts a server as soon as it is unpacked, and makes a cluster of its
+# own; policy-rc.d is Debian's way to say no, and a file that is there already
+# is the administrator's and stays.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+    trap 'rm -f "$policy"' EXIT
+fi
+
+export DEBIAN_FRONTEND=noninteractive
+apt-get update || fail "apt-get update failed; $by_hand"
+# shellcheck disable=SC2086  # a list of package names
+apt-get install -y --no-install-recommends $missing ||
+    fail "apt-get install failed; $by_hand"
+find_missing "$@"
+[ -z "$missing" ] || fail "installed, but their binaries are not to be found:$missing"
