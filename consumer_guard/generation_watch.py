@@ -173,9 +173,9 @@ class GenerationWatch:
                 LOG.error(
                     'The generation of consumer %s is %d and must not grow; cure: '
                     'consumer-guard generation roll --consumer %s',
-                    swap.consumer_uuid,
+                    swap.uuid,
                     swap.expected,
-                    swap.consumer_uuid,
+                    swap.uuid,
                 )
             return Plan(Verdict.REFUSE, near, body=body)
         if not self._store.swap_generations(acting):
@@ -183,11 +183,11 @@ class GenerationWatch:
         for swap in acting:
             LOG.warning(
                 'The generation of consumer %s was rolled from %d to %d',
-                swap.consumer_uuid,
+                swap.uuid,
                 swap.expected,
                 swap.new,
             )
-        rolled = {swap.consumer_uuid: swap.new for swap in acting}
+        rolled = {swap.uuid: swap.new for swap in acting}
         return Plan(near=near, rolled=rolled, body=body)
 
     def _near(

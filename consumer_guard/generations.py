@@ -71,9 +71,10 @@ class Thresholds:
 class Swap:
     """A compare-and-swap of one generation.
 
+    :ivar uuid: of the consumer, or of the resource provider
     :ivar expected: the stored value; anything else loses the race
     """
 
-    consumer_uuid: str
+    uuid: str
     expected: int
     new: int

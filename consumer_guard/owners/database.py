@@ -11,8 +11,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from consumer_guard import errors
+from consumer_guard.generations import Swap
 from consumer_guard.model import Owner, Standing
-from consumer_guard.owners import OwnerLookupSettings, engine, statements
+from consumer_guard.owners import OwnerLookupSettings, counters, engine, statements
 
 LOG = logging.getLogger(__name__)
 
@@ -68,6 +69,22 @@ class DatabaseOwners:
             LOG.debug('Owners cannot be looked up', exc_info=True)
             raise errors.OwnersUnavailable(
                 'The owner of the consumer could not be looked up.'
+            ) from error
+
+    def swap_generations(self, swaps: Iterable[Swap]) -> bool:
+        """Compare and swap consumer generations, all or none.
+
+        :returns: False when a race was lost, a deadlock included
+        :raises consumer_guard.errors.OwnersUnavailable: it cannot be told
+            whether they were swapped; a client that reads again finds out
+        """
+        try:
+            return counters.swap(self.engine, counters.Kind.CONSUMER, swaps)
+        except Exception as error:
+            LOG.warning('Generations cannot be swapped: %s', _describe(error))
+            LOG.debug('Generations cannot be swapped', exc_info=True)
+            raise errors.OwnersUnavailable(
+                'The generation of the consumer could not be changed; read it again.'
             ) from error
 
     def close(self) -> None:

@@ -26,7 +26,9 @@ def placement_conf(
 
 
 def _load(**local_conf: str) -> Settings:
-    return configuration.load_settings(configuration.parse_files(local_conf), local_conf)
+    return configuration.load_settings(
+        configuration.parse_files(local_conf), local_conf
+    )
 
 
 def _write(tmp_path: pathlib.Path, text: str) -> str:

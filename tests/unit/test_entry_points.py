@@ -7,6 +7,16 @@ import pytest
 from oslo_policy import policy
 
 EXPECTED = {
+    ('console_scripts', 'consumer-guard'): 'consumer_guard.cmd.main:main',
+    ('console_scripts', 'consumer-guard-status'): 'consumer_guard.cmd.status:main',
+    (
+        'consumer_guard.commands',
+        'generation_list',
+    ): 'consumer_guard.cmd.generation:ListGenerations',
+    (
+        'consumer_guard.commands',
+        'generation_roll',
+    ): 'consumer_guard.cmd.generation:RollGenerations',
     ('paste.filter_factory', 'main'): 'consumer_guard.middleware:filter_factory',
     ('paste.filter_factory', 'authtoken'): 'consumer_guard.backend:authtoken_factory',
     ('paste.filter_factory', 'noauth'): 'consumer_guard.backend:noauth_factory',

@@ -20,13 +20,14 @@ FLOORS = (
     ('model', 'settings', 'sightings'),
     ('opts', 'policies', 'identity', 'intake', 'checks', 'owners'),
     ('configuration', 'claims', 'responses', 'atoms', 'foreign'),
-    ('owners.engine', 'owners.statements'),
+    ('owners.engine', 'owners.statements', 'owners.counters'),
     ('decision', 'generation_watch', 'checktrees', 'owners.database'),
     ('guard', 'audit', 'refusals', 'rulebook'),
     ('rulefiles',),
     ('assembly',),
     ('middleware', 'backend'),
-    ('wsgi.api', 'cmd.enforcer'),
+    ('wsgi.api', 'cmd.enforcer', 'cmd.database'),
+    ('cmd.generation', 'cmd.status', 'cmd.main'),
 )
 
 #: What a module may know beside the standard library and lower floors.

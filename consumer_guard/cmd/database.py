@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The database, for commands: patient, and with errors an operator can use."""
+
+import contextlib
+from collections.abc import Iterator
+
+import sqlalchemy as sa
+
+from consumer_guard import configuration
+from consumer_guard.errors import GuardError
+from consumer_guard.owners import OwnerLookupSettings, engine
+from consumer_guard.settings import Settings
+
+#: Seconds; a command may scan a table of 10^6 rows.
+_PATIENCE = 60.0
+
+
+class CommandFailed(GuardError):
+    """A command cannot go on; the message is for the operator."""
+
+
+def read_settings(config_file: str | None) -> Settings:
+    """The settings of a guard that reads this file.
+
+    :raises consumer_guard.errors.ConfigurationError: it cannot be used
+    """
+    local_conf = {} if config_file is None else {'oslo_config_file': config_file}
+    return configuration.load_settings(
+        configuration.parse_files(local_conf), local_conf
+    )
+
+
+@contextlib.contextmanager
+def open_database(settings: Settings) -> Iterator[sa.Engine]:
+    """Placement's database, as the guard is configured to reach it.
+
+    :raises CommandFailed: the database did not answer as it should
+    """
+    made = engine.make_engine(
+        OwnerLookupSettings(
+            connection=settings.connection or '',
+            timeout=max(_PATIENCE, settings.lookup_timeout),
+            pool_size=1,
+            nobodys_project_id=settings.incomplete_consumer_project_id,
+            nobodys_user_id=settings.incomplete_consumer_user_id,
+        )
+    )
+    try:
+        yield made
+    except sa.exc.SQLAlchemyError as exc:
+        # Security: the text of a driver may quote the URL.
+        reason = type(getattr(exc, 'orig', None) or exc).__name__
+        where = made.url.render_as_string(hide_password=True)
+        raise CommandFailed(
+            f'the database {where} (option connection) did not answer as it '
+            f'should: {reason}'
+        ) from None
+    finally:
+        made.dispose()

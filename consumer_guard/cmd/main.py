@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command ``consumer-guard``."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import pbr.version
+from cliff import app, commandmanager
+
+from consumer_guard.errors import GuardError
+
+
+class GuardApp(app.App):
+    """One program, its commands are entry points."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            description='Look at, and care for, the guard of placement.',
+            version=pbr.version.VersionInfo('consumer-guard').version_string(),
+            command_manager=commandmanager.CommandManager('consumer_guard.commands'),
+            deferred_help=True,
+        )
+        self.stopped = False
+
+    def build_option_parser(self, *args: Any, **kwargs: Any) -> Any:
+        """Add where the configuration is to every command."""
+        parser = super().build_option_parser(*args, **kwargs)
+        parser.add_argument(
+            '--config-file',
+            metavar='PATH',
+            help="the guard's configuration (default: where oslo.config finds "
+            'consumer-guard.conf)',
+        )
+        return parser
+
+    def clean_up(self, cmd: Any, result: int, err: BaseException | None) -> None:
+        """Remember that a command could not go on; cliff has said why."""
+        super().clean_up(cmd, result, err)
+        self.stopped = isinstance(err, GuardError)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit status, 2 when nothing could be done."""
+    app_ = GuardApp()
+    status = app_.run(list(sys.argv[1:] if argv is None else argv))
+    return 2 if app_.stopped else int(status)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

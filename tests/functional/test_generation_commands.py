@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The commands over placement's database, and everything that can be wrong."""
+
+import json
+import logging
+import pathlib
+import uuid
+from collections.abc import Iterator
+
+import pytest
+import sqlalchemy as sa
+
+from consumer_guard.cmd import main as guard_main
+from consumer_guard.cmd import status as guard_status
+from tests.deployment import migrate
+
+LIMIT = 2**31 - 1
+LOWEST = -(2**31)
+
+
+@pytest.fixture(autouse=True)
+def _root_handlers() -> Iterator[None]:
+    """cliff gives the root logger a handler for every run."""
+    root = logging.getLogger()
+    before = list(root.handlers)
+    yield
+    root.handlers[:] = before
+
+
+@pytest.fixture(scope='module')
+def url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    directory = tmp_path_factory.mktemp('commands')
+    url = f'sqlite:///{directory}/placement.db'
+    migrate(url, directory)
+    return url
+
+
+class Shop:
+    """A database whose generations are set by hand, and its configuration."""
+
+    def __init__(self, url: str, directory: pathlib.Path) -> None:
+        self.engine = sa.create_engine(url)
+        self.conf = directory / 'consumer-guard.conf'
+        self.configure(f'connection = {url}')
+        with self.engine.begin() as connection:
+            for table in ('consumers', 'resource_providers'):
+                connection.execute(sa.text(f'DELETE FROM {table}'))
+
+    def configure(self, *lines: str) -> None:
+        self.conf.write_text('\n'.join(['[consumer_guard]', *lines, '']))
+
+    def add(self, table: str, generation: int) -> str:
+        key = str(uuid.uuid4())
+        row = {'uuid': key, 'generation': generation}
+        columns = 'uuid, generation, project_id, user_id'
+        values = ':uuid, :generation, 1, 1'
+        if table == 'resource_providers':
+            columns, values = (
+                'uuid, generation, name, root_provider_id',
+                ':uuid, :generation, :uuid, 1',
+            )
+        with self.engine.begin() as connection:
+            connection.execute(
+                sa.text(f'INSERT INTO {table} ({columns}) VALUES ({values})'), row
+            )
+        return key
+
+    def stored(self, table: str) -> dict[str, int]:
+        with self.engine.connect() as connection:
+            rows = connection.execute(sa.text(f'SELECT uuid, generation FROM {table}'))
+            return {row.uuid: row.generation for row in rows}
+
+    def run(self, *arguments: str) -> int:
+        return guard_main.main(['--config-file', str(self.conf), *arguments])
+
+
+@pytest.fixture
+def shop(url: str, tmp_path: pathlib.Path) -> Iterator[Shop]:
+    made = Shop(url, tmp_path)
+    yield made
+    made.engine.dispose()
+
+
+class TestList:
+    def test_highest_first(
+        self, shop: Shop, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        low = shop.add('consumers', 7)
+        high = shop.add('resource_providers', LIMIT - 1000)
+        assert shop.run('generation', 'list', '-f', 'json', '--rate', '100') == 0
+        rows = json.loads(capsys.readouterr().out)
+        assert [(row['kind'], row['uuid']) for row in rows] == [
+            ('provider', high),
+            ('consumer', low),
+        ]
+        assert rows[0]['remaining'] == 1000
+        assert rows[0]['days'] == 10
+        assert rows[0]['step'] == 'reserve'
+        assert rows[1]['step'] == 'fine'
+
+    @pytest.mark.parametrize('form', ['table', 'csv', 'yaml'])
+    def test_forms(
+        self, shop: Shop, form: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        key = shop.add('consumers', 7)
+        assert shop.run('generation', 'list', '-f', form) == 0
+        assert key in capsys.readouterr().out
+
+    def test_limit(self, shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+        for generation in range(5):
+            shop.add('consumers', generation)
+        assert shop.run('generation', 'list', '-f', 'json', '--limit', '2') == 0
+        rows = json.loads(capsys.readouterr().out)
+        assert [row['generation'] for row in rows] == [4, 3]
+
+
+class TestRoll:
+    def test_one_consumer(self, shop: Shop) -> None:
+        key, other = shop.add('consumers', LIMIT), shop.add('consumers', LIMIT)
+        assert shop.run('generation', 'roll', '--consumer', key) == 0
+        assert shop.stored('consumers') == {key: LOWEST, other: LIMIT}
+
+    def test_one_provider(self, shop: Shop) -> None:
+        key = shop.add('resource_providers', LIMIT)
+        assert shop.run('generation', 'roll', '--provider', key) == 0
+        assert shop.stored('resource_providers') == {key: LOWEST}
+
+    def test_above(self, shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+        high = [shop.add('consumers', 2_000_000_000 + n) for n in range(250)]
+        provider = shop.add('resource_providers', 2_000_000_001)
+        low = shop.add('consumers', 2_000_000_000 - 1)
+        edge = '1999999999'
+        assert shop.run('generation', 'roll', '--above', edge, '--dry-run') == 0
+        assert '251 to roll' in capsys.readouterr().out
+        assert LOWEST not in shop.stored('consumers').values()
+        assert shop.run('generation', 'roll', '--above', edge) == 0
+        output = capsys.readouterr()
+        assert '251 rolled, 0 left' in output.out
+        assert '200 of 251' in output.err
+        stored = shop.stored('consumers')
+        assert {stored[key] for key in high} == {LOWEST}
+        assert stored[low] == 1_999_999_999
+        assert shop.stored('resource_providers')[provider] == LOWEST
+
+    def test_to_where_the_option_says(self, shop: Shop) -> None:
+        key = shop.add('consumers', LIMIT)
+        connection = shop.conf.read_text().splitlines()[1]
+        shop.configure(connection, 'generation_roll_to = 5')
+        assert shop.run('generation', 'roll', '--consumer', key) == 0
+        assert shop.stored('consumers') == {key: 5}
+
+    def test_twice(self, shop: Shop) -> None:
+        key = shop.add('consumers', LIMIT)
+        for _ in range(2):
+            assert shop.run('generation', 'roll', '--consumer', key) == 0
+        assert shop.stored('consumers') == {key: LOWEST}
+
+
+class TestWrong:
+    """One clear line and a status that is not zero."""
+
+    @pytest.mark.parametrize(
+        ('arguments', 'named'),
+        [
+            (('roll', '--consumer', 'no-such'), 'no-such'),
+            (('roll', '--provider', 'no-such'), 'no-such'),
+            (('roll', '--above', str(LOWEST)), '--above'),
+        ],
+    )
+    def test_arguments(
+        self,
+        shop: Shop,
+        arguments: tuple[str, ...],
+        named: str,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        assert shop.run('generation', *arguments) == 2
+        assert named in self._one_line(capsys)
+
+    def test_no_such_file(self, capsys: pytest.CaptureFixture[str]) -> None:
+        arguments = ['--config-file', '/nowhere.conf', 'generation', 'list']
+        assert guard_main.main(arguments) == 2
+        assert '/nowhere.conf' in self._one_line(capsys)
+
+    def test_database_away(
+        self, shop: Shop, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        shop.configure('connection = postgresql://u:sesame@127.0.0.1:9/placement')
+        assert shop.run('generation', 'list') == 2
+        line = self._one_line(capsys)
+        assert 'connection' in line
+        assert 'sesame' not in line
+
+    def test_no_tables(
+        self,
+        shop: Shop,
+        tmp_path: pathlib.Path,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        shop.configure(f'connection = sqlite:///{tmp_path}/empty.db')
+        assert shop.run('generation', 'list') == 2
+        assert 'empty.db' in self._one_line(capsys)
+
+    def _one_line(self, capsys: pytest.CaptureFixture[str]) -> str:
+        error = capsys.readouterr().err
+        assert error.count('\n') == 1, error
+        assert 'Traceback' not in error
+        return error
+
+
+class TestUpgradeCheck:
+    def _check(self, shop: Shop) -> int:
+        return guard_status.main(['--config-file', str(shop.conf), 'upgrade', 'check'])
+
+    def test_all_is_well(self, shop: Shop) -> None:
+        shop.add('consumers', 7)
+        assert self._check(shop) == 0
+
+    @pytest.mark.parametrize(
+        ('table', 'generation', 'status'),
+        [
+            ('consumers', LIMIT - 100_000_000, 1),
+            ('resource_providers', LIMIT - 100_000_000, 1),
+            ('consumers', LIMIT - 40_000_000, 2),
+            ('resource_providers', LIMIT, 2),
+        ],
+    )
+    def test_counters(
+        self,
+        shop: Shop,
+        table: str,
+        generation: int,
+        status: int,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        shop.add(table, generation)
+        assert self._check(shop) == status
+        assert 'generation' in capsys.readouterr().out
+
+    def test_roll_without_the_right_to_write(
+        self,
+        shop: Shop,
+        url: str,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        path = url.removeprefix('sqlite:///')
+        read_only = f'connection = sqlite:///file:{path}?mode=ro&uri=true'
+        shop.configure(read_only)
+        assert self._check(shop) == 0
+        shop.configure(read_only, 'generation_strategy = roll')
+        assert self._check(shop) == 2
+        assert 'UPDATE(generation)' in ' '.join(capsys.readouterr().out.split())
+
+    def test_database_away(self, shop: Shop) -> None:
+        shop.configure('connection = postgresql://u:sesame@127.0.0.1:9/placement')
+        assert self._check(shop) == 2
