@@ -11,8 +11,6 @@ import dataclasses
 import os
 import pathlib
 import shutil
-import subprocess
-import sys
 import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -68,26 +66,6 @@ class User:
     user_id: str = dataclasses.field(default_factory=lambda: uuid.uuid4().hex)
     token: str = dataclasses.field(default_factory=lambda: uuid.uuid4().hex)
     scope: str = 'project'
-
-
-def migrate(url: str, directory: pathlib.Path) -> None:
-    """Make placement's schema with placement's own migrations, elsewhere."""
-    path = directory / 'migrate.conf'
-    path.write_text(f'[placement_database]\nconnection = {url}\n')
-    subprocess.run(
-        [
-            sys.executable,
-            '-c',
-            'import sys; from placement.cmd.manage import main; sys.exit(main())',
-            '--config-file',
-            str(path),
-            'db',
-            'sync',
-        ],
-        check=True,
-        capture_output=True,
-        timeout=120,
-    )
 
 
 class Tokens:

@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures over real placement: one database a test process."""
 
+import contextlib
 import logging
+import os
 import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from tests.deployment import OWNER_RULES, Deployment, Tokens, migrate
+from tests import servers
+from tests.deployment import OWNER_RULES, Deployment, Tokens
 
 
 @pytest.fixture(scope='session')
@@ -19,11 +22,21 @@ def tokens() -> Iterator[Tokens]:
 
 
 @pytest.fixture(scope='session')
-def database(tmp_path_factory: pytest.TempPathFactory) -> str:
-    directory = tmp_path_factory.mktemp('database')
-    url = f'sqlite:///{directory}/placement.db'
-    migrate(url, directory)
-    return url
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of the database that placement and the guard share.
+
+    SQLite, unless CONSUMER_GUARD_TEST_DATABASES names a server.
+    """
+    wanted = os.environ.get('CONSUMER_GUARD_TEST_DATABASES', 'sqlite').split(',')
+    with contextlib.ExitStack() as stack:
+        if wanted[0] == 'sqlite':
+            url = f'sqlite:///{tmp_path_factory.mktemp("database")}/placement.db'
+        else:
+            start = {'postgresql': servers.postgresql, 'mysql': servers.mariadb}
+            running = stack.enter_context(start[wanted[0]]())
+            url = running.url(running.create_database())
+        servers.create_schema(url)
+        yield url
 
 
 @pytest.fixture

@@ -281,7 +281,9 @@ class TestUsages:
         caller = guarded.add_user('reader')
         other = uuid.uuid4().hex
         asked = query.format(own=caller.project_id, other=other)
-        answer = guarded.request('GET', f'/usages?{asked}', caller)
+        # Placement's own defect: 500 on PostgreSQL at 1.38 without a type.
+        version = '1.38' if 'consumer_type' in query else '1.37'
+        answer = guarded.request('GET', f'/usages?{asked}', caller, version=version)
         assert answer.status_int == status, answer.text
         if status != 200:
             assert other not in answer.text
@@ -295,7 +297,9 @@ class TestUsages:
 
     def test_an_admin(self, guarded: Deployment) -> None:
         for query in ('project_id=anybody', 'project_id=a&project_id=b'):
-            answer = guarded.request('GET', f'/usages?{query}', guarded.admin)
+            answer = guarded.request(
+                'GET', f'/usages?{query}', guarded.admin, version='1.37'
+            )
             assert answer.status_int == 200
         assert guarded.request('GET', '/usages', guarded.admin).status_int == 400
 

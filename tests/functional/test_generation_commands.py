@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from consumer_guard.cmd import main as guard_main
 from consumer_guard.cmd import status as guard_status
-from tests.deployment import migrate
+from tests.servers import create_schema
 
 LIMIT = 2**31 - 1
 LOWEST = -(2**31)
@@ -31,7 +31,7 @@ def _root_handlers() -> Iterator[None]:
 def url(tmp_path_factory: pytest.TempPathFactory) -> str:
     directory = tmp_path_factory.mktemp('commands')
     url = f'sqlite:///{directory}/placement.db'
-    migrate(url, directory)
+    create_schema(url)
     return url
 
 
