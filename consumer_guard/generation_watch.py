@@ -95,6 +95,15 @@ class GenerationWatch:
             collections.OrderedDict()
         )
         self._lock = threading.Lock()
+        self._lowest: float | None = None
+
+    @property
+    def lowest_headroom(self) -> float | None:
+        """The fewest steps that were left after a write of this process.
+
+        None while every generation was further from its end than the warning.
+        """
+        return self._lowest
 
     def plan(
         self,
@@ -210,7 +219,7 @@ class GenerationWatch:
         """
         for key, generation in near:
             step = self._thresholds.step_of(generation)
-            if self._is_new(key, step):
+            if self._is_new(key, step, self._thresholds.remaining(generation)):
                 LOG.log(
                     logging.WARNING if step is Step.WARNING else logging.ERROR,
                     'The generation of consumer %s is %d: %d steps (%.2f %% of the '
@@ -223,8 +232,10 @@ class GenerationWatch:
                     key,
                 )
 
-    def _is_new(self, key: str, step: Step) -> bool:
+    def _is_new(self, key: str, step: Step, remaining: float) -> bool:
         with self._lock:
+            if self._lowest is None or remaining < self._lowest:
+                self._lowest = remaining
             if (key, step) in self._warned:
                 return False
             self._warned[key, step] = None

@@ -109,6 +109,24 @@ class Guard:
                 visible.add(uuid)
         return frozenset(visible)
 
+    def find_recreated(self, judged: Mapping[str, Owner]) -> tuple[str, ...]:
+        """Which of the judged consumers are another row by now.
+
+        :param judged: what was looked up before the write
+        :returns: nothing also when it cannot be told; the write is done
+        """
+        try:
+            now = self._owners.find(list(judged))
+        except OwnersUnavailable:
+            return ()
+        return tuple(
+            [
+                uuid
+                for uuid, before in judged.items()
+                if now[uuid].row_id not in (None, before.row_id)
+            ]
+        )
+
 
 def _stopped(
     error: RequestError, *, depends: bool, rulings: tuple[Ruling, ...]

@@ -39,6 +39,10 @@ LOG = logging.getLogger(__name__)
 _WATCHED = (model.ALLOCATIONS_UPDATE, model.ALLOCATIONS_MANAGE, model.RESHAPE)
 
 
+#: What is done in shadow mode, whatever was decided.
+_SHADOWED = Decision(Outcome.ROLE, Reason.ROLE)
+
+
 class ConsumerGuard:
     """The middleware: one instance a configuration, shared by all threads.
 
@@ -97,7 +101,7 @@ class ConsumerGuard:
                 request, caller, decision, time.perf_counter() - started
             )
             if self._shadow:
-                return self._noting(plan)
+                return self._observe(request, _SHADOWED, plan)
             return self._carry_out(request, caller, decision, plan, made_id)
         except Exception:
             # Security: whatever went wrong, nothing is forwarded.
@@ -127,12 +131,12 @@ class ConsumerGuard:
         if plan.rolled and plan.body is not None:
             claims.replace_generations(request, plan.body, plan.rolled)
         if decision.outcome is Outcome.ROLE:
-            return self._noting(plan)
+            return self._observe(request, decision, plan)
         # Security: the only place where the passage role is given.
         identity.add_role(environ, self._passage_role)
         if decision.outcome is Outcome.FILTER:
             return self._filter(request, caller, made_id)
-        return self._noting(plan)
+        return self._observe(request, decision, plan)
 
     def _watch_generations(
         self, request: GuardedRequest, decision: Decision
@@ -155,20 +159,45 @@ class ConsumerGuard:
             plan,
         )
 
-    def _noting(self, plan: Plan) -> Application:
-        """The application; what the plan found is logged if it succeeds."""
-        if not plan.near:
+    def _observe(
+        self, request: GuardedRequest, decision: Decision, plan: Plan
+    ) -> Application:
+        """The application, and what is looked at when a write has succeeded."""
+        sealed = decision.outcome is Outcome.PASSAGE and decision.body is not None
+        if not plan.near and not sealed:
             return self._application
 
-        def noting(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        def observed(
+            environ: Environ, start_response: StartResponse
+        ) -> Iterable[bytes]:
+            statuses: list[str] = []
+
             def start(status: str, *rest: Any) -> Any:
-                if status.startswith('2'):
-                    self._watch.note(plan.near)
+                statuses.append(status)
                 return start_response(status, *rest)
 
-            return self._application(environ, start)
+            answer = self._application(environ, start)
+            if statuses and statuses[-1].startswith('2'):
+                self._watch.note(plan.near)
+                if sealed:
+                    self._alarm_if_recreated(request, decision)
+            return answer
 
-        return noting
+        return observed
+
+    def _alarm_if_recreated(self, request: GuardedRequest, decision: Decision) -> None:
+        """Detect the one write that the seal cannot tell apart.
+
+        A consumer that was deleted and re-created up to the same generation
+        between the judgement and placement's compare.
+        """
+        for uuid in self._guard.find_recreated(decision.owners or {}):
+            LOG.error(
+                'Request %s wrote consumer %s by ownership, but it was deleted and '
+                're-created after it was judged: see to whom it belongs',
+                request.environ[identity.ENV_REQUEST_ID],
+                uuid,
+            )
 
     def _may_conceal(self, request: GuardedRequest, decision: Decision) -> bool:
         return (

@@ -195,7 +195,7 @@ def play(row: Row, client: Client, provider: str) -> str:
         client.must('PUT', f'/allocations/{consumer}', claim)
     body = make_claim(provider, ALICE, 1) if row.takes_over else None
     path = row.path.format(c=consumer, p=provider)
-    status, text = client.send(row.method, path, row.person, body)
+    status, _ = client.send(row.method, path, row.person, body)
     harmed = row.person is not NOVA and row.owner is BOB and status < 300
     if not harmed:
         return f'{status} {"" if status < 300 else "refused"}'.strip()

@@ -2,13 +2,19 @@
 """Generations at their end, over real placement."""
 
 import concurrent.futures
+import os
 import uuid
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 import webtest
+from placement import db_api
 
+from consumer_guard.generations import Swap
+from consumer_guard.owners import OwnerLookupSettings
+from consumer_guard.owners.database import DatabaseOwners
 from tests.deployment import Deployment, User, make_claim
 from tests.functional.conftest import Records
 
@@ -328,6 +334,79 @@ class TestRoll:
             statuses = list(pool.map(write, range(1, 33)))
         assert statuses.count(204) == 1
         assert set(statuses) <= {204, 409, 503}
+        assert rolling.stored(consumer) == LOWEST + 1
+
+    def test_racing_swaps_have_one_winner(self, rolling: Shelf) -> None:
+        consumers = [rolling.add(LIMIT) for _ in range(3)]
+        lookup = DatabaseOwners(
+            OwnerLookupSettings(rolling.deployed.database, 10.0, 8, 'n', 'n')
+        )
+        swaps = [Swap(consumer, LIMIT, LOWEST) for consumer in consumers]
+
+        def race(number: int) -> bool:
+            # Every other one asks in the other order, to provoke deadlocks.
+            return lookup.swap_generations(swaps if number % 2 else swaps[::-1])
+
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            won = list(pool.map(race, range(32)))
+        lookup.close()
+        assert won.count(True) == 1
+        assert {rolling.stored(consumer) for consumer in consumers} == {LOWEST}
+
+    def test_a_swap_of_several_is_all_or_nothing(self, rolling: Shelf) -> None:
+        spent, moved = rolling.add(LIMIT), rolling.add(5)
+        lookup = DatabaseOwners(
+            OwnerLookupSettings(rolling.deployed.database, 10.0, 1, 'n', 'n')
+        )
+        swaps = [Swap(spent, LIMIT, LOWEST), Swap(moved, LIMIT, LOWEST)]
+        assert lookup.swap_generations(swaps) is False
+        assert rolling.stored(spent) == LIMIT
+        # The connection went back to autocommit: the next look-up sees writes.
+        rolling.set(spent, 7)
+        assert lookup.find([spent])[spent].generation == 7
+        lookup.close()
+
+
+@pytest.mark.skipif(
+    os.environ.get('CONSUMER_GUARD_TEST_DATABASES') != 'mysql',
+    reason='sessions of MariaDB: set CONSUMER_GUARD_TEST_DATABASES=mysql',
+)
+@pytest.mark.parametrize('mode', ['', 'TRADITIONAL'])
+class TestSessionsOfMariaDB:
+    """Placement's own sessions, strict and not strict, at the limit."""
+
+    @pytest.fixture(autouse=True)
+    def _set_mode(self, mode: str, deploy: Deploy) -> Iterator[None]:
+        deploy()
+        engine = db_api.get_placement_engine()
+
+        def set_mode(connection: Any, _record: Any, _proxy: Any) -> None:
+            with connection.cursor() as cursor:
+                cursor.execute(f"SET SESSION sql_mode = '{mode}'")
+
+        sa.event.listen(engine, 'checkout', set_mode)
+        yield
+        sa.event.remove(engine, 'checkout', set_mode)
+
+    def test_without_the_guard(self, deploy: Deploy, mode: str) -> None:
+        """What it is there for: 500 for ever, or a lock that is dead."""
+        shelf = Shelf(deploy())
+        shelf.deployed.reload_with('authtoken consumer_guard', 'authtoken')
+        consumer = shelf.add(LIMIT)
+        statuses = [shelf.put(consumer, LIMIT).status_int for _ in range(2)]
+        assert statuses == ([500, 500] if mode else [204, 204])
+        assert shelf.stored(consumer) == LIMIT
+        shelf.engine.dispose()
+
+    def test_refuse(self, refusing: Shelf) -> None:
+        consumer = refusing.add(LIMIT)
+        _assert_spent(refusing.put(consumer, LIMIT))
+        assert refusing.stored(consumer) == LIMIT
+
+    def test_roll(self, rolling: Shelf) -> None:
+        consumer = rolling.add(LIMIT)
+        assert rolling.put(consumer, LIMIT).status_int == 204
+        assert rolling.put(consumer, LIMIT).status_int == 409
         assert rolling.stored(consumer) == LOWEST + 1
 
 

@@ -69,7 +69,8 @@ def test_the_sample_rules_for_placement(deploy: Deploy) -> None:
     assert deployed.request('GET', f'/allocations/{own}', owner).status_int == 200
     assert deployed.request('GET', f'/allocations/{foreign}', owner).status_int == 403
     usages = f'/usages?project_id={owner.project_id}'
-    assert deployed.request('GET', usages, owner).json['usages']
+    # Placement's own defect: 500 on PostgreSQL at 1.38 without a type.
+    assert deployed.request('GET', usages, owner, version='1.37').json['usages']
 
 
 def test_the_noauth_sample(deploy: Deploy, records: Records) -> None:
