@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Differential fuzzing: whatever is sent, placement acts on what was judged.
+
+Real placement stands behind the guard with its rules open to everybody; A, a
+member and reader of one project, sends requests that hypothesis makes up.
+"""
+
+import collections
+import json
+import re
+import uuid
+from collections.abc import Collection, Iterator
+
+import pytest
+import webob
+from hypothesis import given
+
+from consumer_guard import model
+from consumer_guard.responses import DECOY
+from tests.deployment import Tokens
+from tests.fuzz import names
+from tests.fuzz.accepted import accept
+from tests.fuzz.corpus import with_corpus
+from tests.fuzz.profiles import budget
+from tests.fuzz.requests import Request, requests
+from tests.fuzz.wire import Answer
+from tests.fuzz.world import Handled, World
+
+PASSAGE = 'consumer_guard_passage'
+
+#: What no answer may carry unless the request did.
+SECRETS = (
+    names.HIDDEN,
+    str(names.HIDDEN_GENERATION),
+    names.FOREIGN,
+    names.OTHERS_USER,
+    names.OTHERS_PROJECT,
+)
+
+
+@pytest.fixture(scope='module')
+def world(
+    tmp_path_factory: pytest.TempPathFactory, tokens: Tokens, database: str
+) -> Iterator[World]:
+    if not database.startswith('sqlite'):
+        pytest.skip('watches a file of SQLite')
+    made = World(tmp_path_factory.mktemp('world'), tokens, database)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize('denial', ['forbid', 'conceal'])
+def test_what_ran_was_judged(world: World, denial: str) -> None:
+    """No request reaches a handler unless exactly what it acts on was allowed."""
+    reached: collections.Counter[str] = collections.Counter()
+
+    @budget(short=300, long=60_000)
+    @with_corpus
+    @given(request=requests())
+    def check(request: Request) -> None:
+        answer = world.ask(world.guarded[denial], request, world.attacker)
+        ran = [handled for handled in world.journal.handled if handled.operation]
+        try:
+            assert_tells_nothing(answer, request)
+            assert len(ran) <= 1
+            for handled in ran:
+                assert_allowed(world, handled, answer)
+            if not ran:
+                assert not world.changed(), 'a refused request wrote'
+            reached[_name(ran, answer)] += 1
+        finally:
+            if world.changed():
+                world.restore()
+
+    check()
+    print(denial, sum(reached.values()), 'requests:', sorted(reached.items()))
+    wanted = {
+        f'{operation.name} {"204" if operation.writes else "200"}'
+        for operation in model.OPERATIONS
+        if operation.ownership is not model.Ownership.NEVER
+    }
+    if denial == 'conceal':
+        wanted.add('decoy 200')
+    assert wanted <= set(reached), 'the requests are too far from what is allowed'
+
+
+def _name(ran: list[Handled], answer: Answer) -> str:
+    if ran and ran[0].arguments.get('consumer_uuid') == DECOY:
+        return f'decoy {answer.status}'
+    operation = ran[0].operation if ran else None
+    return f'{operation.name if operation else "none"} {answer.status}'
+
+
+def assert_tells_nothing(answer: Answer, request: Request) -> None:
+    """Nothing of B's that the client did not say itself."""
+    told = answer.everything.lower()
+    said = request.text.lower()
+    for secret in SECRETS:
+        assert secret not in told or secret in said
+
+
+def assert_allowed(world: World, handled: Handled, answer: Answer) -> None:
+    """One run of a handler against what the guard asked and answered."""
+    operation = handled.operation
+    assert operation is not None
+    (record,) = world.journal.records
+    assert record['operation'] == operation.name
+    assert record['microversion'] == handled.microversion
+    assert handled.roles.split(',')[-1] == PASSAGE, 'forwarded by role'
+    judged = world.journal.judged
+    assert {asked.rule for asked in judged} == {operation.rule}
+    assert {asked.project_id for asked in judged} == {names.OWN_PROJECT}
+    consumer = handled.arguments.get('consumer_uuid')
+    if consumer == DECOY:
+        assert operation is model.ALLOCATIONS_LIST
+        assert record['outcome'] == 'deny'
+        assert not world.changed()
+        assert answer.status != 200 or answer.body == b'{"allocations": {}}'
+        return
+    assert record['outcome'] == 'allow'
+    assert operation.ownership is not model.Ownership.NEVER
+    if operation is not model.PROVIDER_ALLOCATIONS_LIST:
+        final = [asked for asked in judged if asked.final]
+        assert final
+        assert {asked.truth for asked in final} == {model.Truth.YES}
+    if operation is model.USAGES:
+        assert_sums(world, handled)
+    elif operation is model.PROVIDER_ALLOCATIONS_LIST:
+        assert_filtered(world, answer)
+    elif operation is model.ALLOCATIONS_LIST:
+        assert consumer is not None
+        assert_owned(world, handled, [consumer])
+    else:
+        assert_sealed(world, handled)
+
+
+def assert_owned(world: World, handled: Handled, consumers: Collection[str]) -> None:
+    """Exactly these were looked up, at once, and all of them are A's."""
+    assert handled.found == (frozenset(consumers),)
+    for consumer in consumers:
+        assert world.known[consumer].project_id == names.OWN_PROJECT
+        assert_was_judged(world, consumer, names.OWN_PROJECT)
+
+
+def assert_was_judged(world: World, consumer: str, project_id: str) -> None:
+    wanted = {'consumer_uuid': consumer, 'project_id': project_id}
+    assert any(
+        wanted.items() <= asked.target.items()
+        for asked in world.journal.judged
+        if asked.final
+    )
+
+
+def assert_sums(world: World, handled: Handled) -> None:
+    environ = {'REQUEST_METHOD': 'GET', 'QUERY_STRING': handled.query}
+    asked = webob.Request(environ).GET
+    assert asked.get('project_id') == names.OWN_PROJECT
+    (target,) = [judged.target for judged in world.journal.judged if judged.final]
+    for name in ('project_id', 'user_id', 'consumer_type'):
+        assert target.get(name) == (asked.get(name) or None)
+    assert not world.changed()
+
+
+def assert_filtered(world: World, answer: Answer) -> None:
+    if answer.status != 200:
+        assert 400 <= answer.status < 500
+        return
+    shown = json.loads(answer.body)
+    for consumer in shown['allocations']:
+        assert world.known[consumer].project_id == names.OWN_PROJECT
+    assert shown['resource_provider_generation'] is None
+    assert not world.changed()
+
+
+def assert_sealed(world: World, handled: Handled) -> None:
+    """A write: every consumer, its recorded owner, its claim and generation."""
+    operation = handled.operation
+    assert operation is not None
+    major, minor = map(int, handled.microversion.split('.'))
+    assert (major, minor) >= (1, 28)
+    consumer = handled.arguments.get('consumer_uuid')
+    if consumer is not None:
+        # As placement.handlers.allocation spells it.
+        consumer = str(uuid.UUID(consumer))
+        assert_owned(world, handled, [consumer])
+    parts = accept(operation, minor, consumer, handled.body)
+    if parts is None:
+        assert not world.changed(), 'written without a readable body'
+        return
+    assert_owned(world, handled, parts)
+    for key, part in parts.items():
+        known = world.known[key]
+        assert known.holds
+        assert known.generation == part['consumer_generation']
+        assert part['project_id'] == names.OWN_PROJECT
+        claimed = {'consumer_uuid': key, 'user_id': part['user_id']}
+        assert any(
+            claimed.items() <= asked.target.items()
+            for asked in world.journal.judged
+            if asked.final
+        )
+
+
+#: What differs from answer to answer.
+_PASSING = re.compile(rb'req-[0-9a-f-]{36}')
+_PASSING_HEADERS = ('x-openstack-request-id', 'last-modified')
+
+
+def comparable(answer: Answer) -> object:
+    """An answer without times and request ids."""
+    headers = [
+        (name, value)
+        for name, value in answer.headers
+        if name.lower() not in _PASSING_HEADERS
+    ]
+    return answer.status, headers, _PASSING.sub(b'', answer.body)
+
+
+@budget(short=100, long=20_000)
+@with_corpus
+@given(request=requests())
+def test_a_role_holder_notices_nothing(world: World, request: Request) -> None:
+    """The admin's request does and answers the same with and without the guard."""
+    seen = []
+    for application in (world.bare, world.guarded['forbid']):
+        answer = world.ask(application, request, world.admin)
+        ran = [(run.operation, run.arguments) for run in world.journal.handled]
+        seen.append((comparable(answer), ran, world.read()))
+        if world.changed():
+            world.restore()
+    assert seen[0] == seen[1]

@@ -1,0 +1,380 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The guard over real placement, with ears on both sides of it.
+
+What the guard asked and was told is heard through the protocols that it is
+given; what placement then did, by wrapping the handlers of its route table.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import json
+import logging
+import pathlib
+import sqlite3
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any
+
+import yaml
+from placement import handler
+from placement import microversion as placement_microversion
+
+from consumer_guard import assembly, backend, configuration, model
+from consumer_guard.guard import Rules
+from consumer_guard.middleware import ConsumerGuard
+from consumer_guard.rulebook import PolicyText, Rulebook
+from tests.deployment import OWNER_RULES, Deployment, Tokens, User
+from tests.fuzz import names
+from tests.fuzz.requests import Request
+from tests.fuzz.wire import Answer, Application, Environ, send
+
+#: Loggers that would write a traceback a request.
+_LOUD = ('placement', 'keystonemiddleware', 'consumer_guard.generation_watch')
+
+OPERATION_OF = {
+    (operation.method, operation.path): operation for operation in model.OPERATIONS
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Handled:
+    """One run of a handler of placement's.
+
+    :ivar found: the ids of each look-up before it
+    """
+
+    operation: model.Operation | None
+    arguments: Mapping[str, str]
+    microversion: str
+    roles: str
+    body: bytes
+    query: str
+    found: tuple[frozenset[str], ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Judged:
+    """One question to the rules and its answer."""
+
+    rule: str
+    project_id: object
+    target: Mapping[str, str]
+    final: bool
+    truth: model.Truth
+
+
+class Journal:
+    """What happened since the last :meth:`clear`."""
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        self.handled: list[Handled] = []
+        self.judged: list[Judged] = []
+        self.found: list[frozenset[str]] = []
+        self.records: list[dict[str, Any]] = []
+
+
+class _HeardRules:
+    """A RuleSource and its Rules, heard."""
+
+    def __init__(self, rulebook: Rulebook, journal: Journal) -> None:
+        self._rulebook = rulebook
+        self._journal = journal
+
+    def current(self) -> Rules:
+        return self
+
+    def reads(self, rule: str) -> frozenset[str]:
+        return self._rulebook.reads(rule)
+
+    def judge(
+        self, rule: str, caller: model.Caller, target: Mapping[str, str], *, final: bool
+    ) -> model.Truth:
+        truth = self._rulebook.judge(rule, caller, target, final=final)
+        project_id = caller.credentials['project_id']
+        self._journal.judged.append(
+            Judged(rule, project_id, dict(target), final, truth)
+        )
+        return truth
+
+
+class _HeardOwners:
+    """An OwnerLookup, heard."""
+
+    def __init__(self, lookup: model.OwnerLookup, journal: Journal) -> None:
+        self._lookup = lookup
+        self._journal = journal
+
+    def find(self, consumer_ids: Collection[str]) -> Mapping[str, model.Owner]:
+        self._journal.found.append(frozenset(consumer_ids))
+        return self._lookup.find(consumer_ids)
+
+    def close(self) -> None:
+        self._lookup.close()
+
+
+class _HeardAudit(logging.Handler):
+    def __init__(self, journal: Journal) -> None:
+        super().__init__()
+        self._journal = journal
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._journal.records.append(json.loads(record.getMessage()))
+
+
+@contextlib.contextmanager
+def heard_handlers(journal: Journal) -> Iterator[None]:
+    """While placement's application is made: wrap the handlers of its routes."""
+    declared = handler.ROUTE_DECLARATIONS
+    handler.ROUTE_DECLARATIONS = {
+        path: {
+            method: _hear(journal, OPERATION_OF.get((method, path)), action)
+            for method, action in methods.items()
+        }
+        for path, methods in declared.items()
+    }
+    try:
+        yield
+    finally:
+        handler.ROUTE_DECLARATIONS = declared
+
+
+def _hear(
+    journal: Journal, operation: model.Operation | None, action: Callable[..., Any]
+) -> Callable[..., Any]:
+    @functools.wraps(action)
+    def heard(environ: Environ, start_response: Any) -> Any:
+        stream = environ['wsgi.input'] = _Tee(environ['wsgi.input'])
+        found = tuple(journal.found)
+        try:
+            return action(environ, start_response)
+        finally:
+            handled = Handled(
+                operation,
+                dict(environ['wsgiorg.routing_args'][1]),
+                str(environ['placement.microversion']),
+                environ.get('HTTP_X_ROLES') or '',
+                bytes(stream.read_so_far),
+                environ.get('QUERY_STRING', ''),
+                found,
+            )
+            journal.handled.append(handled)
+
+    return heard
+
+
+class _Tee:
+    """A stream of which it is known what was read."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self.read_so_far = bytearray()
+
+    def read(self, size: int = -1) -> bytes:
+        data: bytes = self._stream.read(size)
+        self.read_so_far += data
+        return data
+
+    def seek(self, place: int, whence: int = 0) -> int:
+        del self.read_so_far[:]
+        moved: int = self._stream.seek(place, whence)
+        return moved
+
+
+@dataclasses.dataclass(frozen=True)
+class Known:
+    """A consumer as the database has it."""
+
+    project_id: str | None
+    user_id: str | None
+    generation: int | None
+    holds: bool
+
+
+class World:
+    """Consumers of A, of B and of nobody, and the ways to reach them.
+
+    :ivar guarded: the pipeline, by the option ``denial``
+    :ivar bare: the pipeline without the guard, over the same placement
+    """
+
+    def __init__(self, directory: pathlib.Path, tokens: Tokens, database: str) -> None:
+        self._deployed = Deployment(
+            directory, tokens, database, options={'audit': 'all'}
+        )
+        self.admin = self._deployed.admin
+        self.attacker = User(
+            ('member', 'reader'), names.OWN_PROJECT, names.OWN_USER, 'token-of-a'
+        )
+        tokens.issue(self.attacker)
+        self.journal = Journal()
+        self._audit = _HeardAudit(self.journal)
+        logging.getLogger('consumer_guard.audit').addHandler(self._audit)
+        for name in _LOUD:
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+        with heard_handlers(self.journal):
+            placement = backend.app_factory({})
+        self._deployed.activate()
+        self.guarded = {
+            denial: self._pipeline(self._guard(placement, denial))
+            for denial in ('forbid', 'conceal')
+        }
+        self.bare = self._pipeline(placement)
+        self._populate()
+        self._connection = sqlite3.connect(
+            database.removeprefix('sqlite:///'), isolation_level=None
+        )
+        self._connection.execute('PRAGMA synchronous = OFF')
+        self._plant()
+        self.known = self._read_known()
+        self._rows = {
+            table: self._connection.execute(f'SELECT * FROM {table}').fetchall()
+            for table in ('consumers', 'allocations')
+        }
+        self._generations = self._read_generations()
+        self._version = self._data_version()
+
+    def close(self) -> None:
+        """Leave the database without the planted rows, the loggers as they were."""
+        for table in ('consumers', 'allocations'):
+            self._connection.execute(f'DELETE FROM {table}')
+        self._connection.close()
+        logging.getLogger('consumer_guard.audit').removeHandler(self._audit)
+        for name in _LOUD:
+            logging.getLogger(name).setLevel(logging.NOTSET)
+
+    def _guard(self, placement: Application, denial: str) -> ConsumerGuard:
+        path = self._deployed.directory / 'consumer-guard.conf'
+        local = {'oslo_config_file': str(path), 'denial': denial}
+        settings = configuration.load_settings(configuration.parse_files(local), local)
+        lookup = assembly.make_lookup(settings)
+        rulebook = Rulebook.build([PolicyText('policy', yaml.safe_dump(OWNER_RULES))])
+        return ConsumerGuard(
+            placement,
+            settings=settings,
+            rules=_HeardRules(rulebook, self.journal),
+            lookup=_HeardOwners(lookup, self.journal),
+            versions=placement_microversion.VERSIONS,
+        )
+
+    def _pipeline(self, application: Application) -> Application:
+        authenticated = backend.authtoken_factory({})(application)
+        return backend.request_log_factory({})(authenticated)
+
+    def _populate(self) -> None:
+        deployed = self._deployed
+        others = User((), names.OTHERS_PROJECT, names.OTHERS_USER)
+        for provider in (names.PROVIDER, names.ANOTHER_PROVIDER):
+            made = deployed.request(
+                'POST',
+                '/resource_providers',
+                self.admin,
+                body={'name': provider, 'uuid': provider},
+            )
+            assert made.status_int == 200, made.text
+            stocked = deployed.request(
+                'PUT',
+                f'/resource_providers/{provider}/inventories',
+                self.admin,
+                body={
+                    'resource_provider_generation': 0,
+                    'inventories': {'VCPU': {'total': 100000}},
+                },
+            )
+            assert stocked.status_int == 200, stocked.text
+        for owner, consumers in (
+            (self.attacker, (names.OWN, names.OWN_TOO, names.ORPHAN)),
+            (others, (names.FOREIGN, names.HIDDEN, names.NOBODYS, names.BARE)),
+        ):
+            for consumer in consumers:
+                deployed.add_consumer(names.PROVIDER, owner, consumer)
+
+    def _plant(self) -> None:
+        """Rows that placement's API does not make at once."""
+        run = self._connection.execute
+        for consumer, generation in (
+            (names.OWN_TOO, 7),
+            (names.HIDDEN, names.HIDDEN_GENERATION),
+        ):
+            run(
+                'UPDATE consumers SET generation = ? WHERE uuid = ?',
+                (generation, consumer),
+            )
+        incomplete = '00000000-0000-0000-0000-000000000000'
+        run('INSERT INTO projects (external_id) VALUES (?)', (incomplete,))
+        run(
+            'UPDATE consumers SET project_id = (SELECT id FROM projects '
+            'WHERE external_id = ?) WHERE uuid = ?',
+            (incomplete, names.NOBODYS),
+        )
+        run('DELETE FROM allocations WHERE consumer_id = ?', (names.ORPHAN,))
+        run('DELETE FROM consumers WHERE uuid = ?', (names.BARE,))
+        for trap in names.TRAPS:
+            run(
+                'INSERT INTO consumers (created_at, uuid, project_id, user_id, '
+                'generation) SELECT created_at, ?, project_id, user_id, 1 '
+                'FROM consumers WHERE uuid = ?',
+                (trap, names.OWN),
+            )
+            # Not on the provider that is listed: their ids hold B's.
+            run(
+                'INSERT INTO allocations (created_at, resource_provider_id, '
+                'consumer_id, resource_class_id, used) SELECT created_at, '
+                '(SELECT id FROM resource_providers WHERE uuid = ?), ?, '
+                'resource_class_id, 1 FROM allocations WHERE consumer_id = ?',
+                (names.ANOTHER_PROVIDER, trap, names.OWN),
+            )
+
+    def _read_known(self) -> dict[str, Known]:
+        rows = self._connection.execute(
+            'SELECT c.uuid, p.external_id, u.external_id, c.generation, '
+            'EXISTS (SELECT 1 FROM allocations a WHERE a.consumer_id = c.uuid) '
+            'FROM consumers c LEFT JOIN projects p ON p.id = c.project_id '
+            'LEFT JOIN users u ON u.id = c.user_id'
+        )
+        return {row[0]: Known(row[1], row[2], row[3], bool(row[4])) for row in rows}
+
+    def _read_generations(self) -> list[tuple[int, int]]:
+        return self._connection.execute(
+            'SELECT generation, id FROM resource_providers'
+        ).fetchall()
+
+    def _data_version(self) -> int:
+        """Changes whenever somebody else has committed anything."""
+        version: int
+        (version,) = self._connection.execute('PRAGMA data_version').fetchone()
+        return version
+
+    def changed(self) -> bool:
+        """Whether the database was written since the last :meth:`restore`."""
+        return self._data_version() != self._version
+
+    def restore(self) -> None:
+        """Put consumers, allocations and generations back."""
+        run = self._connection.execute
+        run('BEGIN IMMEDIATE')
+        for table, rows in self._rows.items():
+            run(f'DELETE FROM {table}')
+            marks = ', '.join('?' * len(rows[0]))
+            self._connection.executemany(f'INSERT INTO {table} VALUES ({marks})', rows)
+        self._connection.executemany(
+            'UPDATE resource_providers SET generation = ? WHERE id = ?',
+            self._generations,
+        )
+        run('COMMIT')
+        self._version = self._data_version()
+
+    def ask(self, application: Application, request: Request, user: User) -> Answer:
+        """Send a request; the journal holds what it did, and nothing else."""
+        self.journal.clear()
+        return send(application, request.environ(user.token))
+
+    def read(self) -> tuple[object, ...]:
+        """What the API can show of consumers now, without times and row ids."""
+        allocations = self._connection.execute(
+            'SELECT consumer_id, resource_provider_id, resource_class_id, used '
+            'FROM allocations'
+        )
+        return self._read_known(), sorted(allocations), self._read_generations()
