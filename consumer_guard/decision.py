@@ -40,8 +40,6 @@ class Reason(enum.Enum):
     UNAVAILABLE = 'the owner could not be looked up'
     LOCKED = 'there are no usable policy files'
     MICROVERSION = "the microversion is not one of placement's"
-    NO_IDENTITY = 'no proven identity'
-    FAULT = 'an unexpected error'
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,10 @@ def _read_roles(environ: Environ, *, believe_headers: bool) -> list[str]:
     # Security: a keystone role named 'x,admin' splits into two; only roles
     # that the token itself names are roles.
     named = getattr(environ['keystone.token_auth'].user, 'role_names', None)
-    return roles if named is None else [role for role in roles if role in named]
+    if named is None:
+        return roles
+    known = frozenset(named)
+    return [role for role in roles if role in known]
 
 
 def _is_true(header: str | None) -> bool:
