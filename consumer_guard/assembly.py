@@ -11,7 +11,6 @@ from consumer_guard import configuration, intake, model, owners
 from consumer_guard.errors import ConfigurationError
 from consumer_guard.foreign import EnforcerAsker
 from consumer_guard.generation_watch import GenerationStore, GenerationWatch
-from consumer_guard.generations import Thresholds
 from consumer_guard.rulebook import Rulebook
 from consumer_guard.rulefiles import RuleFiles
 from consumer_guard.settings import Settings
@@ -49,12 +48,7 @@ def make_watch(settings: Settings, lookup: model.OwnerLookup) -> GenerationWatch
             )
         store = lookup
     return GenerationWatch(
-        Thresholds(
-            limit=settings.generation_limit,
-            warning=settings.generation_warning,
-            alarm=settings.generation_alarm,
-            reserve=settings.generation_reserve,
-        ),
+        settings.thresholds,
         lookup,
         store=store,
         roll_to=settings.generation_roll_to,

@@ -5,6 +5,7 @@ import string
 from dataclasses import dataclass, field
 
 from consumer_guard.errors import ConfigurationError
+from consumer_guard.generations import Thresholds
 
 #: Roles that keystone bootstraps or that placement's rules know: one of them
 #: as passage role would open placement to everybody who holds it.
@@ -62,6 +63,16 @@ class Settings:
     def conceal(self) -> bool:
         """Whether refused reads look like reads of an unknown consumer."""
         return self.denial == 'conceal'
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """Where the steps before the end of a generation begin."""
+        return Thresholds(
+            limit=self.generation_limit,
+            warning=self.generation_warning,
+            alarm=self.generation_alarm,
+            reserve=self.generation_reserve,
+        )
 
     def _check_passage_role(self) -> None:
         role = self.passage_role

@@ -12,7 +12,6 @@ from consumer_guard.cmd.database import CommandFailed, open_database, read_setti
 from consumer_guard.generations import Swap, Thresholds
 from consumer_guard.owners import counters
 from consumer_guard.owners.counters import Counter, Kind
-from consumer_guard.settings import Settings
 
 _COLUMNS = ('kind', 'uuid', 'generation', 'remaining', 'percent left', 'step', 'days')
 
@@ -24,15 +23,6 @@ _TRIES = 5
 
 #: More are rolled by running the command again.
 _MOST = 100_000
-
-
-def _thresholds(settings: Settings) -> Thresholds:
-    return Thresholds(
-        limit=settings.generation_limit,
-        warning=settings.generation_warning,
-        alarm=settings.generation_alarm,
-        reserve=settings.generation_reserve,
-    )
 
 
 def _positive(text: str) -> float:
@@ -68,7 +58,7 @@ class ListGenerations(lister.Lister):
     ) -> tuple[Sequence[str], Iterable[tuple[Any, ...]]]:
         """Read both tables; highest first."""
         settings = read_settings(getattr(self.app_args, 'config_file', None))
-        thresholds = _thresholds(settings)
+        thresholds = settings.thresholds
         found: list[Counter] = []
         with open_database(settings) as engine:
             for kind in Kind:

@@ -12,7 +12,7 @@ from oslo_upgradecheck.upgradecheck import Code, Result
 
 from consumer_guard.cmd.database import open_database, read_settings
 from consumer_guard.errors import GuardError
-from consumer_guard.generations import Step, Thresholds
+from consumer_guard.generations import Step
 from consumer_guard.owners import counters
 from consumer_guard.owners.counters import Kind
 from consumer_guard.settings import Settings
@@ -73,12 +73,7 @@ def look_at_sql_mode(engine: sa.Engine, _settings: Settings) -> Result:
 
 def look_at_generations(engine: sa.Engine, settings: Settings) -> Result:
     """The highest of consumers and of providers."""
-    thresholds = Thresholds(
-        limit=settings.generation_limit,
-        warning=settings.generation_warning,
-        alarm=settings.generation_alarm,
-        reserve=settings.generation_reserve,
-    )
+    thresholds = settings.thresholds
     highest = [
         counter for kind in Kind for counter in counters.read_highest(engine, kind, 1)
     ]

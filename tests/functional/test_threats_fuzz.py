@@ -7,7 +7,6 @@ member and reader of one project, sends requests that hypothesis makes up.
 
 import collections
 import json
-import re
 import uuid
 from collections.abc import Collection, Iterator
 
@@ -23,7 +22,7 @@ from tests.fuzz.accepted import accept
 from tests.fuzz.corpus import with_corpus
 from tests.fuzz.profiles import budget
 from tests.fuzz.requests import Request, requests
-from tests.fuzz.wire import Answer
+from tests.fuzz.wire import Answer, comparable
 from tests.fuzz.world import Handled, World
 
 PASSAGE = 'consumer_guard_passage'
@@ -199,21 +198,6 @@ def assert_sealed(world: World, handled: Handled) -> None:
             for asked in world.journal.judged
             if asked.final
         )
-
-
-#: What differs from answer to answer.
-_PASSING = re.compile(rb'req-[0-9a-f-]{36}')
-_PASSING_HEADERS = ('x-openstack-request-id', 'last-modified')
-
-
-def comparable(answer: Answer) -> object:
-    """An answer without times and request ids."""
-    headers = [
-        (name, value)
-        for name, value in answer.headers
-        if name.lower() not in _PASSING_HEADERS
-    ]
-    return answer.status, headers, _PASSING.sub(b'', answer.body)
 
 
 @budget(short=100, long=20_000)

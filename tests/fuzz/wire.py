@@ -6,6 +6,8 @@ WebTest encodes paths and completes headers; an attacker does not.
 
 import dataclasses
 import io
+import re
+import uuid
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -125,6 +127,20 @@ def send(application: Application, environ: Environ) -> Answer:
     return Answer(int(status.split()[0]), tuple(headers), body)
 
 
+#: What differs from answer to answer.
+_PASSING = re.compile(rb'req-[0-9a-f-]{36}')
+_PASSING_HEADERS = ('x-openstack-request-id', 'last-modified')
+
+
+def comparable(answer: Answer) -> object:
+    """An answer without times and request ids."""
+    headers = tuple(
+        (name, '' if name.lower() in _PASSING_HEADERS else value)
+        for name, value in answer.headers
+    )
+    return answer.status, headers, _PASSING.sub(b'', answer.body)
+
+
 def read_rows(url: str) -> dict[str, list[tuple[Any, ...]]]:
     """The rows of all the tables that matter, by a connection of our own."""
     engine = sa.create_engine(url, poolclass=sa.NullPool)
@@ -152,16 +168,7 @@ class Scene:
         self.foreign = deployed.add_consumer(self.provider, self.victim)
         assert self.attacker.project_id
         assert self.victim.project_id
-        self.names = {
-            'A': self.attacker.project_id,
-            'B': self.victim.project_id,
-            'CA': self.own,
-            'CB': self.foreign,
-            'RP': self.provider,
-            'hex': self.foreign.replace('-', ''),
-            'upper': self.foreign.upper(),
-            'title': self.foreign.title(),
-        }
+        self.unknown = str(uuid.uuid4())
         self.secrets = (self.victim.project_id, self.victim.user_id, self.foreign)
 
     def claim(
@@ -177,11 +184,30 @@ class Scene:
             self.provider, owner or self.attacker, generation, version, amount
         )
 
-    def environ(self, method: str, path: str, **more: Any) -> Environ:
-        """A request of A's; {CA}, {CB}, {A}, {B} and the like are filled in."""
+    def fill(self, text: str, consumer: str | None = None) -> str:
+        """Fill in {CA}, {CB}, {A}, {B} and the like.
+
+        :param consumer: what stands for {CB}, B's consumer unless said
+        """
+        consumer = consumer or self.foreign
+        return text.format(
+            A=self.attacker.project_id,
+            B=self.victim.project_id,
+            CA=self.own,
+            CB=consumer,
+            RP=self.provider,
+            hex=consumer.replace('-', ''),
+            upper=consumer.upper(),
+            title=consumer.title(),
+        )
+
+    def environ(
+        self, method: str, path: str, consumer: str | None = None, **more: Any
+    ) -> Environ:
+        """A request of A's; see :meth:`fill`."""
         more.setdefault('token', self.attacker.token)
-        more['query'] = more.get('query', '').format(**self.names)
-        return make_environ(method, path.format(**self.names), **more)
+        more['query'] = self.fill(more.get('query', ''), consumer)
+        return make_environ(method, self.fill(path, consumer), **more)
 
     def rows(self) -> dict[str, list[tuple[Any, ...]]]:
         """The database as it is now."""

@@ -538,7 +538,6 @@ BAD_URLS = [
     SECRET,
     f'//user:{SECRET}@host/placement',
     f'postgresql://user:{SECRET}@host:port/placement',
-    f'postgresql://user:pass/{SECRET}@host/placement',
     f'nosuchdb://user:{SECRET}@host/placement',
     f'postgresql+nosuch://user:{SECRET}@host/placement',
     f'oracle://user:{SECRET}@host/placement',
