@@ -6,7 +6,6 @@ role where ownership allowed the request, never otherwise; ``PATH_INFO`` of a
 decoy where a refused read is concealed; nothing else is changed.
 """
 
-import dataclasses
 import logging
 import re
 import time
@@ -25,19 +24,15 @@ from consumer_guard import (
 )
 from consumer_guard.audit import Auditor
 from consumer_guard.decision import Decision, Outcome, Reason
-from consumer_guard.errors import OwnersUnavailable
-from consumer_guard.generation_watch import Plan, Verdict
+from consumer_guard.generation_watch import Plan
 from consumer_guard.guard import Guard, RuleSource
 from consumer_guard.intake import GuardedRequest
 from consumer_guard.model import Caller
 from consumer_guard.responses import Application, Environ, Refusal, StartResponse
 from consumer_guard.settings import Settings
+from consumer_guard.writes import Writes
 
 LOG = logging.getLogger(__name__)
-
-#: Writes that move a generation; DELETE removes it.
-_WATCHED = (model.ALLOCATIONS_UPDATE, model.ALLOCATIONS_MANAGE, model.RESHAPE)
-
 
 #: What is done in shadow mode, whatever was decided.
 _SHADOWED = Decision(Outcome.ROLE, Reason.ROLE)
@@ -67,7 +62,7 @@ class ConsumerGuard:
         self._believe_headers = settings.auth_strategy == 'noauth2'
         self._versions = tuple(versions)
         self._guard = Guard(rules, lookup, settings.max_body_size)
-        self._watch = assembly.make_watch(settings, lookup)
+        self._writes = Writes(assembly.make_watch(settings, lookup), self._guard)
         self._refuser = responses.Refuser(versions)
         self._auditor = Auditor(settings.audit, settings.enforcement)
 
@@ -96,12 +91,12 @@ class ConsumerGuard:
             request = intake.take_in(environ, operation, match, self._versions)
             started = time.perf_counter()
             decision = self._guard.decide(request, caller)
-            decision, plan = self._watch_generations(request, decision)
+            decision, plan = self._writes.prepare(request, decision)
             self._auditor.record(
                 request, caller, decision, time.perf_counter() - started
             )
             if self._shadow:
-                return self._observe(request, _SHADOWED, plan)
+                return self._writes.observe(self._application, request, _SHADOWED, plan)
             return self._carry_out(request, caller, decision, plan, made_id)
         except Exception:
             # Security: whatever went wrong, nothing is forwarded.
@@ -131,73 +126,12 @@ class ConsumerGuard:
         if plan.rolled and plan.body is not None:
             claims.replace_generations(request, plan.body, plan.rolled)
         if decision.outcome is Outcome.ROLE:
-            return self._observe(request, decision, plan)
+            return self._writes.observe(self._application, request, decision, plan)
         # Security: the only place where the passage role is given.
         identity.add_role(environ, self._passage_role)
         if decision.outcome is Outcome.FILTER:
             return self._filter(request, caller, made_id)
-        return self._observe(request, decision, plan)
-
-    def _watch_generations(
-        self, request: GuardedRequest, decision: Decision
-    ) -> tuple[Decision, Plan]:
-        """Let an allowed write go on, refuse it, or roll its generations."""
-        if decision.outcome is Outcome.REFUSE or request.operation not in _WATCHED:
-            return decision, Plan()
-        try:
-            plan = self._watch.plan(request, decision.body, decision.owners)
-        except OwnersUnavailable as exc:
-            stopped = dataclasses.replace(
-                decision, outcome=Outcome.REFUSE, reason=Reason.UNAVAILABLE, error=exc
-            )
-            return stopped, Plan()
-        if plan.verdict is Verdict.GO:
-            return decision, plan
-        reason = Reason.SPENT if plan.verdict is Verdict.REFUSE else Reason.LOST_ROLL
-        return (
-            dataclasses.replace(decision, outcome=Outcome.REFUSE, reason=reason),
-            plan,
-        )
-
-    def _observe(
-        self, request: GuardedRequest, decision: Decision, plan: Plan
-    ) -> Application:
-        """The application, and what is looked at when a write has succeeded."""
-        sealed = decision.outcome is Outcome.PASSAGE and decision.body is not None
-        if not plan.near and not sealed:
-            return self._application
-
-        def observed(
-            environ: Environ, start_response: StartResponse
-        ) -> Iterable[bytes]:
-            statuses: list[str] = []
-
-            def start(status: str, *rest: Any) -> Any:
-                statuses.append(status)
-                return start_response(status, *rest)
-
-            answer = self._application(environ, start)
-            if statuses and statuses[-1].startswith('2'):
-                self._watch.note(plan.near)
-                if sealed:
-                    self._alarm_if_recreated(request, decision)
-            return answer
-
-        return observed
-
-    def _alarm_if_recreated(self, request: GuardedRequest, decision: Decision) -> None:
-        """Detect the one write that the seal cannot tell apart.
-
-        A consumer that was deleted and re-created up to the same generation
-        between the judgement and placement's compare.
-        """
-        for uuid in self._guard.find_recreated(decision.owners or {}):
-            LOG.error(
-                'Request %s wrote consumer %s by ownership, but it was deleted and '
-                're-created after it was judged: see to whom it belongs',
-                request.environ[identity.ENV_REQUEST_ID],
-                uuid,
-            )
+        return self._writes.observe(self._application, request, decision, plan)
 
     def _may_conceal(self, request: GuardedRequest, decision: Decision) -> bool:
         return (
