@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sphinx configuration; build with ``sphinx-build -W -b html doc/source ...``."""
+
+import pathlib
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+import threat_table  # noqa: E402  # from doc/
+
+project = 'consumer_guard'
+copyright = 'The consumer_guard developers'
+
+extensions = [
+    'openstackdocstheme',
+    'sphinx.ext.autodoc',
+    'oslo_config.sphinxext',
+    'oslo_policy.sphinxext',
+]
+
+openstackdocs_auto_name = False
+openstackdocs_auto_version = False
+html_theme = 'openstackdocs'
+html_theme_options = {'show_other_versions': False}
+html_static_path = ['_static']
+html_css_files = ['guard.css']
+html_title = 'consumer_guard'
+
+autodoc_typehints = 'signature'
+autodoc_preserve_defaults = True
+exclude_patterns: list[str] = []
+
+# The tests are looked up at every build, so that the table cannot go stale.
+BUILT = HERE.parent / 'build'
+BUILT.mkdir(exist_ok=True)
+(BUILT / 'threats.csv').write_text(threat_table.make_table(), encoding='utf-8')
