@@ -15,6 +15,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests.deployment import Deployment, Tokens, User, make_claim
+from tests.fuzz.bodies import encode
 
 Environ = dict[str, Any]
 Application = Callable[..., Iterable[bytes]]
@@ -221,6 +222,16 @@ class Scene:
         """Nothing of the victim in an answer to A."""
         for secret in self.secrets:
             assert secret not in answer.everything
+
+
+def write(
+    deployed: Deployment, scene: Scene, path: str, document: Any, **more: Any
+) -> Answer:
+    """PUT to a consumer, POST to anything else; a document, or bytes."""
+    method = 'PUT' if path.startswith('/allocations/') else 'POST'
+    body = document if isinstance(document, bytes) else encode(document).encode()
+    environ = scene.environ(method, path, body=body, **more)
+    return send(deployed.application, environ)
 
 
 def make_naive(
