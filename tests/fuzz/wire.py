@@ -158,6 +158,14 @@ def read_rows(url: str) -> dict[str, list[tuple[Any, ...]]]:
     return rows
 
 
+def change_rows(url: str, statement: str, **values: Any) -> None:
+    """Change what placement's API cannot."""
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    with engine.begin() as connection:
+        connection.execute(sa.text(statement), values)
+    engine.dispose()
+
+
 class Scene:
     """A attacks, B is the victim; both have a consumer on one provider.
 
