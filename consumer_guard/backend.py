@@ -6,6 +6,7 @@ placement finds it (``OS_PLACEMENT_CONFIG_DIR``). Placement is imported only
 when one of the factories is called.
 """
 
+import configparser
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -96,7 +97,7 @@ def app_factory(
     application = auth.PlacementKeystoneContext(application)
     policy.init(conf)
     deploy.update_database(conf)
-    _warn_of_what_is_left_out(conf)
+    _warn_of_what_is_left_out(conf, global_conf or {})
     if strategy == 'noauth2':
         LOG.warning(
             'auth_strategy = noauth2: the placement application asks for no proof '
@@ -137,6 +138,24 @@ def request_log_factory(
 
     made: Filter = requestlog.RequestLog
     return made
+
+
+def http_proxy_to_wsgi_factory(
+    global_conf: Mapping[str, Any] | None, **local_conf: str
+) -> Filter:
+    """oslo.middleware's HTTPProxyToWSGI over placement's configuration (paste).
+
+    Its own factory would not find what ``OS_PLACEMENT_CONFIG_DIR`` names.
+    """
+    from oslo_middleware import HTTPProxyToWSGI
+
+    conf = _read_placement_conf()
+
+    def make(application: Application) -> Application:
+        made: Application = HTTPProxyToWSGI(application, conf)
+        return made
+
+    return make
 
 
 def _read_placement_conf() -> cfg.ConfigOpts:
@@ -182,9 +201,29 @@ def _read_auth_strategy(conf: cfg.ConfigOpts, local_conf: Mapping[str, str]) -> 
     return str(said)
 
 
-def _warn_of_what_is_left_out(conf: cfg.ConfigOpts) -> None:
+def _has_cors_filter(global_conf: Mapping[str, Any]) -> bool:
+    """Whether a pipeline of the paste file names a filter of oslo's CORS."""
+    parser = configparser.RawConfigParser(strict=False)
+    parser.read(str(global_conf.get('__file__', '')))
+    named = {
+        name
+        for section in parser.sections()
+        if section.startswith('pipeline:')
+        for name in parser.get(section, 'pipeline', fallback='').split()
+    }
+    return any(
+        'cors' in value.lower()
+        for name in named
+        if parser.has_section(f'filter:{name}')
+        for value in dict(parser.items(f'filter:{name}')).values()
+    )
+
+
+def _warn_of_what_is_left_out(
+    conf: cfg.ConfigOpts, global_conf: Mapping[str, Any]
+) -> None:
     """Placement's own assembly would add these; here they are filters."""
-    if conf.cors.allowed_origin:
+    if conf.cors.allowed_origin and not _has_cors_filter(global_conf):
         LOG.warning(
             "[cors] allowed_origin is set in placement's configuration: the "
             'placement application adds no CORS here, put the filter cors into '

@@ -5,6 +5,7 @@ Every guard reads into an ``oslo.config`` object of its own: two differently
 configured guards in one process share nothing.
 """
 
+import glob
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -31,7 +32,6 @@ _PLACEMENT_OPTS: dict[str, list[cfg.Opt]] = {
         cfg.StrOpt('incomplete_consumer_project_id', default=MISSING_ID),
         cfg.StrOpt('incomplete_consumer_user_id', default=MISSING_ID),
     ],
-    'cors': [cfg.ListOpt('allowed_origin')],
 }
 
 
@@ -155,7 +155,7 @@ def _parse(
 
 def _refuse_unknown_options(conf: cfg.ConfigOpts, names: set[str]) -> None:
     """Stop at a misspelt option in a file; oslo.config passes over it."""
-    for path in conf.config_file or []:
+    for path in _files(conf):
         sections: dict[str, dict[str, list[str]]] = {}
         cfg.ConfigParser(path, sections).parse()
         unknown = sorted(set(sections.get(GROUP, ())) - names)
@@ -181,5 +181,13 @@ def _with_parameters(conf: cfg.ConfigOpts) -> str:
     return f'{url}{"&" if "?" in url else "?"}{parameters}'
 
 
+def _files(conf: cfg.ConfigOpts) -> list[str]:
+    """The files that oslo.config has read, those of its directories too."""
+    found = list(conf.config_file or [])
+    for directory in conf.config_dir or []:
+        found += sorted(glob.glob(os.path.join(directory, '*.conf')))
+    return found
+
+
 def _files_of(conf: cfg.ConfigOpts) -> str:
-    return ', '.join(conf.config_file or ['no file'])
+    return ', '.join(_files(conf) or ['no file'])

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What ownership allows: the recorded owner, the claimed one, and the seal."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -8,7 +9,7 @@ from typing import Protocol
 from consumer_guard import claims as body_claims
 from consumer_guard import intake, model
 from consumer_guard.decision import Decision, Outcome, Reason
-from consumer_guard.errors import Unreadable
+from consumer_guard.errors import OwnersUnavailable, Unreadable
 from consumer_guard.intake import GuardedRequest
 from consumer_guard.model import Caller, Owner, Ownership, Ruling, Standing, Truth
 
@@ -26,6 +27,21 @@ class Rules(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Deadline:
+    """Until when the rules of one request may ask elsewhere.
+
+    :ivar at: reading of ``time.monotonic``
+    """
+
+    at: float
+
+    def check(self) -> None:
+        """:raises consumer_guard.errors.OwnersUnavailable: it is over"""
+        if time.monotonic() > self.at:
+            raise OwnersUnavailable('The request takes too long to be authorized.')
+
+
+@dataclass(frozen=True, slots=True)
 class Deliberation:
     """One request whose rule leaves it to the owner.
 
@@ -35,6 +51,7 @@ class Deliberation:
     rules: Rules
     owners: model.OwnerLookup
     max_body_size: int
+    deadline: Deadline
     request: GuardedRequest
     caller: Caller
 
@@ -48,6 +65,9 @@ class Deliberation:
             return self._refuse(Reason.NEVER)
         if self.request.microversion is None:
             return self._refuse(Reason.MICROVERSION)
+        if self.request.environ.get('PATH_INFO', '').endswith('\n'):
+            # Routes takes the path without it; ownership takes one spelling.
+            raise Unreadable('The path is not canonical.')
         if ownership is Ownership.SUMS:
             return self._decide_sums()
         if ownership is Ownership.FILTER:
@@ -104,6 +124,7 @@ class Deliberation:
         self, claim: model.Claim, owners: Mapping[str, Owner]
     ) -> tuple[Reason | None, tuple[Ruling, ...]]:
         """Two rulings: on the recorded owner, and on the claimed one."""
+        self.deadline.check()
         owner = owners[claim.consumer_uuid]
         reason, rulings = self._judge_recorded(owner)
         claimed = self._rule_on(claim.target(), 'claimed owner')

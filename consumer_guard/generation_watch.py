@@ -6,10 +6,8 @@ nothing; below it takes one look-up. What is stored is confirmed by one SELECT
 before anything is refused or rolled.
 """
 
-import collections
 import enum
 import logging
-import threading
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -19,14 +17,12 @@ from consumer_guard import claims as body_claims
 from consumer_guard import model
 from consumer_guard.claims import Body
 from consumer_guard.errors import OwnersUnavailable, RequestError
+from consumer_guard.generation_alarm import GenerationAlarm
 from consumer_guard.generations import Step, Swap, Thresholds
 from consumer_guard.intake import GuardedRequest
 from consumer_guard.model import Claim, Owner
 
 LOG = logging.getLogger(__name__)
-
-#: Consumers of which it is remembered that they were warned about.
-_MOST_REMEMBERED = 4096
 
 
 @runtime_checkable
@@ -70,9 +66,10 @@ class Plan:
 class GenerationWatch:
     """One a guard.
 
+    :ivar alarm: to be told of writes that succeeded
     :param store: rolls; None refuses instead
     :param max_body_size: bytes; a larger body goes on unwatched
-    :param acts: False in shadow mode: watch only
+    :param acts: False in shadow mode: tell what would be done only
     """
 
     def __init__(
@@ -91,19 +88,7 @@ class GenerationWatch:
         self._roll_to = roll_to
         self._max_body_size = max_body_size
         self._acts = acts
-        self._warned: collections.OrderedDict[tuple[str, Step], None] = (
-            collections.OrderedDict()
-        )
-        self._lock = threading.Lock()
-        self._lowest: float | None = None
-
-    @property
-    def lowest_headroom(self) -> float | None:
-        """The fewest steps that were left after a write of this process.
-
-        None while every generation was further from its end than the warning.
-        """
-        return self._lowest
+        self.alarm = GenerationAlarm(thresholds)
 
     def plan(
         self,
@@ -131,7 +116,7 @@ class GenerationWatch:
         claims = {_spell(request, claim): claim for claim in body.claims}
         if sealed:
             near = self._near((key, claim.generation) for key, claim in claims.items())
-            if not self._acts or not any(
+            if not any(
                 claim.generation is not None
                 and self._thresholds.must_act(claim.generation, empties=claim.empties)
                 for claim in claims.values()
@@ -141,9 +126,12 @@ class GenerationWatch:
         if owners is None:
             return Plan(body=body)
         near = self._near((key, owner.generation) for key, owner in owners.items())
-        acting = self._acting(claims, owners, sealed) if self._acts else []
+        acting = self._acting(claims, owners, sealed)
         if not acting:
             return Plan(near=near, body=body)
+        if not self._acts:
+            verdict = Verdict.REFUSE if self._store is None else Verdict.GO
+            return Plan(verdict, near, body=body)
         return self._act(acting, near, body)
 
     def _confirm(
@@ -210,38 +198,6 @@ class GenerationWatch:
                 and self._thresholds.step_of(generation) is not Step.FINE
             ]
         )
-
-    def note(self, near: Iterable[tuple[str, float]]) -> None:
-        """Log the generations near their end, once a consumer and step.
-
-        Called after a write succeeded, so that a made-up number in a body
-        alarms nobody.
-        """
-        for key, generation in near:
-            step = self._thresholds.step_of(generation)
-            if self._is_new(key, step, self._thresholds.remaining(generation)):
-                LOG.log(
-                    logging.WARNING if step is Step.WARNING else logging.ERROR,
-                    'The generation of consumer %s is %d: %d steps (%.2f %% of the '
-                    'range) remain; cure: consumer-guard generation roll '
-                    '--consumer %s',
-                    key,
-                    generation,
-                    self._thresholds.remaining(generation),
-                    self._thresholds.percent_left(generation),
-                    key,
-                )
-
-    def _is_new(self, key: str, step: Step, remaining: float) -> bool:
-        with self._lock:
-            if self._lowest is None or remaining < self._lowest:
-                self._lowest = remaining
-            if (key, step) in self._warned:
-                return False
-            self._warned[key, step] = None
-            if len(self._warned) > _MOST_REMEMBERED:
-                self._warned.popitem(last=False)
-            return True
 
 
 def _spell(request: GuardedRequest, claim: Claim) -> str:

@@ -5,12 +5,14 @@ The rule is judged first with the owner unknown. Only where that leaves it open
 are owners looked up, once, and the rule judged again on each of them.
 """
 
+import logging
+import time
 from collections.abc import Collection, Mapping
 from typing import Protocol
 
 from consumer_guard import model
 from consumer_guard.decision import Decision, Outcome, Reason
-from consumer_guard.deliberation import Deliberation, Rules
+from consumer_guard.deliberation import Deadline, Deliberation, Rules
 from consumer_guard.errors import (
     OwnersUnavailable,
     PolicyLocked,
@@ -20,6 +22,8 @@ from consumer_guard.errors import (
 )
 from consumer_guard.intake import GuardedRequest
 from consumer_guard.model import Caller, Owner, Ruling, Standing, Truth
+
+LOG = logging.getLogger(__name__)
 
 _REASON_OF_ERROR: dict[type[RequestError], Reason] = {
     Unreadable: Reason.UNREADABLE,
@@ -43,14 +47,25 @@ class Guard:
     """Decides; holds no state of its own.
 
     :param max_body_size: bytes
+    :param patience: seconds that all rulings of one request may take, checks
+        that ask elsewhere included
     """
 
     def __init__(
-        self, rules: RuleSource, owners: model.OwnerLookup, max_body_size: int
+        self,
+        rules: RuleSource,
+        owners: model.OwnerLookup,
+        *,
+        max_body_size: int,
+        patience: float,
     ) -> None:
         self._rules = rules
         self._owners = owners
         self._max_body_size = max_body_size
+        self._patience = patience
+
+    def _start(self) -> Deadline:
+        return Deadline(time.monotonic() + self._patience)
 
     def decide(self, request: GuardedRequest, caller: Caller) -> Decision:
         """Decide one request; never raises a RequestError."""
@@ -67,7 +82,12 @@ class Guard:
             return Decision(Outcome.REFUSE, Reason.DENIED, rulings=rulings)
         try:
             decision = Deliberation(
-                rules, self._owners, self._max_body_size, request, caller
+                rules,
+                self._owners,
+                self._max_body_size,
+                self._start(),
+                request,
+                caller,
             ).decide()
         except RequestError as exc:
             return _stopped(exc, depends=True, rulings=rulings)
@@ -84,6 +104,7 @@ class Guard:
         rule = request.operation.rule
         keys = sorted(rules.reads(rule))
         seen: dict[tuple[str | None, ...], bool] = {}
+        deadline = self._start()
         visible = set()
         for uuid, owner in self._owners.find(consumer_ids).items():
             if owner.standing is not Standing.RECORDED:
@@ -92,6 +113,7 @@ class Guard:
             # A rule that reads the project alone is judged once a project.
             facts = tuple([target.get(key) for key in keys])
             if facts not in seen:
+                deadline.check()
                 truth = rules.judge(rule, caller, target, final=True)
                 seen[facts] = truth is Truth.YES
             if seen[facts]:
@@ -106,7 +128,9 @@ class Guard:
         """
         try:
             now = self._owners.find(list(judged))
-        except OwnersUnavailable:
+        except Exception:
+            # The write is done; its answer goes out whatever happens here.
+            LOG.warning('It cannot be told whether a consumer was re-created')
             return ()
         return tuple(
             [

@@ -34,6 +34,9 @@ from consumer_guard.writes import Writes
 
 LOG = logging.getLogger(__name__)
 
+#: Look-up time-outs that all the rulings of one request may take.
+_PATIENCE = 5
+
 #: What is done in shadow mode, whatever was decided.
 _SHADOWED = Decision(Outcome.ROLE, Reason.ROLE)
 
@@ -61,7 +64,12 @@ class ConsumerGuard:
         self._conceal = settings.conceal
         self._believe_headers = settings.auth_strategy == 'noauth2'
         self._versions = tuple(versions)
-        self._guard = Guard(rules, lookup, settings.max_body_size)
+        self._guard = Guard(
+            rules,
+            lookup,
+            max_body_size=settings.max_body_size,
+            patience=_PATIENCE * settings.lookup_timeout,
+        )
         self._writes = Writes(assembly.make_watch(settings, lookup), self._guard)
         self._refuser = responses.Refuser(versions)
         self._auditor = Auditor(settings.audit, settings.enforcement)

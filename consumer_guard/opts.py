@@ -30,7 +30,11 @@ OPTS: list[cfg.Opt] = [
                 'forbid',
                 "403 for another owner's consumer and for an unknown one alike.",
             ),
-            ('conceal', 'Reads are answered exactly as for an unknown consumer.'),
+            (
+                'conceal',
+                'GET /allocations/{consumer_uuid} is answered exactly as for an '
+                'unknown consumer; everything else as with forbid.',
+            ),
         ],
         help='How a read that depends on the owner is refused.',
     ),

@@ -71,7 +71,7 @@ class Writes:
 
             answer = application(environ, start)
             if statuses and statuses[-1].startswith('2'):
-                self._watch.note(plan.near)
+                self._watch.alarm.note(plan.near)
                 if sealed:
                     self._alarm_if_recreated(request, decision)
             return answer

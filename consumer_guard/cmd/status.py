@@ -17,6 +17,16 @@ from consumer_guard.owners import counters
 from consumer_guard.owners.counters import Kind
 from consumer_guard.settings import Settings
 
+#: Tables that the guard and its commands read.
+_READ = (
+    'consumers',
+    'projects',
+    'users',
+    'consumer_types',
+    'allocations',
+    'resource_providers',
+)
+
 _STRICT_MODES = ('STRICT_TRANS_TABLES', 'STRICT_ALL_TABLES', 'TRADITIONAL')
 
 
@@ -59,7 +69,7 @@ class Checks(upgradecheck.UpgradeCommands):
 def look_at_sql_mode(engine: sa.Engine, _settings: Settings) -> Result:
     """MySQL and MariaDB only; the mode that new sessions get."""
     if engine.dialect.name not in ('mysql', 'mariadb'):
-        return Result(Code.SUCCESS, f'{engine.dialect.name} is always strict')
+        return Result(Code.SUCCESS, f'{engine.dialect.name} has no sql_mode')
     with engine.connect() as connection:
         mode = str(connection.execute(sa.text('SELECT @@GLOBAL.sql_mode')).scalar())
     if any(strict in mode for strict in _STRICT_MODES):
@@ -83,7 +93,7 @@ def look_at_generations(engine: sa.Engine, settings: Settings) -> Result:
     )
     if worst is Step.FINE:
         return Result(Code.SUCCESS)
-    above = settings.generation_limit - settings.generation_warning
+    above = settings.generation_limit - settings.generation_warning - 1
     return Result(
         Code.WARNING if worst is Step.WARNING else Code.FAILURE,
         f'a generation is at step {worst.name.lower()}; see consumer-guard generation '
@@ -94,13 +104,7 @@ def look_at_generations(engine: sa.Engine, settings: Settings) -> Result:
 def look_at_rights(engine: sa.Engine, settings: Settings) -> Result:
     """SELECT always; UPDATE only where generations are to be rolled."""
     with engine.connect() as connection:
-        for table in (
-            'consumers',
-            'projects',
-            'users',
-            'consumer_types',
-            'allocations',
-        ):
+        for table in _READ:
             connection.execute(sa.select(sa.table(table, sa.column('id'))).limit(1))
         if settings.generation_strategy != 'roll':
             return Result(Code.SUCCESS)

@@ -148,6 +148,22 @@ def test_a_request_id_where_nothing_gave_one(deploy: Deploy) -> None:
     assert answer.json['errors'][0]['request_id'] == request_id
 
 
+def test_a_newline_at_the_end_is_not_canonical(guarded: Deployment) -> None:
+    """P02: placement takes it for the consumer; only role-holders may spell so."""
+    caller = guarded.add_user('reader', 'member')
+    own = guarded.add_consumer(guarded.add_provider(), caller)
+    for path in (
+        f'/allocations/{own}%0A',
+        f'/allocations/{uuid.uuid4()}%0A',
+        f'/usages%0A?project_id={caller.project_id}',
+    ):
+        answer = guarded.request('GET', path, caller, version='1.37')
+        assert answer.status_int == 400
+    answer = guarded.request('GET', f'/allocations/{own}%0A', guarded.admin)
+    assert own not in answer.text
+    assert answer.json['allocations']
+
+
 class TestConceal:
     """denial = conceal: reads answer exactly as for an unknown consumer."""
 

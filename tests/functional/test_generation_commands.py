@@ -4,6 +4,7 @@
 import json
 import logging
 import pathlib
+import re
 import uuid
 from collections.abc import Iterator
 
@@ -236,6 +237,17 @@ class TestUpgradeCheck:
         shop.add(table, generation)
         assert self._check(shop) == status
         assert 'generation' in capsys.readouterr().out
+
+    def test_the_cure_that_it_names(
+        self, shop: Shop, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        shop.add('consumers', LIMIT - 100_000_000)
+        assert self._check(shop) == 1
+        said = re.sub(r'[|\s]+', ' ', capsys.readouterr().out)
+        above = re.search(r'generation roll --above (\d+)', said)
+        assert above is not None
+        assert shop.run('generation', 'roll', '--above', above[1]) == 0
+        assert self._check(shop) == 0
 
     def test_roll_without_the_right_to_write(
         self,

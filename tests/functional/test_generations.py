@@ -445,6 +445,16 @@ class TestWatch:
         assert consumer in records.text
         shelf.engine.dispose()
 
+    def test_shadow_records_what_it_would_refuse(
+        self, deploy: Deploy, records: Records
+    ) -> None:
+        shelf = Shelf(deploy(options=SMALL | {'enforcement': 'shadow'}))
+        consumer = shelf.add(LIMIT - 3)
+        assert shelf.put(consumer, LIMIT - 3).status_int == 204
+        assert '"would deny"' in records.text
+        assert 'generation of a consumer is spent' in records.text
+        shelf.engine.dispose()
+
     def test_a_body_too_large_goes_on_unwatched(self, deploy: Deploy) -> None:
         shelf = Shelf(deploy(options=SMALL | {'max_body_size': 1024}))
         consumer = shelf.add(5)

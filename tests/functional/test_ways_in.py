@@ -201,6 +201,28 @@ def test_cors_that_is_configured_but_absent_is_warned_about(
     path.write_text(path.read_text() + '[cors]\nallowed_origin = http://x.example\n')
     deployed.load()
     assert '[cors] allowed_origin' in records.text
+    records.lines.clear()
+    deployed.reload_with('pipeline = http_proxy', 'pipeline = cors http_proxy')
+    assert '[cors]' not in records.text
+    answer = deployed.request(
+        'GET', '/', headers={'Origin': 'https://dashboard.example.org'}
+    )
+    assert answer.headers['Access-Control-Allow-Origin']
+
+
+def test_proxy_headers_as_placement_is_configured(deploy: Deploy) -> None:
+    deployed = deploy()
+    path = deployed.directory / 'placement' / 'placement.conf'
+    path.write_text(
+        path.read_text() + '[oslo_middleware]\nenable_proxy_headers_parsing = true\n'
+    )
+    deployed.load()
+    forwarded = {'X-Forwarded-Prefix': '/elsewhere'}
+    provider = deployed.add_provider()
+    answer = deployed.request(
+        'GET', f'/resource_providers/{provider}', deployed.admin, headers=forwarded
+    )
+    assert answer.json['links'][0]['href'].startswith('/elsewhere/')
 
 
 class TestWsgiModule:

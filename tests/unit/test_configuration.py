@@ -160,6 +160,17 @@ def test_a_bad_file_stops_the_start(
     assert path in str(caught.value)
 
 
+def test_a_misspelt_option_in_a_directory_stops_the_start(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / '.consumer-guard' / 'consumer-guard.conf.d'
+    folder.mkdir(parents=True)
+    (folder / 'more.conf').write_text('[consumer_guard]\nenforcment = shadow\n')
+    monkeypatch.setenv('HOME', str(tmp_path))
+    with pytest.raises(ConfigurationError, match=r'more\.conf.*enforcment'):
+        _load()
+
+
 def test_a_missing_file_stops_the_start() -> None:
     with pytest.raises(ConfigurationError, match=r'/nowhere/guard\.conf'):
         _load(oslo_config_file='/nowhere/guard.conf')

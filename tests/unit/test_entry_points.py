@@ -24,6 +24,10 @@ EXPECTED = {
         'paste.filter_factory',
         'request_log',
     ): 'consumer_guard.backend:request_log_factory',
+    (
+        'paste.filter_factory',
+        'http_proxy_to_wsgi',
+    ): 'consumer_guard.backend:http_proxy_to_wsgi_factory',
     ('paste.app_factory', 'placement'): 'consumer_guard.backend:app_factory',
     (
         'consumer_guard.owner_lookup',

@@ -18,7 +18,15 @@ ROOT = pathlib.Path(consumer_guard.__file__).parent
 FLOORS = (
     ('errors', 'generations', 'templates'),
     ('model', 'settings', 'sightings'),
-    ('opts', 'policies', 'identity', 'intake', 'checks', 'owners'),
+    (
+        'opts',
+        'policies',
+        'identity',
+        'intake',
+        'checks',
+        'owners',
+        'generation_alarm',
+    ),
     ('configuration', 'claims', 'responses', 'atoms', 'foreign'),
     ('owners.engine', 'owners.statements', 'owners.counters'),
     ('decision', 'generation_watch', 'checktrees', 'owners.database'),
@@ -56,7 +64,7 @@ LIBRARIES = {
     'decision': set(),
     'assembly': {'oslo_config'},
     'middleware': set(),
-    'backend': {'microversion_parse', 'oslo_config', 'placement'},
+    'backend': {'microversion_parse', 'oslo_config', 'oslo_middleware', 'placement'},
     'wsgi.api': {'paste'},
     'cmd.enforcer': {'oslo_config', 'oslo_policy'},
 }
@@ -130,7 +138,7 @@ def test_every_file_says_its_license() -> None:
 @pytest.mark.parametrize('name', MODULES)
 def test_files_and_functions_stay_short(name: str) -> None:
     source = _modules()[name].read_text()
-    assert len(source.splitlines()) <= 260
+    assert len(source.splitlines()) <= 255
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.FunctionDef):
             assert node.end_lineno is not None
