@@ -304,9 +304,12 @@ def test_no_transaction_stays_open(url, tables, lookup) -> None:
         'mysql': 'SELECT count(*) FROM information_schema.innodb_trx',
         'sqlite': 'SELECT 0',
     }
-    with tables.engine.connect() as connection:
-        statement = sa.text(open_ones[lookup.engine.dialect.name])
-        assert connection.execute(statement).scalar() == 0
+    statement = sa.text(open_ones[lookup.engine.dialect.name])
+    with lookup.engine.connect() as mine, tables.engine.connect() as other:
+        mine.exec_driver_sql('SELECT id FROM consumers').all()
+        assert other.execute(statement).scalar() == 0
+        if mine.dialect.name == 'sqlite':  # Python's name for autocommit
+            assert mine.connection.dbapi_connection.isolation_level is None
 
 
 def test_threads_get_their_own_answers(tables, make) -> None:
