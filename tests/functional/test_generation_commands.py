@@ -3,6 +3,7 @@
 
 import json
 import logging
+import os
 import pathlib
 import re
 import uuid
@@ -266,3 +267,32 @@ class TestUpgradeCheck:
     def test_database_away(self, shop: Shop) -> None:
         shop.configure('connection = postgresql://u:sesame@127.0.0.1:9/placement')
         assert self._check(shop) == 2
+
+
+@pytest.mark.skipif(
+    os.environ.get('CONSUMER_GUARD_TEST_DATABASES') != 'mysql',
+    reason="sql_mode is MariaDB's: set CONSUMER_GUARD_TEST_DATABASES=mysql",
+)
+@pytest.mark.parametrize(
+    ('mode', 'status'), [('STRICT_TRANS_TABLES', 0), ('', 1), ('ANSI', 1)]
+)
+def test_sql_mode(
+    database: str,
+    tmp_path: pathlib.Path,
+    mode: str,
+    status: int,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    conf = tmp_path / 'consumer-guard.conf'
+    conf.write_text(f'[consumer_guard]\nconnection = {database}\n')
+    engine = sa.create_engine(database)
+    with engine.connect() as connection:
+        before = connection.execute(sa.text('SELECT @@GLOBAL.sql_mode')).scalar()
+        try:
+            connection.execute(sa.text('SET GLOBAL sql_mode = :m'), {'m': mode})
+            answer = guard_status.main(['--config-file', str(conf), 'upgrade', 'check'])
+        finally:
+            connection.execute(sa.text('SET GLOBAL sql_mode = :m'), {'m': before})
+    engine.dispose()
+    assert answer == status
+    assert ('not strict' in capsys.readouterr().out) is bool(status)
