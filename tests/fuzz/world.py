@@ -303,7 +303,7 @@ class World:
                 (generation, consumer),
             )
         incomplete = '00000000-0000-0000-0000-000000000000'
-        run('INSERT INTO projects (external_id) VALUES (?)', (incomplete,))
+        run('INSERT OR IGNORE INTO projects (external_id) VALUES (?)', (incomplete,))
         run(
             'UPDATE consumers SET project_id = (SELECT id FROM projects '
             'WHERE external_id = ?) WHERE uuid = ?',
