@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""THREATS: faults in every step of the guard, with stand-ins around it."""
+
+import io
+import json
+import pathlib
+
+import pytest
+from oslo_context import context as oslo_context
+
+from consumer_guard import middleware
+from consumer_guard.errors import ConfigurationError, OwnersUnavailable, PolicyLocked
+from tests.fuzz.alone import (
+    CONSUMER,
+    FAULTS,
+    REQUESTS,
+    FixedOwners,
+    FixedRules,
+    Recorder,
+    ask_for,
+    make_guard,
+)
+from tests.fuzz.wire import Answer, make_environ, send
+
+
+class Killed(BaseException):
+    """As gevent's GreenletExit, or a worker's time-out."""
+
+
+class BrokenStream(io.RawIOBase):
+    """Breaks when it is read."""
+
+    def __init__(self, fault: BaseException) -> None:
+        self._fault = fault
+
+    def read(self, _size: int = -1, /) -> bytes:
+        raise self._fault
+
+
+def assert_unavailable(answer: Answer, recorder: Recorder) -> None:
+    assert answer.status == 503
+    assert answer.header('Retry-After') == '1'
+    (error,) = json.loads(answer.body)['errors']
+    assert error['status'] == 503
+    assert error['code'] == 'placement.undefined_code'
+    assert 'secret' not in answer.everything
+    assert 'Error' not in answer.everything
+    assert recorder.asked == []
+
+
+class TestFaults:
+    """F01: whatever breaks, wherever: nothing is forwarded."""
+
+    @pytest.mark.parametrize('fault', FAULTS, ids=lambda fault: type(fault).__name__)
+    @pytest.mark.parametrize('step', ['current', 'judge', 'judge final'])
+    @pytest.mark.parametrize('name', REQUESTS)
+    def test_rules(self, name: str, step: str, fault: Exception) -> None:
+        recorder, rules = Recorder(), FixedRules()
+        rules.fault, rules.faults_in = fault, step
+        answer = send(make_guard(recorder, rules), REQUESTS[name]())
+        assert_unavailable(answer, recorder)
+
+    @pytest.mark.parametrize(
+        'fault',
+        [*FAULTS, OwnersUnavailable()],
+        ids=lambda fault: type(fault).__name__,
+    )
+    @pytest.mark.parametrize('name', ['GET', 'PUT', 'POST'])
+    def test_owners(self, name: str, fault: Exception) -> None:
+        recorder, owners = Recorder(), FixedOwners()
+        owners.fault = fault
+        answer = send(make_guard(recorder, owners=owners), REQUESTS[name]())
+        assert_unavailable(answer, recorder)
+
+    @pytest.mark.parametrize('name', REQUESTS)
+    def test_locked(self, name: str) -> None:
+        """F02: no usable policy since the start."""
+        recorder, rules = Recorder(), FixedRules()
+        rules.fault, rules.faults_in = PolicyLocked(), 'current'
+        answer = send(make_guard(recorder, rules), REQUESTS[name]())
+        assert_unavailable(answer, recorder)
+
+    @pytest.mark.parametrize('fault', FAULTS, ids=lambda fault: type(fault).__name__)
+    def test_bodies(self, fault: Exception) -> None:
+        recorder = Recorder()
+        environ = REQUESTS['PUT']() | {'wsgi.input': BrokenStream(fault)}
+        assert_unavailable(send(make_guard(recorder), environ), recorder)
+
+    @pytest.mark.parametrize(
+        'fault', [Killed(), GeneratorExit(), KeyboardInterrupt(), SystemExit(1)]
+    )
+    @pytest.mark.parametrize('step', ['current', 'judge', 'judge final', 'find'])
+    @pytest.mark.parametrize('enforcement', ['enforce', 'shadow'])
+    def test_the_end_of_a_worker(
+        self, enforcement: str, step: str, fault: BaseException
+    ) -> None:
+        """Not caught, as it is the server's; and nothing is forwarded."""
+        recorder, rules, owners = Recorder(), FixedRules(), FixedOwners()
+        if step == 'find':
+            owners.fault = fault
+        else:
+            rules.fault, rules.faults_in = fault, step
+        guard = make_guard(recorder, rules, owners, enforcement=enforcement)
+        with pytest.raises(type(fault)):
+            send(guard, ask_for())
+        assert recorder.asked == []
+
+    @pytest.mark.parametrize('fault', FAULTS, ids=lambda fault: type(fault).__name__)
+    @pytest.mark.parametrize('step', ['current', 'judge', 'find'])
+    def test_shadow(self, step: str, fault: Exception) -> None:
+        """Forwarded, without the passage role, for a proven identity alone."""
+        for proven in (True, False):
+            recorder, rules, owners = Recorder(), FixedRules(), FixedOwners()
+            if step == 'find':
+                owners.fault = fault
+            else:
+                rules.fault, rules.faults_in = fault, step
+            guard = make_guard(recorder, rules, owners, enforcement='shadow')
+            environ = ask_for()
+            if not proven:
+                del environ['keystone.token_info']
+            answer = send(guard, environ)
+            assert answer.status == (200 if proven else 401)
+            assert len(recorder.asked) == proven
+            for asked in recorder.asked:
+                assert asked['HTTP_X_ROLES'] == 'member,reader'
+
+    @pytest.mark.parametrize('fault', FAULTS, ids=lambda fault: type(fault).__name__)
+    def test_after_the_write(self, fault: Exception) -> None:
+        """The look after a sealed write cannot spoil its answer."""
+        recorder, owners = Recorder(status='204 No Content'), FixedOwners()
+        owners.fault, owners.faults_from = fault, 1
+        answer = send(make_guard(recorder, owners=owners), REQUESTS['PUT']())
+        assert answer.status == 204
+        assert len(owners.asked) == 2
+        assert recorder.answers[0].closed == 1
+
+
+def test_a_start_without_a_database(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F02"""
+    (tmp_path / 'placement.conf').write_text('[DEFAULT]\n')
+    monkeypatch.setenv('OS_PLACEMENT_CONFIG_DIR', str(tmp_path))
+    with pytest.raises(ConfigurationError, match='connection'):
+        middleware.filter_factory({})
+
+
+def test_the_threads_context_is_left_alone() -> None:
+    """I18: what was there before is there afterwards, or nothing."""
+    guard = make_guard(Recorder())
+    oslo_context._request_store.context = None
+    for before in (None, oslo_context.RequestContext(user_id='x')):
+        oslo_context._request_store.context = before
+        for path in (f'/allocations/{CONSUMER}', '/allocations/x', '/traits'):
+            send(guard, ask_for(path))
+            assert oslo_context.get_current() is before
+
+
+def test_identity_is_asked_for_first() -> None:
+    """I01: without a proof neither rules nor owners are asked, nor the body."""
+    recorder, rules, owners = Recorder(), FixedRules(), FixedOwners()
+    rules.fault, rules.faults_in = AssertionError('asked'), 'current'
+    environ = make_environ(
+        'PUT', f'/allocations/{CONSUMER}', **{'wsgi.input': BrokenStream(Killed())}
+    )
+    assert send(make_guard(recorder, rules, owners), environ).status == 401
+    assert recorder.asked == owners.asked == []
