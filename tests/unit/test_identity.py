@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who asks: the proof, the credentials, and the passage role."""
+
+import types
+from typing import Any
+
+import pytest
+from oslo_context import context
+
+from consumer_guard import identity
+
+ROLE = 'consumer_guard_passage'
+
+
+def _environ(*roles: str, **more: Any) -> dict[str, Any]:
+    """What auth_token leaves for a valid token of project p."""
+    user = types.SimpleNamespace(
+        user_id='u', project_id='p', role_names=roles, system_scoped=False
+    )
+    made = {
+        'keystone.token_info': {'token': {}},
+        'keystone.token_auth': types.SimpleNamespace(user=user),
+        'HTTP_X_IDENTITY_STATUS': 'Confirmed',
+        'HTTP_X_USER_ID': 'u',
+        'HTTP_X_PROJECT_ID': 'p',
+        'HTTP_X_ROLES': ','.join(roles),
+    }
+    return made | more
+
+
+def _make(environ: dict[str, Any], **more: Any) -> identity.GuardContext:
+    made = identity.make_context(
+        environ, believe_headers=more.get('believe_headers', False)
+    )
+    assert made is not None
+    return made
+
+
+class TestProof:
+    """I01 I02: all of it, or nothing."""
+
+    def test_all_of_it(self) -> None:
+        assert identity.is_proven(_environ())
+
+    @pytest.mark.parametrize('key', sorted(set(_environ()) - {'HTTP_X_ROLES'}))
+    def test_one_of_them_is_missing(self, key: str) -> None:
+        without = {name: value for name, value in _environ().items() if name != key}
+        for environ in (without, _environ() | {key: None}):
+            assert not identity.is_proven(environ)
+            assert identity.make_context(environ, believe_headers=False) is None
+
+    @pytest.mark.parametrize(
+        'key', ['HTTP_X_IDENTITY_STATUS', 'HTTP_X_USER_ID', 'HTTP_X_PROJECT_ID']
+    )
+    @pytest.mark.parametrize('value', ['', 'x', 'confirmed', 'U', 'P', 'u,x', 'p '])
+    def test_one_of_them_is_another(self, key: str, value: str) -> None:
+        environ = _environ() | {key: value}
+        assert not identity.is_proven(environ)
+        assert identity.make_context(environ, believe_headers=False) is None
+
+    @pytest.mark.parametrize(
+        'user',
+        [
+            None,
+            types.SimpleNamespace(),
+            types.SimpleNamespace(user_id='x', project_id='p'),
+            types.SimpleNamespace(user_id='u', project_id='x'),
+            types.SimpleNamespace(user_id='u', project_id=None),
+            types.SimpleNamespace(user_id=None, project_id='p'),
+        ],
+    )
+    def test_the_tokens_own_user_is_another(self, user: Any) -> None:
+        token_auth = types.SimpleNamespace(user=user)
+        assert not identity.is_proven(_environ() | {'keystone.token_auth': token_auth})
+
+    @pytest.mark.parametrize('project_id', [None, ''])
+    def test_without_a_project(self, project_id: str | None) -> None:
+        """I10 I11 I15: an identity, of no project; never of '' or None."""
+        user = types.SimpleNamespace(user_id='u', project_id=None, role_names=('r',))
+        environ = _environ('r') | {
+            'keystone.token_auth': types.SimpleNamespace(user=user),
+            'HTTP_X_PROJECT_ID': project_id,
+        }
+        assert identity.is_proven(environ)
+        credentials = identity.make_caller(_make(environ)).credentials
+        assert credentials['project_id'] is None
+
+
+class TestContext:
+    def test_credentials_are_those_of_oslo_context(self) -> None:
+        """The keys that policy checks know, and no other."""
+        environ = _environ(
+            'Reader',
+            HTTP_X_USER_DOMAIN_ID='ud',
+            HTTP_X_PROJECT_DOMAIN_ID='pd',
+            HTTP_X_SERVICE_USER_ID='su',
+            HTTP_X_SERVICE_PROJECT_ID='sp',
+            HTTP_X_SERVICE_USER_DOMAIN_ID='sud',
+            HTTP_X_SERVICE_PROJECT_DOMAIN_ID='spd',
+            HTTP_X_SERVICE_ROLES='service, Other',
+            HTTP_X_IS_ADMIN_PROJECT='True',
+        )
+        made = _make(environ)
+        caller = identity.make_caller(made)
+        assert dict(caller.credentials) == dict(made.to_policy_values())
+        assert caller.credentials['service_roles'] == ['service', 'Other']
+        assert caller.roles == {'reader'}
+        assert caller.scope == 'project'
+
+    def test_a_system_scope(self) -> None:
+        """From the token alone: the header may be another's."""
+        environ = _environ('admin', HTTP_OPENSTACK_SYSTEM_SCOPE='all')
+        caller = identity.make_caller(_make(environ))
+        assert caller.scope == 'project'
+        assert 'system' not in caller.credentials
+        environ['keystone.token_auth'].user.system_scoped = True
+        caller = identity.make_caller(_make(environ))
+        assert caller.scope == 'system'
+        assert caller.credentials['system'] == 'all'
+
+    def test_a_domain_scope(self) -> None:
+        caller = identity.make_caller(_make(_environ('r', HTTP_X_DOMAIN_ID='d')))
+        assert caller.scope == 'domain'
+
+    @pytest.mark.parametrize(
+        ('header', 'expected'),
+        [(None, False), ('False', False), ('', False), ('1', False), ('true', True)],
+    )
+    @pytest.mark.parametrize('absent', [True, False])
+    def test_the_admin_project(
+        self, header: str | None, expected: bool, absent: bool
+    ) -> None:
+        """I16: unknown is no, where oslo.context says yes."""
+        environ = _environ('r')
+        if header is not None or not absent:
+            environ['HTTP_X_IS_ADMIN_PROJECT'] = header
+        caller = identity.make_caller(_make(environ))
+        assert caller.credentials['is_admin_project'] is expected
+
+    def test_headers_that_hold_names(self) -> None:
+        """I17: oslo.context falls back to them; a name is no id."""
+        named = {
+            'HTTP_X_USER': 'name',
+            'HTTP_X_USER_NAME': 'name',
+            'HTTP_X_TENANT': 'name',
+            'HTTP_X_TENANT_NAME': 'name',
+            'HTTP_X_TENANT_ID': 'name',
+            'HTTP_X_PROJECT_NAME': 'name',
+        }
+        user = types.SimpleNamespace(user_id='u', project_id=None, role_names=())
+        environ = _environ() | named
+        environ['keystone.token_auth'] = types.SimpleNamespace(user=user)
+        del environ['HTTP_X_PROJECT_ID']
+        assert context.RequestContext.from_environ(environ).project_id == 'name'
+        credentials = identity.make_caller(_make(environ)).credentials
+        assert credentials['project_id'] is None
+        del environ['HTTP_X_USER_ID']
+        for believe in (False, True):
+            assert identity.make_context(environ, believe_headers=believe) is None
+
+    def test_all_headers_are_none(self) -> None:
+        """I15: as auth_token leaves those that a token has nothing for."""
+        environ = _environ('r')
+        for name in (
+            'DOMAIN_ID',
+            'DOMAIN_NAME',
+            'PROJECT_DOMAIN_ID',
+            'USER_DOMAIN_ID',
+            'ROLE',
+            'IS_ADMIN_PROJECT',
+            'SERVICE_ROLES',
+            'SERVICE_USER_ID',
+        ):
+            environ[f'HTTP_X_{name}'] = None
+        environ['HTTP_OPENSTACK_SYSTEM_SCOPE'] = None
+        environ['HTTP_X_ROLES'] = None
+        caller = identity.make_caller(_make(environ))
+        assert caller.roles == frozenset()
+        identity.strip_role(environ, ROLE)
+        assert environ['HTTP_X_ROLES'] is None
+
+    @pytest.mark.parametrize(
+        ('named', 'expected'),
+        [
+            (('Reader', 'member'), ['Reader', 'member']),
+            (('x,admin',), []),
+            (('admin ',), []),
+            ((' ', '', ','), []),
+            (('a', 'a,a'), ['a', 'a', 'a']),
+            ((), []),
+        ],
+    )
+    def test_roles(self, named: tuple[str, ...], expected: list[str]) -> None:
+        """I13: roles of the token, not of the commas in it."""
+        assert list(_make(_environ(*named)).roles) == expected
+
+    def test_believed_headers(self) -> None:
+        environ = {
+            'HTTP_X_USER_ID': 'u',
+            'HTTP_X_TENANT_ID': 'p',
+            'HTTP_X_ROLES': 'a, b,,',
+        }
+        made = _make(environ, believe_headers=True)
+        assert (made.user_id, made.project_id) == ('u', 'p')
+        assert list(made.roles) == ['a', 'b']
+
+    def test_the_threads_context(self) -> None:
+        """I18: neither made, nor replaced."""
+        context._request_store.context = None
+        _make(_environ('r'))
+        assert context.get_current() is None
+        before = context.RequestContext(user_id='x')
+        _make(_environ('r'))
+        assert context.get_current() is before
+
+
+class TestStripRole:
+    @pytest.mark.parametrize(
+        'key', ['HTTP_X_ROLES', 'HTTP_X_ROLE', 'HTTP_X_SERVICE_ROLES']
+    )
+    @pytest.mark.parametrize(
+        ('header', 'expected'),
+        [
+            (ROLE, ''),
+            (ROLE.upper(), ''),
+            (f' {ROLE}\t', ''),
+            (f'\xa0{ROLE}\x85', ''),
+            (f'{ROLE},{ROLE}', ''),
+            (f'a,{ROLE},b', 'a,b'),
+            (f'a, {ROLE.title()} , b ,{ROLE}', 'a, b '),
+            (f'a{ROLE},{ROLE}b', f'a{ROLE},{ROLE}b'),
+            (f'{ROLE} x', f'{ROLE} x'),
+            ('a,b', 'a,b'),
+            ('', ''),
+            (None, None),
+        ],
+    )
+    def test_headers(self, key: str, header: str | None, expected: str | None) -> None:
+        """Left empty, not removed: oslo.context would look at another header."""
+        environ = {key: header, 'HTTP_X_OTHER': ROLE}
+        identity.strip_role(environ, ROLE)
+        assert environ == {key: expected, 'HTTP_X_OTHER': ROLE}
+
+    def test_none_at_all(self) -> None:
+        environ: dict[str, Any] = {}
+        identity.strip_role(environ, ROLE)
+        assert environ == {}
+
+    def test_turned_off(self) -> None:
+        environ = {'HTTP_X_ROLES': 'a,,b'}
+        identity.strip_role(environ, '')
+        identity.add_role(environ, '')
+        assert environ == {'HTTP_X_ROLES': 'a,,b'}
+
+    @pytest.mark.parametrize('header', [ROLE, f'a,{ROLE.upper()} ', f',{ROLE}'])
+    def test_what_oslo_context_makes_of_it(self, header: str) -> None:
+        """No spelling survives into what placement's rules compare."""
+        environ = {'HTTP_X_ROLES': header, 'HTTP_X_ROLE': header}
+        environ['HTTP_X_SERVICE_ROLES'] = header
+        identity.strip_role(environ, ROLE)
+        made = context.RequestContext.from_environ(environ, overwrite=False)
+        roles = [role.lower() for role in (*made.roles, *made.service_roles)]
+        assert ROLE not in roles
+
+    @pytest.mark.parametrize(
+        ('header', 'expected'), [(None, ROLE), ('', ROLE), ('a', f'a,{ROLE}')]
+    )
+    def test_add(self, header: str | None, expected: str) -> None:
+        environ = {} if header is None else {'HTTP_X_ROLES': header}
+        identity.add_role(environ, ROLE)
+        assert environ == {'HTTP_X_ROLES': expected}
+
+
+def test_request_ids() -> None:
+    environ: dict[str, Any] = {}
+    assert identity.ensure_request_id(environ)
+    made = environ[identity.ENV_REQUEST_ID]
+    assert made.startswith('req-')
+    assert not identity.ensure_request_id(environ)
+    assert environ == {identity.ENV_REQUEST_ID: made}

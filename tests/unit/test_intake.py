@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Routes, microversions and queries, each read as placement reads it."""
+
+from typing import Any
+
+import pytest
+
+from consumer_guard import intake, model
+from consumer_guard.errors import Unreadable
+
+UUID = 'ca000000-0000-4000-8000-0000000000a1'
+
+
+def _environ(method: str, path: str, **more: Any) -> dict[str, Any]:
+    return {'REQUEST_METHOD': method, 'PATH_INFO': path} | more
+
+
+class TestRecognise:
+    @pytest.mark.parametrize(
+        ('method', 'path', 'operation'),
+        [
+            ('GET', f'/allocations/{UUID}', model.ALLOCATIONS_LIST),
+            ('PUT', f'/allocations/{UUID}', model.ALLOCATIONS_UPDATE),
+            ('DELETE', f'/allocations/{UUID}', model.ALLOCATIONS_DELETE),
+            ('POST', '/allocations', model.ALLOCATIONS_MANAGE),
+            ('GET', '/usages', model.USAGES),
+            ('POST', '/reshaper', model.RESHAPE),
+            (
+                'GET',
+                f'/resource_providers/{UUID}/allocations',
+                model.PROVIDER_ALLOCATIONS_LIST,
+            ),
+        ],
+    )
+    @pytest.mark.parametrize('tail', ['', '\n'])
+    def test_guarded(
+        self, method: str, path: str, operation: model.Operation, tail: str
+    ) -> None:
+        """P02: with the newline that Routes lets through, and never in the id."""
+        environ = _environ(method, path + tail)
+        found = intake.recognise(environ)
+        assert found is not None
+        assert found[0] is operation
+        request = intake.take_in(environ, *found, intake.KNOWN_MICROVERSIONS)
+        ids = {request.consumer_uuid, request.provider_uuid} - {None}
+        assert ids == ({UUID} if UUID in path else set())
+
+    @pytest.mark.parametrize(
+        ('method', 'path'),
+        [
+            ('GET', ''),
+            ('GET', '/'),
+            ('GET', '/allocations'),
+            ('POST', f'/allocations/{UUID}'),
+            ('PATCH', f'/allocations/{UUID}'),
+            ('HEAD', f'/allocations/{UUID}'),
+            ('get', f'/allocations/{UUID}'),
+            ('GET ', f'/allocations/{UUID}'),
+            ('', f'/allocations/{UUID}'),
+            ('GET', '/allocations/'),
+            ('GET', f'/allocations/{UUID}/'),
+            ('GET', f'/allocations/{UUID}/x'),
+            ('GET', f'/allocations/{UUID}\n/'),
+            ('GET', f'//allocations/{UUID}'),
+            ('GET', f'/x/allocations/{UUID}'),
+            ('GET', f'/Allocations/{UUID}'),
+            ('POST', '/allocations\n\n'),
+            ('POST', '/usages'),
+            ('GET', '/reshaper'),
+            ('PUT', f'/resource_providers/{UUID}/allocations'),
+            ('GET', '/resource_providers//allocations'),
+            ('GET', f'/resource_providers/{UUID}/usages'),
+            ('GET', f'/resource_providers/{UUID}/allocations/x'),
+        ],
+    )
+    def test_nobodys_business(self, method: str, path: str) -> None:
+        """P11 P14: what placement answers 404 or 405, or another route."""
+        assert intake.recognise(_environ(method, path)) is None
+
+    def test_only_the_path_counts(self) -> None:
+        """P13 P15 P16: no prefix, no raw URI, no override."""
+        environ = _environ(
+            'POST',
+            f'/allocations/{UUID}',
+            SCRIPT_NAME='/allocations',
+            RAW_URI='/allocations',
+            HTTP_X_HTTP_METHOD_OVERRIDE='DELETE',
+            QUERY_STRING='_method=DELETE',
+        )
+        assert intake.recognise(environ) is None
+        assert intake.recognise({}) is None
+
+
+class TestMicroversion:
+    @pytest.mark.parametrize(
+        ('header', 'expected'),
+        [
+            (None, (1, 0)),
+            ('', (1, 0)),
+            ('compute 2.1', (1, 0)),
+            ('placement', (1, 0)),
+            ('placement 1.38', (1, 38)),
+            ('PLACEMENT  1.38 ', (1, 38)),
+            ('placement latest', (1, 39)),
+            ('placement 1.38, placement 1.0', (1, 0)),
+            ('placement 1.0,compute 2.1,placement 1.28', (1, 28)),
+            ('placement 1.40', None),
+            ('placement 2.0', None),
+            ('placement 0.9', None),
+            ('placement LATEST', None),
+            ('placement 1', None),
+            ('placement 1.1.1', None),
+            ('placement x', None),
+            ('placement ' + '9' * 5000 + '.1', None),
+        ],
+    )
+    def test_headers(self, header: str | None, expected: object) -> None:
+        environ = {} if header is None else {'HTTP_OPENSTACK_API_VERSION': header}
+        versions = intake.KNOWN_MICROVERSIONS
+        assert intake.read_microversion(environ, versions) == expected
+
+    def test_a_header_that_is_none(self) -> None:
+        """I15"""
+        environ = {'HTTP_OPENSTACK_API_VERSION': None}
+        versions = intake.KNOWN_MICROVERSIONS
+        assert intake.read_microversion(environ, versions) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ('text', 'expected'),
+    [
+        (UUID, True),
+        (None, False),
+        ('', False),
+        (UUID.upper(), False),
+        (UUID.title(), False),
+        (UUID + '\n', False),
+        ('\n' + UUID, False),
+        (UUID.replace('-', ''), False),
+        ('{' + UUID + '}', False),
+        (UUID[:-1] + '\u0661', False),
+        (UUID[:-1] + '\uff11', False),
+        (UUID[:-1] + '\xe9', False),
+        (UUID[:-1], False),
+        ('0' * 8 + '-0000-0000-0000-' + '0' * 12, True),
+    ],
+)
+def test_canonical_uuids(text: str | None, expected: bool) -> None:
+    """P05 P06 P08: one spelling, in ASCII."""
+    assert intake.is_canonical_uuid(text) is expected
+
+
+class TestAsked:
+    @pytest.mark.parametrize(
+        ('query', 'expected'),
+        [
+            ('project_id=a', {'project_id': 'a'}),
+            ('%70roject%5Fid=%61', {'project_id': 'a'}),
+            ('x=1&project_id=a&y', {'project_id': 'a'}),
+            (
+                'project_id=a&user_id=b;consumer_type=c',
+                {'project_id': 'a', 'user_id': 'b', 'consumer_type': 'c'},
+            ),
+            ('project_id=a+b', {'project_id': 'a b'}),
+            ('project_id=', {}),
+            ('project_id', {}),
+            ('', {}),
+            ('PROJECT_ID=a&project_id+=b&+project_id=c', {}),
+        ],
+    )
+    def test_readable(self, query: str, expected: dict[str, str]) -> None:
+        """Q05 Q06: None and '' never become a target."""
+        environ = {'QUERY_STRING': query}
+        assert intake.read_asked(environ) == expected
+        assert environ == {'QUERY_STRING': query}
+
+    @pytest.mark.parametrize(
+        'query',
+        [
+            'project_id=a&project_id=b',
+            'project_id=a&project_id=a',
+            'project_id=a&%70roject_id=b',
+            'project_id=a;project_id=',
+            'user_id=a&user_id=b',
+            'project_id=+a',
+            'project_id=a%0A',
+            'project_id=a%00',
+            'project_id=%C2%A0a',
+            'project_id=%E9',
+            'project_id=a&%E9=1',
+            'project_id=\xe9',
+            'project_id=%ED%A0%80',
+        ],
+    )
+    def test_unreadable(self, query: str) -> None:
+        """Q02 Q07"""
+        with pytest.raises(Unreadable):
+            intake.read_asked({'QUERY_STRING': query})
+
+    def test_no_query_at_all(self) -> None:
+        assert intake.read_asked({}) == {}
