@@ -21,8 +21,12 @@ from placement.objects import allocation as placement_allocation
 
 from tests.deployment import OWNER_RULES, Deployment, User, make_claim
 from tests.functional.between import PATIENCE, Steps, step_into
+from tests.functional.conftest import Records
 
 Deploy = Callable[..., Deployment]
+
+#: What an operator finds in the log after a write in the window.
+ALARM = 'was deleted and re-created after it was judged'
 
 _ROW = sa.text(
     'SELECT c.id, c.generation, p.external_id AS project,'
@@ -177,7 +181,7 @@ def _move(race: Race, move: Callable[[Race], None]) -> dict[str, Row | None]:
 class TestBetween:
     """The step is between the guard's decision and placement's handler."""
 
-    def test_without_a_move_it_lands(self, race: Race) -> None:
+    def test_without_a_move_it_lands(self, race: Race, records: Records) -> None:
         """The tests below refuse for the move, and for nothing else."""
         for number, kind in enumerate(('PUT', 'POST', 'POST two'), 1):
             answer = race.owner_writes(kind, generation=number)
@@ -187,6 +191,7 @@ class TestBetween:
         assert (neighbour.generation, neighbour.used) == (2, 7)
         assert race.owner_writes('PUT empty', generation=4).status_int == 204
         assert race.row() is None
+        assert ALARM not in records.text
 
     @pytest.mark.parametrize('version', ['1.28', '1.38'])
     @pytest.mark.parametrize('kind', KINDS)
@@ -258,14 +263,13 @@ class TestBetween:
         assert stored is not None
         assert stored[1:] == (0, race.owner.project_id, 0)
 
-    @pytest.mark.parametrize('kind', ['PUT', 'POST'])
+    @pytest.mark.parametrize('kind', ['PUT', 'POST', 'POST two'])
     def test_the_window_re_created_up_to_the_same_generation(
-        self, race: Race, kind: str
+        self, race: Race, records: Records, kind: str
     ) -> None:
-        """The one that no compare can tell: generation and id are the same.
+        """The one that no compare can tell: id and generation are the same.
 
-        The row's id tells afterwards. Nothing else is the other's then: he had
-        it for the time between two statements of the owner's write.
+        It lands; the row's id tells, and the operator is told which one.
         """
         judged = race.row()
         assert judged is not None
@@ -281,6 +285,11 @@ class TestBetween:
         assert stored is not None
         assert stored[1:] == (2, race.owner.project_id, 7)
         assert stored.row_id == between.row_id != judged.row_id
+        alarms = [line for line in records.lines if ALARM in line]
+        assert len(alarms) == 1
+        assert alarms[0].startswith('ERROR')
+        assert race.consumer in alarms[0]
+        assert answer.headers['x-openstack-request-id'] in alarms[0]
 
     def test_no_lock_is_held(self, race: Race) -> None:
         """Everybody else goes on while an owner's write is on its way."""
@@ -357,7 +366,8 @@ class TestInside:
         """Placement reads what it is to remove after it has compared.
 
         The generation that it compares again is that of the second reading, so
-        that whatever is there by then goes, whoever owns it.
+        that whatever is there by then goes, whoever owns it. No row is left to
+        tell of it afterwards.
         """
         moved: dict[str, Row | None] = {}
         step_at(
