@@ -114,8 +114,15 @@ def _requests() -> Iterator[Request]:
 CORPUS: tuple[Request, ...] = tuple(_requests())
 
 
-def with_corpus(test: _Test) -> _Test:
-    """Try the corpus first; for a test whose argument is ``request``."""
-    for request in CORPUS:
-        test = example(request=request)(test)
-    return test
+def with_corpus(every: int = 1) -> Callable[[_Test], _Test]:
+    """Try the corpus first; for a test whose argument is ``request``.
+
+    :param every: only one in so many
+    """
+
+    def decorate(test: _Test) -> _Test:
+        for request in CORPUS[::every]:
+            test = example(request=request)(test)
+        return test
+
+    return decorate

@@ -50,7 +50,7 @@ any_method = st.one_of(
 )
 
 
-@budget(short=1500, long=200_000)
+@budget(short=1500, long=100_000)
 @given(method=any_method, path=any_path)
 @example('GET', f'/allocations/{names.OWN}\n')
 @example('GET', f'/allocations/{names.OWN}\n\n')
@@ -108,7 +108,7 @@ def ask_middleware(header: str | None) -> tuple[int, int] | None:
     return heard[0].major, heard[0].minor
 
 
-@budget(short=800, long=100_000)
+@budget(short=800, long=50_000)
 @given(header=st.none() | made.microversions | st.text(max_size=30))
 @example('placement 1.38, placement 1.0')
 @example('placement latest,compute 2.1')
@@ -173,7 +173,7 @@ def _own(*more: tuple[Any, Any], generation: Any = 1) -> Pairs:
     )
 
 
-@budget(short=800, long=200_000)
+@budget(short=800, long=100_000)
 @given(sent=made.bodies())
 def test_claims(sent: tuple[str, int, bytes]) -> None:
     """B04 B06 B12 B13 B15 B27 G06 G11: what is judged is what is written."""

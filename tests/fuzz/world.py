@@ -12,7 +12,7 @@ import json
 import logging
 import pathlib
 import sqlite3
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import yaml
@@ -20,7 +20,8 @@ from placement import handler
 from placement import microversion as placement_microversion
 
 from consumer_guard import assembly, backend, configuration, model
-from consumer_guard.guard import Rules
+from consumer_guard.deliberation import Rules
+from consumer_guard.generations import Swap
 from consumer_guard.middleware import ConsumerGuard
 from consumer_guard.rulebook import PolicyText, Rulebook
 from tests.deployment import OWNER_RULES, Deployment, Tokens, User
@@ -33,6 +34,25 @@ _LOUD = ('placement', 'keystonemiddleware', 'consumer_guard.generation_watch')
 
 OPERATION_OF = {
     (operation.method, operation.path): operation for operation in model.OPERATIONS
+}
+
+
+ROLLED_TO = -100
+
+#: Differently configured guards over one placement. For ``roll`` the counters
+#: of A's consumers, at 1 and 7, are at their end.
+GUARDS: dict[str, dict[str, str]] = {
+    'forbid': {},
+    'conceal': {'denial': 'conceal'},
+    'shadow': {'enforcement': 'shadow'},
+    'roll': {
+        'generation_strategy': 'roll',
+        'generation_limit': '2',
+        'generation_warning': '1',
+        'generation_alarm': '1',
+        'generation_reserve': '1',
+        'generation_roll_to': str(ROLLED_TO),
+    },
 }
 
 
@@ -101,15 +121,20 @@ class _HeardRules:
 
 
 class _HeardOwners:
-    """An OwnerLookup, heard."""
+    """An OwnerLookup that can swap generations, heard."""
 
-    def __init__(self, lookup: model.OwnerLookup, journal: Journal) -> None:
+    def __init__(self, lookup: Any, journal: Journal) -> None:
         self._lookup = lookup
         self._journal = journal
 
     def find(self, consumer_ids: Collection[str]) -> Mapping[str, model.Owner]:
         self._journal.found.append(frozenset(consumer_ids))
-        return self._lookup.find(consumer_ids)
+        owners: Mapping[str, model.Owner] = self._lookup.find(consumer_ids)
+        return owners
+
+    def swap_generations(self, swaps: Iterable[Swap]) -> bool:
+        swapped: bool = self._lookup.swap_generations(swaps)
+        return swapped
 
     def close(self) -> None:
         self._lookup.close()
@@ -196,7 +221,7 @@ class Known:
 class World:
     """Consumers of A, of B and of nobody, and the ways to reach them.
 
-    :ivar guarded: the pipeline, by the option ``denial``
+    :ivar guarded: the pipelines, by the names of :data:`GUARDS`
     :ivar bare: the pipeline without the guard, over the same placement
     """
 
@@ -218,8 +243,8 @@ class World:
             placement = backend.app_factory({})
         self._deployed.activate()
         self.guarded = {
-            denial: self._pipeline(self._guard(placement, denial))
-            for denial in ('forbid', 'conceal')
+            name: self._pipeline(self._guard(placement, options))
+            for name, options in GUARDS.items()
         }
         self.bare = self._pipeline(placement)
         self._populate()
@@ -228,7 +253,7 @@ class World:
         )
         self._connection.execute('PRAGMA synchronous = OFF')
         self._plant()
-        self.known = self._read_known()
+        self.known = self.read_known()
         self._rows = {
             table: self._connection.execute(f'SELECT * FROM {table}').fetchall()
             for table in ('consumers', 'allocations')
@@ -245,9 +270,11 @@ class World:
         for name in _LOUD:
             logging.getLogger(name).setLevel(logging.NOTSET)
 
-    def _guard(self, placement: Application, denial: str) -> ConsumerGuard:
+    def _guard(
+        self, placement: Application, options: Mapping[str, str]
+    ) -> ConsumerGuard:
         path = self._deployed.directory / 'consumer-guard.conf'
-        local = {'oslo_config_file': str(path), 'denial': denial}
+        local = {'oslo_config_file': str(path), **options}
         settings = configuration.load_settings(configuration.parse_files(local), local)
         lookup = assembly.make_lookup(settings)
         rulebook = Rulebook.build([PolicyText('policy', yaml.safe_dump(OWNER_RULES))])
@@ -327,7 +354,8 @@ class World:
                 (names.ANOTHER_PROVIDER, trap, names.OWN),
             )
 
-    def _read_known(self) -> dict[str, Known]:
+    def read_known(self) -> dict[str, Known]:
+        """All the consumers, by id, as they are now."""
         rows = self._connection.execute(
             'SELECT c.uuid, p.external_id, u.external_id, c.generation, '
             'EXISTS (SELECT 1 FROM allocations a WHERE a.consumer_id = c.uuid) '
@@ -377,4 +405,4 @@ class World:
             'SELECT consumer_id, resource_provider_id, resource_class_id, used '
             'FROM allocations'
         )
-        return self._read_known(), sorted(allocations), self._read_generations()
+        return self.read_known(), sorted(allocations), self._read_generations()
