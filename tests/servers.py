@@ -252,6 +252,8 @@ class Server:
         """
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+        # The signal is on its way: some threads may answer once more until then.
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)
 
     def thaw(self) -> None:
         """Let the main process run again."""

@@ -21,6 +21,8 @@ LOG = logging.getLogger(__name__)
 #: have 36.
 LONGEST_ID = 255
 
+_TEXT = (str, type(None))
+
 
 class UnexpectedAnswer(Exception):
     """The database answered with what placement's schema cannot hold."""
@@ -198,10 +200,12 @@ def _check(row: statements.Row) -> None:
     Security: a value of another type would reach the rules as text and be
     compared there.
     """
-    numbers = (row.row_id, row.generation)
-    texts = (row.project, row.user, row.type_name)
-    if not all(type(number) is int for number in numbers) or not all(
-        text is None or type(text) is str for text in texts
+    if not (
+        type(row.row_id) is int
+        and type(row.generation) is int
+        and isinstance(row.project, _TEXT)
+        and isinstance(row.user, _TEXT)
+        and isinstance(row.type_name, _TEXT)
     ):
         raise UnexpectedAnswer('a column of another type')
 

@@ -235,6 +235,15 @@ class TestBetween:
         assert stored is not None
         assert stored.project_id == race.other.project_id
 
+    @pytest.mark.parametrize('kind', KINDS)
+    def test_a_guessed_generation(self, race: Race, kind: str) -> None:
+        """One that will be the other's in a moment does not even get on its way."""
+        race.steps.before_the_next(lambda: re_own(race))
+        before = race.row()
+        _assert_conflict(race.owner_writes(kind, generation=2))
+        assert not race.steps.taken
+        assert race.row() == before
+
     @pytest.mark.parametrize('kind', ['PUT', 'POST'])
     def test_created_by_another(self, race: Race, kind: str) -> None:
         """What does not exist when judged never reaches placement."""

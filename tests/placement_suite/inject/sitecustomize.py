@@ -38,8 +38,8 @@ class _Importer(importlib.abc.MetaPathFinder):
     def find_spec(
         self,
         fullname: str,
-        path: Sequence[str] | None,  # noqa: ARG002  # importlib's signature
-        target: ModuleType | None = None,  # noqa: ARG002
+        path: Sequence[str] | None,  # importlib's signature
+        target: ModuleType | None = None,
     ) -> importlib.machinery.ModuleSpec | None:
         change = self._changes.pop(fullname, None)
         if change is None:
