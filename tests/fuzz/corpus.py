@@ -85,6 +85,8 @@ def _requests() -> Iterator[Request]:
         yield Request('PUT', f'/allocations/{names.OWN}', body=body, framing=framing)
         many = encode(Pairs([(names.OWN, claim())])).encode()
         yield Request('POST', '/allocations', body=many, framing=framing)
+    # Refused before a handler is chosen, but after a roll.
+    yield Request('PUT', f'/allocations/{names.OWN}', body=body, content_type=None)
     for write in ENCODINGS.values():
         yield Request('PUT', f'/allocations/{names.OWN}', body=write(encode(claim())))
     old = encode(claim(minor=28)).encode()
