@@ -11,16 +11,12 @@ import sys
 import time
 from collections.abc import Sequence
 
-from consumer_guard import model
-from tests.placement_suite import suite
+from tests.placement_suite import outcomes, suite
 from tests.placement_suite.configurations import (
     CONFIGURATIONS,
     SHORT,
     Configuration,
 )
-
-#: Lines of a failed test that are shown.
-_SHOWN = 25
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,8 +31,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             name = configuration.name
             run = _run(name, configuration, filters, options.concurrency)
             faults += [
-                f'{name}: {fault}' for fault in _judge(configuration, baseline, run)
+                f'{name}: {fault}'
+                for fault in outcomes.find_faults(configuration, baseline, run)
             ]
+            if not configuration.passes:
+                print(f'    {len(outcomes.compare(baseline, run))} tests are stopped')
     for fault in faults:
         print(fault)
     print('FAILED' if faults else 'passed')
@@ -64,7 +63,7 @@ def _run(
     configuration: Configuration | None,
     filters: Sequence[str],
     workers: int,
-) -> suite.Run:
+) -> outcomes.Run:
     started = time.monotonic()
     run = suite.run(configuration, filters, workers)
     print(
@@ -75,35 +74,6 @@ def _run(
     for (operation, outcome), number in sorted(run.decisions.items()):
         print(f'    {number:5} x {outcome:11} {operation}', flush=True)
     return run
-
-
-def _judge(
-    configuration: Configuration, baseline: suite.Run, run: suite.Run
-) -> list[str]:
-    """What is wrong with a run; nothing when it is as it has to be."""
-    faults = []
-    decided = {operation for operation, _ in run.decisions}
-    for operation in model.OPERATIONS:
-        if operation.name not in decided:
-            faults.append(f'the guard decided no {operation.name}')
-    changed = _compare(baseline, run)
-    if configuration.passes:
-        return faults + changed
-    if not changed:
-        faults.append('nothing fails, so the guard is not in the way')
-    print(f'    {len(changed)} tests have another outcome, as they have to')
-    return faults
-
-
-def _compare(baseline: suite.Run, run: suite.Run) -> list[str]:
-    changed = []
-    for test in sorted({*baseline.outcomes, *run.outcomes}):
-        before = baseline.outcomes.get(test, 'not there')
-        after = run.outcomes.get(test, 'not there')
-        if before != after:
-            lines = run.details.get(test, '').splitlines()[-_SHOWN:]
-            changed.append('\n    '.join([f'{test}: {before} -> {after}', *lines]))
-    return changed
 
 
 if __name__ == '__main__':

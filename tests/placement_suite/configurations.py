@@ -7,13 +7,11 @@ from pathlib import Path
 
 from consumer_guard import model
 
-#: The tests that the short form runs: all about consumers, and what a
-#: middleware could disturb beside them.
+#: The tests that the short form runs: of consumers, and of the answers to bad
+#: tokens and microversions.
 SHORT = (
-    r'\.test_api\.(allocations(?!-bug)|allocation-bad-class|reshaper|usage|consumer'
-    r'|ensure-consumer|microversion|basic-http|confirm-auth|cors|non-cors|unicode'
-    r'|with-allocations)',
-    r'\.(test_direct|test_allocation)\.',
+    r'\.test_api\.(allocations(?!-bug|-legacy)|reshaper(?!-legacy)|usage(?!-legacy)'
+    r'|consumer-types|microversion|confirm-auth)',
 )
 
 

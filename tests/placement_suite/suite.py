@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ import subunit
 import testtools
 
 from tests.placement_suite.configurations import Configuration
+from tests.placement_suite.outcomes import Run
 
 #: Seconds that one run of all the tests may take.
 PATIENCE = 3600
@@ -30,25 +30,6 @@ _GROUP = r'placement\.tests\.functional\.test_api(?:\.|_)([^_]+)'
 
 class SuiteFailed(Exception):
     """The tests could not be run; carries the end of what was said."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """What came out of one run.
-
-    :ivar outcomes: ``success``, ``skip``, ``fail`` ... of each test's id
-    :ivar details: what the tests that failed said
-    :ivar decisions: how many decisions of each operation and outcome
-    """
-
-    outcomes: Mapping[str, str]
-    details: Mapping[str, str]
-    decisions: Mapping[tuple[str, str], int]
-
-    def count(self) -> str:
-        """The outcomes, counted."""
-        counted = collections.Counter(self.outcomes.values())
-        return ', '.join(f'{number} {name}' for name, number in sorted(counted.items()))
 
 
 def run(
@@ -111,8 +92,8 @@ def _stestr(folder: Path, environment: Mapping[str, str], *arguments: str) -> by
             os.killpg(process.pid, signal.SIGKILL)
     # With --subunit the code says that there is a stream, not that tests passed.
     if process.returncode:
-        said = (out[-2000:] + err[-2000:]).decode(errors='replace')
-        raise SuiteFailed(f'stestr {arguments[0]} failed: {said}')
+        said = err[-2000:].decode(errors='replace')
+        raise SuiteFailed(f'stestr failed with {process.returncode}: {said}')
     return out
 
 
