@@ -26,6 +26,10 @@ class Rules(Protocol):
         """The target keys that the rule looks at."""
 
 
+#: Stands for an owner where there is none; no id of keystone's.
+_NOBODY = {'project_id': 'consumer-guard-nobody', 'user_id': 'consumer-guard-nobody'}
+
+
 @dataclass(frozen=True, slots=True)
 class Deadline:
     """Until when the rules of one request may ask elsewhere.
@@ -139,10 +143,14 @@ class Deliberation:
 
     def _judge_recorded(self, owner: Owner) -> tuple[Reason | None, tuple[Ruling, ...]]:
         """None as reason when the rule allows the caller for this owner."""
-        # Security: decided before the rules; nobody's are for role-holders.
-        if owner.standing is Standing.ABSENT:
-            return Reason.ABSENT, ()
-        if owner.standing is Standing.NOBODYS or not owner.project_id:
+        # Security: decided before the rules; nobody's are for role-holders. The
+        # rule is judged all the same, on nobody in particular, and its answer
+        # thrown away: a check that asks elsewhere must not tell by its time, or
+        # by being asked, which consumers are recorded.
+        if owner.standing is not Standing.RECORDED or not owner.project_id:
+            self._rule_on(_NOBODY | {'consumer_uuid': owner.consumer_uuid}, 'nobody')
+            if owner.standing is Standing.ABSENT:
+                return Reason.ABSENT, ()
             return Reason.NOBODYS, ()
         ruling = self._rule_on(owner.target(), 'recorded owner')
         return (

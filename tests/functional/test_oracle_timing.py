@@ -141,12 +141,7 @@ def test_the_work_is_seen(bench: Bench) -> None:
 @pytest.mark.parametrize(
     'kind',
     [
-        pytest.param(
-            'foreign',
-            marks=pytest.mark.xfail(
-                strict=True, reason='no rule is judged for an unknown consumer'
-            ),
-        ),
+        'foreign',
         'nobodys',
     ],
 )
