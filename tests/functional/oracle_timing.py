@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How long refusals take, for whose consumer: figures, not a test.
 
-``python -m tests.functional.oracle_timing [--samples N]`` asks, as a reader and
+``python -m tests.functional.oracle_timing --denial forbid|conceal`` asks, as a reader and
 member of another project, for another owner's, for nobody's and for unknown
 consumers, one after the other in random order, and compares the times of each
 two kinds by Mann and Whitney's test. What to look at is not that p is small,
@@ -12,8 +12,10 @@ which enough samples bring about for any difference, but how much is told:
 * ``asks``: how many answers about each of two ids one would have to time, to
   tell their kinds apart with 95 % of certainty, here, without a network.
 
-The bound that we hold ourselves to: the medians differ by less than
-``BOUND`` of the whole answer.
+The bound that we hold ourselves to is ``BOUND`` on the first, which other work
+on the machine does not move as it moves medians. Every second answer about
+unknown consumers is compared with the others, to show what is chance. ``--cpu``
+takes the time that the thread worked instead of the clock's.
 """
 
 import argparse
@@ -28,7 +30,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import webob
@@ -36,7 +38,7 @@ import webob
 from tests import servers
 from tests.deployment import OWNER_RULES, Deployment, Tokens, User, make_claim
 
-#: The most that two medians may differ, as a part of the median answer.
+#: How far from one half ``auc`` may be.
 BOUND = 0.05
 
 #: Consumers of each kind; asked for in turn, so that no cache knows one best.
@@ -140,7 +142,11 @@ class Comparison:
 
 
 def sample(
-    subjects: Subjects, operation: str, samples: int, chance: random.Random
+    subjects: Subjects,
+    operation: str,
+    samples: int,
+    chance: random.Random,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, list[float]]:
     """Seconds of each answer, by kind; the kinds come in random order."""
     times: dict[str, list[float]] = {kind: [] for kind in KINDS}
@@ -149,9 +155,9 @@ def sample(
         for kind in chance.sample(KINDS, len(KINDS)):
             consumer = chance.choice(subjects.consumers[kind])
             request = subjects.make_request(operation, consumer)
-            started = time.perf_counter()
+            started = clock()
             answer = request.get_response(application)
-            took = time.perf_counter() - started
+            took = clock() - started
             assert answer.status_int in (200, 403), answer.text
             if number >= 0:
                 times[kind].append(took)
@@ -170,13 +176,15 @@ def _compare(times: dict[str, list[float]]) -> Iterator[tuple[str, Comparison]]:
     yield 'unknown - unknown', Comparison(equal[::2], equal[1::2])
 
 
-def report(deployed: Deployment, denial: str, samples: int) -> bool:
+def report(
+    deployed: Deployment, denial: str, samples: int, clock: Callable[[], float]
+) -> bool:
     """Print the figures of a denial; returns whether they are in bounds."""
     within = True
     subjects = Subjects(deployed, CONSUMERS)
     chance = random.Random(1)  # noqa: S311  # not a secret
     for operation in OPERATIONS:
-        times = sample(subjects, operation, samples, chance)
+        times = sample(subjects, operation, samples, chance, clock)
         for name, compared in _compare(times):
             auc, p = compared.rank()
             median = statistics.median(compared.other)
@@ -186,7 +194,7 @@ def report(deployed: Deployment, denial: str, samples: int) -> bool:
                 f' auc {auc:.3f} p {p:7.1e} asks {compared.asks():6.0f}',
                 flush=True,
             )
-            within = within and abs(compared.part) < BOUND
+            within = within and abs(auc - 0.5) < BOUND
     return within
 
 
@@ -214,16 +222,18 @@ def _deploy(denial: str) -> Iterator[Deployment]:
 
 
 def main() -> int:
-    """Measure and print; returns 1 when a difference is out of bounds."""
+    """Measure and print; returns 1 when an ``auc`` is out of bounds."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--samples', type=int, default=2000)
+    parser.add_argument('--samples', type=int, default=1000)
     parser.add_argument('--denial', choices=('forbid', 'conceal'), required=True)
+    parser.add_argument('--cpu', action='store_true')
     options = parser.parse_args()
+    clock = time.thread_time if options.cpu else time.perf_counter
     with _deploy(options.denial) as deployed:
         # As a service that logs warnings: printing lines is not what is timed.
         logging.disable(logging.INFO)
-        within = report(deployed, options.denial, options.samples)
-    print('all within' if within else 'NOT within', f'{BOUND:.0%} of the answer')
+        within = report(deployed, options.denial, options.samples, clock)
+    print('all' if within else 'NOT all', f'within {BOUND} of one half')
     return int(not within)
 
 
