@@ -127,7 +127,7 @@ class ConsumerGuard:
     ) -> Application:
         environ = request.environ
         if decision.outcome is Outcome.REFUSE:
-            if not self._may_conceal(request, decision):
+            if not (self._conceal and refusals.may_conceal(request, decision)):
                 refusal = refusals.make_refusal(request, decision)
                 return self._refuse(refusal, made_id)
             responses.put_decoy(environ)
@@ -140,14 +140,6 @@ class ConsumerGuard:
         if decision.outcome is Outcome.FILTER:
             return self._filter(request, caller, made_id)
         return self._writes.observe(self._application, request, decision, plan)
-
-    def _may_conceal(self, request: GuardedRequest, decision: Decision) -> bool:
-        return (
-            self._conceal
-            and decision.depends
-            and request.operation is model.ALLOCATIONS_LIST
-            and decision.reason in (Reason.ABSENT, Reason.NOBODYS, Reason.NOT_ALLOWED)
-        )
 
     def _filter(
         self, request: GuardedRequest, caller: Caller, made_id: bool

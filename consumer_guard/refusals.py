@@ -40,6 +40,15 @@ _WAY_OF_DELETING = (
 )
 
 
+def may_conceal(request: GuardedRequest, decision: Decision) -> bool:
+    """Whether ``denial = conceal`` hides this refusal behind a decoy."""
+    return (
+        decision.depends
+        and request.operation is model.ALLOCATIONS_LIST
+        and decision.reason in (Reason.ABSENT, Reason.NOBODYS, Reason.NOT_ALLOWED)
+    )
+
+
 def make_refusal(request: GuardedRequest, decision: Decision) -> Refusal:
     """The refusal of a decision whose outcome is REFUSE."""
     error = decision.error
