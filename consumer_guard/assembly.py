@@ -7,10 +7,12 @@ from collections.abc import Sequence
 
 from oslo_config import cfg
 
-from consumer_guard import configuration, intake, model, owners
+from consumer_guard import configuration, intake, metrics, model, owners
+from consumer_guard.audit import Journal
 from consumer_guard.errors import ConfigurationError
 from consumer_guard.foreign import EnforcerAsker
 from consumer_guard.generation_watch import GenerationStore, GenerationWatch
+from consumer_guard.observer import Observer
 from consumer_guard.rulebook import Rulebook
 from consumer_guard.rulefiles import RuleFiles
 from consumer_guard.settings import Settings
@@ -33,20 +35,58 @@ def make_lookup(settings: Settings) -> model.OwnerLookup:
     )
 
 
-def make_watch(settings: Settings, lookup: model.OwnerLookup) -> GenerationWatch:
+def make_metrics(settings: Settings) -> metrics.Metrics:
+    """Where figures go.
+
+    :raises ConfigurationError: the package that sends them is missing
+    """
+    return metrics.connect(
+        settings.statsd_host, settings.statsd_port, settings.statsd_prefix
+    )
+
+
+def measure(lookup: model.OwnerLookup, told: metrics.Metrics) -> model.OwnerLookup:
+    """The look-up with its time told, where anybody listens."""
+    if told is metrics.NONE:
+        return lookup
+    return metrics.MeasuredLookup(lookup, told)
+
+
+def make_observer(
+    settings: Settings, lookup: model.OwnerLookup, told: metrics.Metrics
+) -> Observer:
+    """What writes the records and counts."""
+    return Observer(
+        settings.audit,
+        settings.enforcement,
+        Journal(settings.audit_key or '', settings.audit_unmasked_file, told),
+        told,
+        lookup,
+        settings.max_body_size,
+    )
+
+
+def make_watch(
+    settings: Settings,
+    driver: model.OwnerLookup,
+    lookup: model.OwnerLookup,
+    told: metrics.Metrics,
+) -> GenerationWatch:
     """The watch over generations that the settings ask for.
 
+    :param driver: rolls
+    :param lookup: the same, its time told
     :raises ConfigurationError: ``roll`` with a driver that cannot swap
     """
     store = None
     if settings.generation_strategy == 'roll':
-        if not isinstance(lookup, GenerationStore):
+        if not isinstance(driver, GenerationStore):
             raise ConfigurationError(
                 "option 'generation_strategy' of [consumer_guard] is roll, but the "
                 f"driver '{settings.owner_lookup}' of option 'owner_lookup' cannot "
                 'compare and swap'
             )
-        store = lookup
+        store = driver
     return GenerationWatch(
         settings.thresholds,
         lookup,
@@ -54,10 +94,13 @@ def make_watch(settings: Settings, lookup: model.OwnerLookup) -> GenerationWatch
         roll_to=settings.generation_roll_to,
         max_body_size=settings.max_body_size,
         acts=not settings.shadow,
+        metrics=told,
     )
 
 
-def watch_rule_files(conf: cfg.ConfigOpts, settings: Settings) -> RuleFiles:
+def watch_rule_files(
+    conf: cfg.ConfigOpts, settings: Settings, told: metrics.Metrics = metrics.NONE
+) -> RuleFiles:
     """The policy files of ``[oslo_policy]``, found as oslo.policy finds them.
 
     A check that asks elsewhere waits as long as a look-up, unless
@@ -72,6 +115,7 @@ def watch_rule_files(conf: cfg.ConfigOpts, settings: Settings) -> RuleFiles:
         ),
         policy_dirs=tuple(conf.oslo_policy.policy_dirs),
         poll_interval=settings.policy_poll_interval,
+        told=told,
         build=functools.partial(Rulebook.build, asker=EnforcerAsker(conf)),
     )
 

@@ -1,107 +1,77 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One record a decision: a JSON line on the logger ``consumer_guard.audit``.
+"""One JSON line an event on the logger ``consumer_guard.audit``.
 
-A record never carries a token, and another owner's ids only as keyed hashes.
+Masked; the same lines in the clear go to one file, where the operator has
+named one. Nothing here raises, and nothing waits for a reader.
 """
 
-import hashlib
+import functools
+import io
 import json
 import logging
-import secrets
+import logging.handlers
+import os
+from collections.abc import Callable
+from typing import Any
 
-from consumer_guard.decision import Decision, Outcome
-from consumer_guard.intake import GuardedRequest
+from consumer_guard import metrics, veil
+from consumer_guard.metrics import Metrics
 from consumer_guard.model import Caller
+from consumer_guard.veil import Veil
 
 LOG = logging.getLogger('consumer_guard.audit')
 
-#: Consumers named in one record; more are counted only.
-_MOST_CONSUMERS = 16
+#: Makes a record as a veil shows it.
+Describe = Callable[[Veil], dict[str, Any]]
 
 
-class Auditor:
-    """Writes the records that the option ``audit`` asks for.
+class Journal:
+    """Writes records, masked here and in the clear there.
 
-    :param which: ``all``, ``denied`` or ``none``
-    :param mode: ``enforce`` or ``shadow``
+    :param secret: of the keyed hashes; '' for one of this process's own
+    :param unmasked_file: path of the file for records in the clear, or ''
     """
 
-    def __init__(self, which: str, mode: str) -> None:
-        self._which = which
-        self._mode = mode
-        # Of this process and its children only: hashes compare within a run.
-        self._key = secrets.token_bytes(32)
+    def __init__(self, secret: str, unmasked_file: str, told: Metrics) -> None:
+        self._key = veil.make_key(secret)
+        self._metrics = told
+        self._secure = _PrivateFile(unmasked_file) if unmasked_file else None
 
-    def record(
-        self,
-        request: GuardedRequest,
-        caller: Caller,
-        decision: Decision,
-        seconds: float,
-    ) -> None:
-        """Write the record, if one is asked for; never raises.
-
-        :param seconds: what the decision took
-        """
-        refused = decision.outcome is Outcome.REFUSE
-        if self._which == 'none' or (self._which == 'denied' and not refused):
-            return
+    def write(self, caller: Caller | None, describe: Describe) -> None:
+        """Write one record; never raises."""
+        credentials = caller.credentials if caller else {}
         try:
             # ASCII with escapes: no newline of a client's forges a line.
-            LOG.info(
-                '%s', json.dumps(self._describe(request, caller, decision, seconds))
-            )
+            line = json.dumps(describe(veil.veil_for(credentials, self._key)))
+            LOG.info('%s', line)
+            if self._secure is not None:
+                clear = json.dumps(describe(veil.veil_for(credentials, None)))
+                self._secure.handle(LOG.makeRecord(*_as_record(clear)))
         except Exception:
             # Security: a record that cannot be masked is dropped, not leaked;
             # the answer goes its way.
+            self._metrics.count(metrics.RECORDS_DROPPED)
             LOG.error('A decision record could not be written', exc_info=False)
 
-    def _describe(
+
+def _as_record(line: str) -> tuple[Any, ...]:
+    return (LOG.name, logging.INFO, '', 0, '%s', (line,), None)
+
+
+class _PrivateFile(logging.handlers.WatchedFileHandler):
+    """A file for its owner only, opened at the first record; may be rotated."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, delay=True)
+
+    def _open(self) -> io.TextIOWrapper:
+        # Security: ids of all projects stand in it.
+        opener = functools.partial(os.open, mode=0o600)
+        return open(self.baseFilename, 'a', encoding='ascii', opener=opener)
+
+    def handleError(  # noqa: N802  # logging's name
         self,
-        request: GuardedRequest,
-        caller: Caller,
-        decision: Decision,
-        seconds: float,
-    ) -> dict[str, object]:
-        consumers = [request.consumer_uuid] if request.consumer_uuid else []
-        if decision.owners:
-            consumers = list(decision.owners)
-        shown = consumers[:_MOST_CONSUMERS]
-        if decision.outcome is not Outcome.PASSAGE:
-            shown = [self._mask(uuid) for uuid in shown]
-        version = request.microversion
-        return {
-            'operation': request.operation.name,
-            'rule': request.operation.rule,
-            'outcome': _OUTCOMES[decision.outcome, self._mode],
-            'reason': decision.reason.value,
-            'rulings': sorted(
-                {f'{ruling.about}: {ruling.truth.name}' for ruling in decision.rulings}
-            ),
-            'mode': self._mode,
-            'user_id': caller.credentials.get('user_id'),
-            'project_id': caller.credentials.get('project_id'),
-            'roles': caller.credentials.get('roles'),
-            'scope': caller.scope,
-            'consumers': shown,
-            'consumer_count': len(consumers),
-            'microversion': '.'.join(map(str, version)) if version else None,
-            'request_id': caller.request_id,
-            'global_request_id': caller.global_request_id,
-            'user_agent': request.environ.get('HTTP_USER_AGENT'),
-            'microseconds': round(seconds * 1e6),
-        }
-
-    def _mask(self, text: str) -> str:
-        raw = text.encode('utf-8', 'surrogatepass')
-        return 'h:' + hashlib.blake2b(raw, key=self._key, digest_size=12).hexdigest()
-
-
-_OUTCOMES = {
-    (outcome, mode): (
-        ('would ' if mode == 'shadow' else '')
-        + ('deny' if outcome is Outcome.REFUSE else 'allow')
-    )
-    for outcome in Outcome
-    for mode in ('enforce', 'shadow')
-}
+        record: logging.LogRecord,  # noqa: ARG002
+    ) -> None:
+        """A full disk: say so; logging would print a traceback a record."""
+        LOG.error('A record could not be written to %s', self.baseFilename)

@@ -8,6 +8,7 @@ readable, byte for byte, for the application behind.
 
 import copy
 import io
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -134,10 +135,10 @@ def read_claims(request: GuardedRequest, document: Any) -> tuple[model.Claim, ..
     else:
         parts = {request.consumer_uuid or '': document}
     version = request.microversion or (1, 0)
-    return tuple(_read_claim(uuid, part, version) for uuid, part in parts.items())
+    return tuple([_read_claim(key, part, version) for key, part in parts.items()])
 
 
-def _read_claim(uuid: str, part: Any, version: tuple[int, int]) -> model.Claim:
+def _read_claim(consumer_uuid: str, part: Any, version: tuple[int, int]) -> model.Claim:
     claim = _as_object(part, 'The body of a consumer')
     allocations = claim.get('allocations')
     if not isinstance(allocations, dict | list):
@@ -153,7 +154,7 @@ def _read_claim(uuid: str, part: Any, version: tuple[int, int]) -> model.Claim:
     if consumer_type is not None and not isinstance(consumer_type, str):
         raise Unreadable('The consumer_type is not a string.')
     return model.Claim(
-        consumer_uuid=uuid,
+        consumer_uuid=consumer_uuid,
         project_id=project_id,
         user_id=user_id,
         consumer_type=consumer_type,
@@ -214,6 +215,16 @@ def take_body(request: GuardedRequest, max_body_size: int) -> Body:
     return Body(document, read_claims(request, document))
 
 
+def spell_stored(request: GuardedRequest, consumer_uuid: str) -> str:
+    """The id as placement will look it up: only PUT canonicalises."""
+    if request.operation is not model.ALLOCATIONS_UPDATE:
+        return consumer_uuid
+    try:
+        return str(uuid.UUID(consumer_uuid))
+    except ValueError:
+        return consumer_uuid
+
+
 def replace_generations(
     request: GuardedRequest, body: Body, generations: Mapping[str, int]
 ) -> None:
@@ -233,8 +244,8 @@ def replace_generations(
         parts = document['allocations']
     else:
         parts = document
-    for uuid, generation in generations.items():
-        parts[uuid]['consumer_generation'] = generation
+    for consumer_uuid, generation in generations.items():
+        parts[consumer_uuid]['consumer_generation'] = generation
     content = jsonutils.dump_as_bytes(document)
     request.environ['wsgi.input'] = io.BytesIO(content)
     if request.environ.get('CONTENT_LENGTH'):

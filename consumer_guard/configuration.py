@@ -81,7 +81,7 @@ def load_settings(conf: cfg.ConfigOpts, local_conf: Mapping[str, str]) -> Settin
             conf.set_override(key, value, group=GROUP)
         except ValueError as exc:
             # Security: the message of a secret option would show its value.
-            reason = 'bad value' if key == 'connection' else str(exc)
+            reason = 'bad value' if key in _SECRET else str(exc)
             raise ConfigurationError(
                 f"option '{key}' in the paste section of consumer_guard: {reason}"
             ) from None
@@ -91,6 +91,9 @@ def load_settings(conf: cfg.ConfigOpts, local_conf: Mapping[str, str]) -> Settin
         raise ConfigurationError(f'[{GROUP}] in {_files_of(conf)}: {exc}') from None
     _take_from_placement(conf, values)
     return Settings(**values)
+
+
+_SECRET = frozenset({option.dest for option in OPTS if option.secret})
 
 
 def _take_from_placement(conf: cfg.ConfigOpts, values: dict[str, Any]) -> None:

@@ -39,6 +39,8 @@ class Reason(enum.Enum):
     TOO_LARGE = 'the body is too large'
     UNAVAILABLE = 'the owner could not be looked up'
     LOCKED = 'there are no usable policy files'
+    NO_IDENTITY = 'there is no proven identity'
+    FAULT = 'the guard failed'
     MICROVERSION = "the microversion is not one of placement's"
 
 

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterable
 
 from consumer_guard.generations import Step, Thresholds
+from consumer_guard.metrics import GENERATION_HEADROOM, NONE, Metrics
 
 LOG = logging.getLogger(__name__)
 
@@ -20,8 +21,9 @@ _LONGEST_WAIT = 0.1
 class GenerationAlarm:
     """One a guard; its memory is bounded."""
 
-    def __init__(self, thresholds: Thresholds) -> None:
+    def __init__(self, thresholds: Thresholds, metrics: Metrics = NONE) -> None:
         self._thresholds = thresholds
+        self._metrics = metrics
         self._warned: collections.OrderedDict[tuple[str, Step], None] = (
             collections.OrderedDict()
         )
@@ -64,6 +66,7 @@ class GenerationAlarm:
         try:
             if self._lowest is None or remaining < self._lowest:
                 self._lowest = remaining
+                self._metrics.gauge(GENERATION_HEADROOM, remaining)
             if (key, step) in self._warned:
                 return False
             self._warned[key, step] = None

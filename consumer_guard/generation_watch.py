@@ -8,7 +8,6 @@ before anything is refused or rolled.
 
 import enum
 import logging
-import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
@@ -20,6 +19,7 @@ from consumer_guard.errors import OwnersUnavailable, RequestError
 from consumer_guard.generation_alarm import GenerationAlarm
 from consumer_guard.generations import Step, Swap, Thresholds
 from consumer_guard.intake import GuardedRequest
+from consumer_guard.metrics import Metrics
 from consumer_guard.model import Claim, Owner
 
 LOG = logging.getLogger(__name__)
@@ -81,6 +81,7 @@ class GenerationWatch:
         roll_to: int,
         max_body_size: int,
         acts: bool,
+        metrics: Metrics,
     ) -> None:
         self._thresholds = thresholds
         self._lookup = lookup
@@ -88,7 +89,7 @@ class GenerationWatch:
         self._roll_to = roll_to
         self._max_body_size = max_body_size
         self._acts = acts
-        self.alarm = GenerationAlarm(thresholds)
+        self.alarm = GenerationAlarm(thresholds, metrics)
 
     def plan(
         self,
@@ -113,7 +114,10 @@ class GenerationWatch:
             LOG.info('A write is forwarded unwatched: %s', exc)
             return Plan()
         sealed = request.microversion >= body_claims.GENERATION_IN_BODY
-        claims = {_spell(request, claim): claim for claim in body.claims}
+        claims = {
+            body_claims.spell_stored(request, claim.consumer_uuid): claim
+            for claim in body.claims
+        }
         if sealed:
             near = self._near((key, claim.generation) for key, claim in claims.items())
             if not any(
@@ -198,13 +202,3 @@ class GenerationWatch:
                 and self._thresholds.step_of(generation) is not Step.FINE
             ]
         )
-
-
-def _spell(request: GuardedRequest, claim: Claim) -> str:
-    """The id as placement will look it up: only PUT canonicalises."""
-    if request.operation is not model.ALLOCATIONS_UPDATE:
-        return claim.consumer_uuid
-    try:
-        return str(uuid.UUID(claim.consumer_uuid))
-    except ValueError:
-        return claim.consumer_uuid

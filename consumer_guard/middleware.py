@@ -22,11 +22,11 @@ from consumer_guard import (
     refusals,
     responses,
 )
-from consumer_guard.audit import Auditor
 from consumer_guard.decision import Decision, Outcome, Reason
 from consumer_guard.generation_watch import Plan
 from consumer_guard.guard import Guard, RuleSource
 from consumer_guard.intake import GuardedRequest
+from consumer_guard.metrics import NONE, Metrics
 from consumer_guard.model import Caller
 from consumer_guard.responses import Application, Environ, Refusal, StartResponse
 from consumer_guard.settings import Settings
@@ -46,6 +46,7 @@ class ConsumerGuard:
 
     :param application: what is guarded
     :param versions: placement's microversions, oldest first
+    :param metrics: told of decisions, look-ups and generations
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class ConsumerGuard:
         rules: RuleSource,
         lookup: model.OwnerLookup,
         versions: Sequence[str],
+        metrics: Metrics = NONE,
     ) -> None:
         self._application = application
         self._passage_role = settings.passage_role
@@ -64,15 +66,17 @@ class ConsumerGuard:
         self._conceal = settings.conceal
         self._believe_headers = settings.auth_strategy == 'noauth2'
         self._versions = tuple(versions)
+        lookup_told = assembly.measure(lookup, metrics)
         self._guard = Guard(
             rules,
-            lookup,
+            lookup_told,
             max_body_size=settings.max_body_size,
             patience=_PATIENCE * settings.lookup_timeout,
         )
-        self._writes = Writes(assembly.make_watch(settings, lookup), self._guard)
+        watch = assembly.make_watch(settings, lookup, lookup_told, metrics)
+        self._writes = Writes(watch, self._guard)
         self._refuser = responses.Refuser(versions)
-        self._auditor = Auditor(settings.audit, settings.enforcement)
+        self._observer = assembly.make_observer(settings, lookup, metrics)
 
     def __call__(
         self, environ: Environ, start_response: StartResponse
@@ -94,18 +98,22 @@ class ConsumerGuard:
                 environ, believe_headers=self._believe_headers
             )
             if context is None:
+                self._observer.tell_unjudged(operation, environ, Reason.NO_IDENTITY)
                 return self._refuse(refusals.NO_IDENTITY, made_id)
             caller = identity.make_caller(context)
             request = intake.take_in(environ, operation, match, self._versions)
             started = time.perf_counter()
             decision = self._guard.decide(request, caller)
             decision, plan = self._writes.prepare(request, decision)
-            self._auditor.record(
-                request, caller, decision, time.perf_counter() - started
+            seconds = time.perf_counter() - started
+            then = self._observer.tell_decision(
+                request, caller, decision, plan, seconds
             )
             if self._shadow:
-                return self._writes.observe(self._application, request, _SHADOWED, plan)
-            return self._carry_out(request, caller, decision, plan, made_id)
+                return self._writes.observe(
+                    self._application, request, _SHADOWED, plan, then
+                )
+            return self._carry_out(request, caller, decision, plan, then, made_id)
         except Exception:
             # Security: whatever went wrong, nothing is forwarded.
             LOG.exception(
@@ -113,7 +121,11 @@ class ConsumerGuard:
                 environ[identity.ENV_REQUEST_ID],
                 'forwarded (shadow)' if self._shadow else 'refused',
             )
-            if self._shadow and _has_identity(environ, self._believe_headers):
+            forward = self._shadow and _has_identity(environ, self._believe_headers)
+            self._observer.tell_unjudged(
+                operation, environ, Reason.FAULT, forwarded=forward
+            )
+            if forward:
                 return self._application
             return self._refuse(refusals.UNAVAILABLE, made_id)
 
@@ -123,6 +135,7 @@ class ConsumerGuard:
         caller: Caller,
         decision: Decision,
         plan: Plan,
+        then: Callable[[], None] | None,
         made_id: bool,
     ) -> Application:
         environ = request.environ
@@ -134,12 +147,14 @@ class ConsumerGuard:
         if plan.rolled and plan.body is not None:
             claims.replace_generations(request, plan.body, plan.rolled)
         if decision.outcome is Outcome.ROLE:
-            return self._writes.observe(self._application, request, decision, plan)
+            return self._writes.observe(
+                self._application, request, decision, plan, then
+            )
         # Security: the only place where the passage role is given.
         identity.add_role(environ, self._passage_role)
         if decision.outcome is Outcome.FILTER:
             return self._filter(request, caller, made_id)
-        return self._writes.observe(self._application, request, decision, plan)
+        return self._writes.observe(self._application, request, decision, plan, then)
 
     def _filter(
         self, request: GuardedRequest, caller: Caller, made_id: bool
@@ -160,6 +175,7 @@ class ConsumerGuard:
                     'The list asked by request %s could not be filtered',
                     caller.request_id,
                 )
+                self._observer.tell_unjudged(request.operation, environ, Reason.FAULT)
                 refused = self._refuse(refusals.UNAVAILABLE, made_id)
                 return refused(environ, start_response)
 
@@ -185,8 +201,9 @@ def filter_factory(
     """
     conf = configuration.parse_files(local_conf)
     settings = configuration.load_settings(conf, local_conf)
+    metrics = assembly.make_metrics(settings)
     lookup = assembly.make_lookup(settings)
-    rules = assembly.watch_rule_files(conf, settings)
+    rules = assembly.watch_rule_files(conf, settings, metrics)
     if settings.auth_strategy == 'noauth2':
         LOG.warning(
             'auth_strategy = noauth2: identity headers are believed without proof; '
@@ -201,6 +218,7 @@ def filter_factory(
             rules=rules,
             lookup=lookup,
             versions=versions,
+            metrics=metrics,
         )
 
     return make

@@ -153,7 +153,39 @@ OPTS: list[cfg.Opt] = [
             ('denied', 'Decisions that refuse.'),
             ('none', 'No records.'),
         ],
-        help='Which decisions get a record on the logger consumer_guard.audit.',
+        help='Which decisions get a record on the logger consumer_guard.audit. '
+        'Writes by which consumers may change hands get one whatever was decided, '
+        'but for none. With all, and shadow, the owners of all named consumers are '
+        'looked up for the records.',
+    ),
+    cfg.StrOpt(
+        'audit_key',
+        secret=True,
+        help='Key of the hashes that stand for ids of others in records: the same '
+        'key on all hosts makes the same hash of an id. Default: a random one for '
+        'each start of a worker.',
+    ),
+    cfg.StrOpt(
+        'audit_unmasked_file',
+        default='',
+        help='File that gets the records with all ids in the clear, too; made for '
+        'its owner only (mode 0600), opened again when it was moved away.',
+    ),
+    cfg.StrOpt(
+        'statsd_host',
+        default='',
+        help='Host of a StatsD server for metrics; empty sends none. Needs the '
+        'package statsd: pip install consumer-guard[statsd].',
+    ),
+    cfg.PortOpt(
+        'statsd_port',
+        default=8125,
+        help='UDP port of the StatsD server.',
+    ),
+    cfg.StrOpt(
+        'statsd_prefix',
+        default='consumer_guard',
+        help='What the names of all metrics begin with.',
     ),
 ]
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from consumer_guard import metrics
 from consumer_guard.errors import PolicyFileError, PolicyLocked
 from consumer_guard.rulebook import Rulebook
 from consumer_guard.sightings import FindFile, PolicyPlaces, PolicyText, Sighting
@@ -61,6 +62,7 @@ class RuleFiles:
     :param policy_dirs: ``[oslo_policy] policy_dirs``
     :param poll_interval: seconds between two looks
     :param build: makes a rulebook; raises PolicyFileError
+    :param told: told the rulebook's age and failed looks, once a look
     :param clock: seconds, monotonic
     """
 
@@ -73,12 +75,14 @@ class RuleFiles:
         policy_dirs: Sequence[str],
         poll_interval: float,
         build: Callable[[Sequence[PolicyText]], Rulebook],
+        told: metrics.Metrics = metrics.NONE,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._places = PolicyPlaces(find_file, policy_file, tuple(policy_dirs))
         self._explicit = policy_file_is_explicit
         self._interval = poll_interval
         self._build = build
+        self._metrics = told
         self._clock = clock
         # Security: one lock a process; a lock that another thread held when
         # this process was forked would stop every look for ever.
@@ -123,9 +127,17 @@ class RuleFiles:
             if now < self._due:
                 return  # another thread has looked since
             self._due = now + self._interval
+            before = self._state.failed_reloads
             self._state = _complain(self._look(self._state, now, two_looks), now)
+            self._tell(self._state, failed=self._state.failed_reloads > before, now=now)
         finally:
             lock.release()
+
+    def _tell(self, state: _State, *, failed: bool, now: float) -> None:
+        if failed:
+            self._metrics.count(metrics.RULEBOOK_FAILED)
+        if state.loaded_at is not None:
+            self._metrics.gauge(metrics.RULEBOOK_AGE, now - state.loaded_at)
 
     def _look(self, state: _State, now: float, two_looks: bool) -> _State:
         dirs = state.settled.dirs if state.settled else ()

@@ -43,6 +43,11 @@ class Settings:
     generation_strategy: str
     generation_roll_to: int
     audit: str
+    audit_key: str | None = field(default=None, repr=False)
+    audit_unmasked_file: str = ''
+    statsd_host: str = ''
+    statsd_port: int = 8125
+    statsd_prefix: str = 'consumer_guard'
 
     def __post_init__(self) -> None:
         self._check_passage_role()

@@ -3,7 +3,7 @@
 
 import dataclasses
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from consumer_guard import identity, model
@@ -54,10 +54,14 @@ class Writes:
         request: GuardedRequest,
         decision: Decision,
         plan: Plan,
+        then: Callable[[], None] | None,
     ) -> Application:
-        """The application, and what is looked at when a write has succeeded."""
+        """The application, and what is looked at when a write has succeeded.
+
+        :param then: called when it has
+        """
         sealed = decision.outcome is Outcome.PASSAGE and decision.body is not None
-        if not plan.near and not sealed:
+        if not plan.near and not sealed and then is None:
             return application
 
         def observed(
@@ -72,6 +76,8 @@ class Writes:
             answer = application(environ, start)
             if statuses and statuses[-1].startswith('2'):
                 self._watch.alarm.note(plan.near)
+                if then is not None:
+                    then()
                 if sealed:
                     self._alarm_if_recreated(request, decision)
             return answer
