@@ -7,7 +7,7 @@ configured guards in one process share nothing.
 
 import glob
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from oslo_config import cfg
@@ -16,6 +16,10 @@ from oslo_policy import opts as policy_opts
 from consumer_guard.errors import ConfigurationError
 from consumer_guard.opts import GROUP, MISSING_ID, OPTS
 from consumer_guard.settings import Settings
+
+#: The paste file of the WSGI module, and the variable that names another.
+PASTE_CONFIG = '/etc/consumer-guard/api-paste.ini'
+PASTE_CONFIG_VARIABLE = 'CONSUMER_GUARD_PASTE_CONFIG'
 
 #: Keys of a paste section that say where the configuration is; they mean
 #: what they mean in oslo.middleware.
@@ -33,6 +37,20 @@ _PLACEMENT_OPTS: dict[str, list[cfg.Opt]] = {
         cfg.StrOpt('incomplete_consumer_user_id', default=MISSING_ID),
     ],
 }
+
+
+def find_paste_config() -> str:
+    """Absolute path of the paste file that the WSGI module loads.
+
+    :raises ConfigurationError: there is no such file
+    """
+    path = os.path.abspath(os.environ.get(PASTE_CONFIG_VARIABLE, PASTE_CONFIG))
+    if not os.path.isfile(path):
+        raise ConfigurationError(
+            f'there is no paste configuration {path}; {PASTE_CONFIG_VARIABLE} '
+            'names another'
+        )
+    return path
 
 
 def parse_files(local_conf: Mapping[str, str]) -> cfg.ConfigOpts:
@@ -105,7 +123,7 @@ def _take_from_placement(conf: cfg.ConfigOpts, values: dict[str, Any]) -> None:
     unsaid = [name for name in _SHARED if not is_said(conf, name, GROUP)]
     unsaid = _fill_in(values, unsaid, conf)
     if unsaid:
-        _fill_in(values, unsaid, _parse_placement())
+        _fill_in(values, unsaid, parse_placement())
 
 
 def _fill_in(
@@ -131,12 +149,20 @@ _SHARED = (
 )
 
 
-def _parse_placement() -> cfg.ConfigOpts:
-    """Placement's configuration, found as placement.wsgi finds it."""
+def parse_placement(
+    more: Mapping[str, Sequence[cfg.Opt]] | None = None,
+) -> cfg.ConfigOpts:
+    """Placement's configuration, found as placement.wsgi finds it.
+
+    :param more: options to be read beside the database and nobody's ids, by
+        group
+    :raises ConfigurationError: naming the file that is missing or broken
+    """
     directory = os.environ.get('OS_PLACEMENT_CONFIG_DIR', '').strip()
     conf = cfg.ConfigOpts()
-    for group, options in _PLACEMENT_OPTS.items():
-        conf.register_opts(options, group=group)
+    for options_of in (_PLACEMENT_OPTS, more or {}):
+        for group, options in options_of.items():
+            conf.register_opts(options, group=group)
     files = [os.path.join(directory, 'placement.conf')] if directory else None
     return _parse(conf, project='placement', prog=None, files=files)
 

@@ -5,14 +5,11 @@ The pipeline is that of ``/etc/consumer-guard/api-paste.ini``, or of the file
 that the environment variable ``CONSUMER_GUARD_PASTE_CONFIG`` names.
 """
 
-import os
-
 from paste import deploy
 
+from consumer_guard import configuration
 from consumer_guard.errors import ConfigurationError
 from consumer_guard.responses import Application
-
-PASTE_CONFIG = '/etc/consumer-guard/api-paste.ini'
 
 
 def load_application() -> Application:
@@ -20,12 +17,7 @@ def load_application() -> Application:
 
     :raises ConfigurationError: one message that names what is wrong and where
     """
-    path = os.path.abspath(os.environ.get('CONSUMER_GUARD_PASTE_CONFIG', PASTE_CONFIG))
-    if not os.path.isfile(path):
-        raise ConfigurationError(
-            f'there is no paste configuration {path}; CONSUMER_GUARD_PASTE_CONFIG '
-            'names another'
-        )
+    path = configuration.find_paste_config()
     try:
         application: Application = deploy.loadapp(f'config:{path}')
     except ConfigurationError as exc:

@@ -42,7 +42,7 @@ FLOORS = (
     ('guard', 'rulefiles', 'answers', 'observer'),
     ('writes', 'survey'),
     ('assembly',),
-    ('middleware', 'backend'),
+    ('middleware', 'backend', 'healthcheck'),
     ('wsgi.api', 'cmd.enforcer', 'cmd.database'),
     ('cmd.generation', 'cmd.status', 'cmd.main'),
 )
@@ -82,6 +82,7 @@ LIBRARIES = {
     'middleware': set(),
     'backend': {'microversion_parse', 'oslo_config', 'oslo_middleware', 'placement'},
     'wsgi.api': {'paste'},
+    'healthcheck': {'oslo_config', 'oslo_middleware'},
     'cmd.enforcer': {'oslo_config', 'oslo_policy'},
 }
 
