@@ -130,6 +130,13 @@ class Rulebook:
         """
         return self._entries[rule].reads
 
+    def node(self, rule: str) -> checks.Node:
+        """The rule as it is evaluated, its scope aside.
+
+        :raises KeyError: no such rule
+        """
+        return self._entries[rule].node
+
     def text(self, rule: str) -> str:
         """The rule in force, as oslo.policy writes it.
 

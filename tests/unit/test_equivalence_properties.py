@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is called equal is equal for everybody; what is shown differs.
+
+Random pairs of rules, random callers as the middleware makes them, and random
+targets as the guard makes them; judged by the guard's rulebook and, where
+nothing is unknown, by oslo.policy's own Enforcer.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from consumer_guard import model
+from consumer_guard.equivalence import Change, compare_rules, tell_change
+from consumer_guard.rulebook import Rulebook
+from consumer_guard.vocabulary import CREDENTIALS, OTHER_SCOPES
+from tests.unit.test_rulebook_parity import (
+    FULL,
+    ROLE_NAMES,
+    TOP,
+    VALUES,
+    make_book,
+    make_enforcer,
+    make_texts,
+)
+
+YES = model.Truth.YES
+
+IDS = st.sampled_from((*VALUES, 'other', None))
+ROLES = st.lists(st.sampled_from((*ROLE_NAMES, 'A', 'x-a')), max_size=3)
+CALLERS = st.fixed_dictionaries(
+    {
+        **dict.fromkeys(sorted(CREDENTIALS - OTHER_SCOPES), IDS),
+        'user_id': st.sampled_from((*VALUES, 'other')),
+        'roles': ROLES,
+        'service_roles': ROLES,
+        'is_admin_project': st.booleans(),
+        'system_scope': st.none(),
+        'domain_id': st.none(),
+    }
+).map(
+    lambda values: model.Caller(
+        values, frozenset(role.lower() for role in values['roles']), 'project', 'req-1'
+    )
+)
+OWNERS = st.fixed_dictionaries(
+    {key: st.sampled_from(VALUES) for key in ('consumer_uuid', 'project_id')},
+    optional={key: st.sampled_from(VALUES) for key in ('user_id', 'consumer_type')},
+)
+TEXTS = make_texts()
+
+
+def compare(old: str, new: str) -> tuple[Any, Rulebook, Rulebook]:
+    """Both as the rule of reads."""
+    books = make_book({TOP: old}), make_book({TOP: new})
+    nodes = [book.node(TOP) for book in books]
+    return compare_rules(*nodes, model.ALLOCATIONS_LIST), *books
+
+
+SAME = (
+    '({0}) or ({0})',
+    '({0}) and ({0})',
+    'not (not ({0}))',
+    '({0}) or !',
+    '@ and ({0})',
+    '({0}) or (({0}) and role:reader)',
+    '({0}) and (({0}) or user_id:%(user_id)s)',
+)
+NEAR = ('({0}) or role:reader', '({0}) and not role:reader')
+PAIRS = st.tuples(TEXTS, st.sampled_from((*SAME, *NEAR)) | TEXTS).map(
+    lambda pair: (pair[0], pair[1].replace('{0}', pair[0]))
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(pair=PAIRS, callers=st.lists(CALLERS, min_size=6, max_size=6), owner=OWNERS)
+def test_equal_for_every_caller(
+    pair: tuple[str, str], callers: list[model.Caller], owner: dict[str, str]
+) -> None:
+    comparison, old, new = compare(*pair)
+    for caller in callers:
+        for target, final in (({}, False), (owner, True)):
+            change = tell_change(
+                old.judge(TOP, caller, target, final=final),
+                new.judge(TOP, caller, target, final=final),
+            )
+            # What is decided names every kind of change that there is.
+            assert (
+                change is None
+                or not comparison.decided
+                or change in comparison.witnesses
+            )
+
+
+@settings(max_examples=300, deadline=None)
+@given(pair=PAIRS, callers=st.lists(CALLERS, min_size=6, max_size=6), target=FULL)
+def test_equal_for_oslo_policy(
+    pair: tuple[str, str], callers: list[model.Caller], target: dict[str, str]
+) -> None:
+    comparison, _, _ = compare(*pair)
+    if not comparison.equal:
+        return
+    old, new = (make_enforcer({TOP: text}) for text in pair)
+    for caller in callers:
+        credentials = dict(caller.credentials)
+        assert old.authorize(TOP, target, dict(credentials)) == new.authorize(
+            TOP, target, dict(credentials)
+        )
+
+
+@settings(max_examples=300, deadline=None)
+@given(pair=PAIRS)
+def test_what_is_shown_differs(pair: tuple[str, str]) -> None:
+    comparison, old, new = compare(*pair)
+    for change, world in comparison.witnesses.items():
+        judged = [
+            book.judge(TOP, world.caller, world.target, final=world.final)
+            for book in (old, new)
+        ]
+        assert tell_change(*judged) is change
+        if world.final and len(world.target) == 4 and change is not Change.OTHERWISE:
+            assert differs_for_oslo_policy(pair, world.caller, world.target)
+
+
+def differs_for_oslo_policy(
+    pair: tuple[str, str], caller: model.Caller, target: Mapping[str, str]
+) -> bool:
+    """Where nobody is None: there oslo.policy and the guard part by design."""
+    credentials = dict(caller.credentials)
+    if 'None' in target.values() or any('None' in text for text in pair):
+        return True
+    old, new = (
+        make_enforcer({TOP: text}).authorize(TOP, target, dict(credentials))
+        for text in pair
+    )
+    return bool(old) is not bool(new)
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=TEXTS, index=st.integers(0, len(SAME) - 1))
+def test_nothing_is_shown_where_nothing_differs(text: str, index: int) -> None:
+    comparison, _, _ = compare(text, SAME[index].format(text))
+    assert not comparison.witnesses
