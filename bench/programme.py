@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which chapters there are, and the databases that they share.
+
+Each measuring runs in a fresh process: placement is once a process, and one
+chapter's memory is not another's.
+"""
+
+import contextlib
+import functools
+import multiprocessing
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from bench import middleware, results, stores, timing, whole
+from bench.results import Chapter, Finding
+from bench.stores import Store
+
+GOALS = ['P1', 'P2', 'P3', 'P4', 'P7']
+
+#: Consumers in the tables.
+SIZES = {True: (10_000,), False: (10_000, 1_000_000)}
+
+
+def apart(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Run it in a fresh process."""
+    context = multiprocessing.get_context('spawn')
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+class Programme:
+    """One run of the bench."""
+
+    def __init__(self, stack: contextlib.ExitStack, quick: bool, long: bool) -> None:
+        self.effort = timing.QUICK if quick else timing.FULL
+        self.quick = quick
+        self.long = long
+        self._stack = stack
+
+    @functools.cached_property
+    def folder(self) -> Path:
+        """For databases in files."""
+        made = TemporaryDirectory(prefix='cg-bench-', ignore_cleanup_errors=True)
+        return Path(self._stack.enter_context(made))
+
+    @functools.cached_property
+    def stores(self) -> list[Store]:
+        """Both engines, all sizes; made when first asked for."""
+        server = self._stack.enter_context(stores.postgresql_server())
+        made = []
+        for size in SIZES[self.quick]:
+            made.append(stores.fill_sqlite(self.folder, size))
+            made.append(stores.fill_postgresql(server, size))
+        return made
+
+    @property
+    def largest(self) -> list[Store]:
+        """The largest of each engine."""
+        return self.stores[-2:]
+
+    def p1(self) -> Chapter:
+        """Pass-through."""
+        chapter: Chapter = apart(middleware.pass_through, self.effort)
+        return chapter
+
+    def p2(self) -> Chapter:
+        """A decision."""
+        chapter: Chapter = apart(middleware.decide, self.effort)
+        return chapter
+
+    def p3(self) -> Chapter:
+        """Privileged read."""
+        chapter: Chapter = apart(middleware.privileged_read, self.effort)
+        cost = chapter.findings[0].figure
+        findings = [*chapter.findings]
+        for store, table in self._reads:
+            bare = results.find(table, whole.BARE).cost.median
+            findings.append(
+                Finding(
+                    f"of placement's own GET, {store.words}",
+                    100 * cost / bare,
+                    0.5,
+                    '%',
+                )
+            )
+        return replace(chapter, findings=tuple(findings))
+
+    @functools.cached_property
+    def _reads(self) -> list[tuple[Store, results.Table]]:
+        return [
+            (store, apart(whole.read_one, store, self.effort)) for store in self.stores
+        ]
+
+    @functools.cached_property
+    def _lookups(self) -> list[tuple[Store, results.Table]]:
+        return [
+            (store, apart(whole.look_up, store, self.effort)) for store in self.stores
+        ]
+
+    def p4(self) -> Chapter:
+        """Owner path."""
+        return whole.owner_path(self._reads, [table for _, table in self._lookups])
+
+    def p7(self) -> Chapter:
+        """Privileged write."""
+        chapter: Chapter = apart(middleware.privileged_write, self.effort)
+        cost = chapter.findings[0].figure
+        findings, made = [*chapter.findings], [*chapter.tables]
+        for store in self.largest:
+            table = apart(whole.write_one, store, self.effort)
+            made.append(table)
+            bare = results.find(table, whole.BARE).cost.median
+            findings.append(
+                Finding(
+                    f"of placement's own PUT, {store.words}",
+                    100 * cost / bare,
+                    1.0,
+                    '%',
+                )
+            )
+        return replace(chapter, findings=tuple(findings), tables=tuple(made))
+
+
+def run(goals: Sequence[str], *, quick: bool, long: bool) -> Iterator[Chapter]:
+    """Run the chapters of some goals."""
+    with contextlib.ExitStack() as stack:
+        programme = Programme(stack, quick, long)
+        for goal in sorted(set(goals), key=GOALS.index):
+            started = time.monotonic()
+            chapter = getattr(programme, goal.lower())()
+            yield replace(chapter, seconds=time.monotonic() - started)
