@@ -15,15 +15,18 @@ from bench.results import Chapter, Finding, Role
 from bench.statistics import Estimate
 
 
+#: Who import the peers' packages.
+NEED_PEERS = ('peers', 'middleware', 'programme', '__main__')
+
+
 @pytest.mark.parametrize(
     'name',
     [module.name for module in pkgutil.iter_modules(bench.__path__)],
 )
 def test_imports(name) -> None:
-    try:
-        importlib.import_module(f'bench.{name}')
-    except ModuleNotFoundError as error:
-        assert error.name in ('casbin', 'cedarpy')
+    if name in NEED_PEERS:
+        pytest.importorskip('casbin', reason='installed by the lane bench alone')
+    importlib.import_module(f'bench.{name}')
 
 
 def test_median() -> None:
@@ -71,7 +74,7 @@ def test_the_interval_holds_the_median_as_often_as_it_says() -> None:
 def test_round_by_round() -> None:
     assert statistics.differences([3, 5], [1, 2]) == [2, 3]
     assert statistics.ratios([3, 5], [1, 2]) == [3, 2.5]
-    with pytest.raises(ValueError, match='shorter'):
+    with pytest.raises(ValueError, match='longer'):
         statistics.differences([1], [1, 2])
 
 
