@@ -14,7 +14,6 @@ from bench import machine, results, statistics, tables, timing
 from bench.results import Chapter, Finding, Role
 from bench.statistics import Estimate
 
-
 #: Who import the peers' packages.
 NEED_PEERS = ('peers', 'middleware', 'programme', '__main__')
 
