@@ -81,7 +81,7 @@ def test_routes(method: str, path: str) -> None:
     assert found is not None
     operation, match = found
     assert operation is expected
-    request = intake.take_in(environ, operation, match, microversion.VERSIONS)
+    request = intake.take_in(environ, operation, match, tuple(microversion.VERSIONS))
     assert request.consumer_uuid == matched.get('consumer_uuid')
     assert request.provider_uuid == matched.get('uuid')
 
@@ -119,7 +119,7 @@ def test_microversions(header: str | None) -> None:
     environ = make_environ('GET', '/', version=None)
     if header is not None:
         environ['HTTP_OPENSTACK_API_VERSION'] = header
-    read = intake.read_microversion(environ, microversion.VERSIONS)
+    read = intake.read_microversion(environ, tuple(microversion.VERSIONS))
     assert read == ask_middleware(header)
 
 

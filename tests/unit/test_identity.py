@@ -5,6 +5,8 @@ import types
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from oslo_context import context
 
 from consumer_guard import identity
@@ -106,6 +108,40 @@ class TestContext:
         assert caller.credentials['service_roles'] == ['service', 'Other']
         assert caller.roles == {'reader'}
         assert caller.scope == 'project'
+
+    @given(
+        st.fixed_dictionaries(
+            {},
+            optional={
+                name: st.none() | st.text(' ,aR', max_size=4)
+                for name in (
+                    'HTTP_X_DOMAIN_ID',
+                    'HTTP_X_USER_DOMAIN_ID',
+                    'HTTP_X_PROJECT_DOMAIN_ID',
+                    'HTTP_X_SERVICE_USER_ID',
+                    'HTTP_X_SERVICE_USER_DOMAIN_ID',
+                    'HTTP_X_SERVICE_PROJECT_ID',
+                    'HTTP_X_SERVICE_PROJECT_DOMAIN_ID',
+                    'HTTP_X_SERVICE_ROLES',
+                    'HTTP_X_USER_DOMAIN_NAME',
+                    'HTTP_X_AUTH_TOKEN',
+                    'openstack.request_id',
+                    'openstack.global_request_id',
+                )
+            },
+        )
+    )
+    def test_what_checks_see_is_what_oslo_context_reads(self, headers) -> None:
+        environ = _environ('r', HTTP_X_IS_ADMIN_PROJECT='true') | headers
+        ours = _make(environ)
+        theirs = context.RequestContext.from_environ(
+            environ, user_id='u', project_id='p', roles=['r'], overwrite=False
+        )
+        if not headers.get('openstack.request_id'):
+            # Each made one of its own.
+            theirs.request_id = ours.request_id
+        assert ours.to_policy_values() == theirs.to_policy_values()
+        assert identity.make_caller(ours) == identity.make_caller(theirs)
 
     def test_a_system_scope(self) -> None:
         """From the token alone: the header may be another's."""

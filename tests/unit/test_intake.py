@@ -117,7 +117,25 @@ class TestMicroversion:
     def test_headers(self, header: str | None, expected: object) -> None:
         environ = {} if header is None else {'HTTP_OPENSTACK_API_VERSION': header}
         versions = intake.KNOWN_MICROVERSIONS
-        assert intake.read_microversion(environ, versions) == expected
+        for _ in range(2):  # the second time it is kept
+            assert intake.read_microversion(environ, versions) == expected
+
+    def test_what_is_kept_is_bounded(self) -> None:
+        kept = intake._parse_microversion
+        kept.cache_clear()
+        for number in range(300):
+            for header in (f'compute 2.{number}', f'compute {"9" * 60}{number}'):
+                environ = {'HTTP_OPENSTACK_API_VERSION': header}
+                read = intake.read_microversion(environ, intake.KNOWN_MICROVERSIONS)
+                assert read == (1, 0)
+        assert kept.cache_info().misses == 300
+        assert kept.cache_info().currsize == kept.cache_info().maxsize
+        assert kept.cache_info().maxsize < 300
+
+    def test_versions_of_another_placement(self) -> None:
+        environ = {'HTTP_OPENSTACK_API_VERSION': 'placement 1.2'}
+        assert intake.read_microversion(environ, ('1.0', '1.1', '1.2')) == (1, 2)
+        assert intake.read_microversion(environ, ('1.0', '1.1')) is None
 
     def test_a_header_that_is_none(self) -> None:
         """I15"""
