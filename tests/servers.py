@@ -308,7 +308,7 @@ def mariadb(extra_args: Sequence[str] = ()) -> Iterator[Server]:
         account = folder / 'account.sql'
         account.write_text(
             f"CREATE USER IF NOT EXISTS guard@'%' IDENTIFIED BY '{_PASSWORD}';\n"
-            "GRANT ALL ON *.* TO guard@'%';\n"
+            "GRANT ALL ON *.* TO guard@'%' WITH GRANT OPTION;\n"
         )
         account.chmod(0o644)
         settings = (

@@ -31,15 +31,18 @@ def read_settings(config_file: str | None) -> Settings:
 
 
 @contextlib.contextmanager
-def open_database(settings: Settings) -> Iterator[sa.Engine]:
+def open_database(
+    settings: Settings, patience: float = _PATIENCE
+) -> Iterator[sa.Engine]:
     """Placement's database, as the guard is configured to reach it.
 
+    :param patience: seconds for connecting, and for a statement
     :raises CommandFailed: the database did not answer as it should
     """
     made = engine.make_engine(
         OwnerLookupSettings(
             connection=settings.connection or '',
-            timeout=max(_PATIENCE, settings.lookup_timeout),
+            timeout=max(patience, settings.lookup_timeout),
             pool_size=1,
             nobodys_project_id=settings.incomplete_consumer_project_id,
             nobodys_user_id=settings.incomplete_consumer_user_id,

@@ -1,33 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``consumer-guard-status upgrade check``."""
+"""``consumer-guard-status upgrade check``: the doctor's checks, in groups."""
 
-import contextlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-import sqlalchemy as sa
 from oslo_config import cfg
 from oslo_upgradecheck import upgradecheck
 from oslo_upgradecheck.upgradecheck import Code, Result
 
-from consumer_guard.cmd.database import open_database, read_settings
-from consumer_guard.errors import GuardError
-from consumer_guard.generations import Step
-from consumer_guard.owners import counters
-from consumer_guard.owners.counters import Kind
-from consumer_guard.settings import Settings
-
-#: Tables that the guard and its commands read.
-_READ = (
-    'consumers',
-    'projects',
-    'users',
-    'consumer_types',
-    'allocations',
-    'resource_providers',
+from consumer_guard.cmd import doctor
+from consumer_guard.cmd.database import open_database
+from consumer_guard.cmd.doctor import Patient
+from consumer_guard.diagnosis import (
+    Finding,
+    Severity,
+    database,
+    find_worst,
+    keystone,
+    policy,
+    rows,
 )
+from consumer_guard.errors import GuardError
 
-_STRICT_MODES = ('STRICT_TRANS_TABLES', 'STRICT_ALL_TABLES', 'TRADITIONAL')
+_CODES = {
+    Severity.OK: Code.SUCCESS,
+    Severity.NOTE: Code.SUCCESS,
+    Severity.WARNING: Code.WARNING,
+    Severity.FAILURE: Code.FAILURE,
+}
 
 
 class Checks(upgradecheck.UpgradeCommands):
@@ -38,91 +38,83 @@ class Checks(upgradecheck.UpgradeCommands):
         super().__init__()
         self._conf = conf
 
-    def _check(self, look: Callable[[sa.Engine, Settings], Result]) -> Result:
+    def _check(self, look: Callable[[Patient], Iterable[Finding]]) -> Result:
         try:
             files = self._conf.config_file or [None]
-            settings = read_settings(files[0])
-            with open_database(settings) as engine:
-                return look(engine, settings)
+            return make_result(list(look(doctor.admit(None, files[0]))))
         except GuardError as exc:
             return Result(Code.FAILURE, str(exc))
 
+    def _check_rows(self, *checks: database.Check) -> Result:
+        return self._check(lambda patient: _ask_database(patient, checks))
+
     def _check_sql_mode(self) -> Result:
         """A session that is not strict keeps a full counter where it is."""
-        return self._check(look_at_sql_mode)
+        return self._check_rows(database.look_at_sql_mode)
 
     def _check_generations(self) -> Result:
         """Counters near their end."""
-        return self._check(look_at_generations)
+        return self._check_rows(rows.look_at_generations)
 
     def _check_rights(self) -> Result:
         """What the database user may do."""
-        return self._check(look_at_rights)
+        return self._check_rows(database.look_at_select, database.look_at_rights)
+
+    def _check_newest_rows(self) -> Result:
+        """The primary, and on Galera the newest rows."""
+        return self._check_rows(database.look_at_primary, database.look_at_galera)
+
+    def _check_pipeline(self) -> Result:
+        """The paste file, where there is one."""
+        return self._check(
+            lambda patient: (
+                doctor.examine_pipeline(patient) if patient.layout is not None else ()
+            )
+        )
+
+    def _check_policy_files(self) -> Result:
+        """A worker that starts with a bad file refuses guarded requests."""
+        return self._check(
+            lambda patient: policy.look_at_files(patient.conf, patient.settings)
+        )
+
+    def _check_passage_role(self) -> Result:
+        """Keystone has no role of that name."""
+        return self._check(
+            lambda patient: [
+                keystone.look_at_passage_role(
+                    patient.placement, patient.settings.passage_role
+                )
+            ]
+        )
 
     _upgrade_checks = (
         ('SQL mode', _check_sql_mode),
         ('Generations', _check_generations),
         ('Database rights', _check_rights),
+        ('Newest rows', _check_newest_rows),
+        ('Pipeline', _check_pipeline),
+        ('Policy files', _check_policy_files),
+        ('Passage role', _check_passage_role),
     )
 
 
-def look_at_sql_mode(engine: sa.Engine, _settings: Settings) -> Result:
-    """MySQL and MariaDB only; the mode that new sessions get."""
-    if engine.dialect.name not in ('mysql', 'mariadb'):
-        return Result(Code.SUCCESS, f'{engine.dialect.name} has no sql_mode')
-    with engine.connect() as connection:
-        mode = str(connection.execute(sa.text('SELECT @@GLOBAL.sql_mode')).scalar())
-    if any(strict in mode for strict in _STRICT_MODES):
-        return Result(Code.SUCCESS)
-    return Result(
-        Code.WARNING,
-        f"the server's sql_mode is {mode or 'empty'}, not strict: a full generation "
-        'stands still and two writers both succeed; add STRICT_TRANS_TABLES',
+def _ask_database(
+    patient: Patient, checks: tuple[database.Check, ...]
+) -> list[Finding]:
+    if not patient.settings.connection:
+        return []
+    with open_database(patient.settings) as engine:
+        return database.examine(engine, patient.settings, checks)
+
+
+def make_result(findings: Sequence[Finding]) -> Result:
+    """One result of several findings: the worst code, and what is to be told."""
+    told = [one for one in findings if one.severity is not Severity.OK]
+    details = '; '.join(
+        f'{one.text} ({one.cure})' if one.cure else one.text for one in told
     )
-
-
-def look_at_generations(engine: sa.Engine, settings: Settings) -> Result:
-    """The highest of consumers and of providers."""
-    thresholds = settings.thresholds
-    highest = [
-        counter for kind in Kind for counter in counters.read_highest(engine, kind, 1)
-    ]
-    worst = max(
-        (thresholds.step_of(counter.generation) for counter in highest),
-        default=Step.FINE,
-    )
-    if worst is Step.FINE:
-        return Result(Code.SUCCESS)
-    above = settings.generation_limit - settings.generation_warning - 1
-    return Result(
-        Code.WARNING if worst is Step.WARNING else Code.FAILURE,
-        f'a generation is at step {worst.name.lower()}; see consumer-guard generation '
-        f'list, cure: consumer-guard generation roll --above {above}',
-    )
-
-
-def look_at_rights(engine: sa.Engine, settings: Settings) -> Result:
-    """SELECT always; UPDATE only where generations are to be rolled."""
-    with engine.connect() as connection:
-        for table in _READ:
-            connection.execute(sa.select(sa.table(table, sa.column('id'))).limit(1))
-        if settings.generation_strategy != 'roll':
-            return Result(Code.SUCCESS)
-        try:
-            # No row has this id: it asks for the right and changes nothing.
-            connection.execute(
-                sa.text('UPDATE consumers SET generation = generation WHERE id = -1')
-            )
-        except sa.exc.DBAPIError as exc:
-            with contextlib.suppress(sa.exc.SQLAlchemyError):
-                connection.rollback()
-            return Result(
-                Code.FAILURE,
-                'generation_strategy is roll, but the database user cannot write '
-                f'consumers.generation ({type(exc.orig).__name__}); grant it '
-                'UPDATE(generation) on consumers',
-            )
-    return Result(Code.SUCCESS)
+    return Result(_CODES[find_worst(findings)], details)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

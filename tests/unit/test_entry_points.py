@@ -9,6 +9,11 @@ from oslo_policy import policy
 EXPECTED = {
     ('console_scripts', 'consumer-guard'): 'consumer_guard.cmd.main:main',
     ('console_scripts', 'consumer-guard-status'): 'consumer_guard.cmd.status:main',
+    ('consumer_guard.commands', 'doctor'): 'consumer_guard.cmd.doctor:Doctor',
+    (
+        'oslo.middleware.healthcheck',
+        'consumer_guard',
+    ): 'consumer_guard.healthcheck:GuardHealthcheck',
     (
         'consumer_guard.commands',
         'generation_list',

@@ -16,7 +16,7 @@ ROOT = pathlib.Path(consumer_guard.__file__).parent
 
 #: Lower floors first; modules of one floor do not know each other.
 FLOORS = (
-    ('errors', 'generations', 'templates', 'veil'),
+    ('errors', 'generations', 'templates', 'veil', 'diagnosis'),
     ('model', 'settings', 'sightings'),
     (
         'opts',
@@ -45,8 +45,19 @@ FLOORS = (
     ('worlds',),
     ('equivalence', 'worldtexts'),
     ('assembly',),
-    ('middleware', 'backend', 'healthcheck'),
+    (
+        'middleware',
+        'backend',
+        'healthcheck',
+        'diagnosis.layout',
+        'diagnosis.database',
+        'diagnosis.keystone',
+        'diagnosis.placement',
+        'diagnosis.policy',
+    ),
+    ('diagnosis.pipeline', 'diagnosis.rows'),
     ('wsgi.api', 'cmd.enforcer', 'cmd.database'),
+    ('cmd.doctor',),
     ('cmd.generation', 'cmd.status', 'cmd.main'),
 )
 
@@ -90,6 +101,14 @@ LIBRARIES = {
     'backend': {'microversion_parse', 'oslo_config', 'oslo_middleware', 'placement'},
     'wsgi.api': {'paste'},
     'healthcheck': {'oslo_config', 'oslo_middleware'},
+    'diagnosis': set(),
+    'diagnosis.layout': {'paste'},
+    'diagnosis.pipeline': {'oslo_config'},
+    'diagnosis.database': {'sqlalchemy'},
+    'diagnosis.rows': {'sqlalchemy'},
+    'diagnosis.keystone': {'keystoneauth1', 'oslo_config'},
+    'diagnosis.placement': {'keystoneauth1'},
+    'diagnosis.policy': {'oslo_config'},
     'cmd.enforcer': {'oslo_config', 'oslo_policy'},
 }
 

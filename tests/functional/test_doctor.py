@@ -1,0 +1,570 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``consumer-guard doctor`` over real databases, files and HTTP servers."""
+
+import contextlib
+import dataclasses
+import json
+import logging
+import os
+import pathlib
+import shutil
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from consumer_guard.cmd import main as guard_main
+from consumer_guard.cmd import status as guard_status
+from tests import servers
+from tests.deployment import ETC
+from tests.functional.test_owners_on_servers import galera_library
+from tests.servers import Tables
+
+LIMIT = 2**31 - 1
+NOBODY = '00000000-0000-0000-0000-000000000000'
+DATABASE = os.environ.get('CONSUMER_GUARD_TEST_DATABASES', 'sqlite').split(',')[0]
+
+needs = {
+    kind: pytest.mark.skipif(
+        kind != DATABASE, reason=f'set CONSUMER_GUARD_TEST_DATABASES={kind}'
+    )
+    for kind in ('sqlite', 'postgresql', 'mysql')
+}
+
+
+@pytest.fixture(autouse=True)
+def _root_handlers() -> Iterator[None]:
+    """cliff gives the root logger a handler for every run."""
+    root = logging.getLogger()
+    before = list(root.handlers)
+    yield
+    root.handlers[:] = before
+
+
+@dataclasses.dataclass(frozen=True)
+class House:
+    """A database of our own: other tests leave odd rows in theirs."""
+
+    url: str
+    server: servers.Server | None
+
+
+@pytest.fixture(scope='module')
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    with contextlib.ExitStack() as stack:
+        if DATABASE == 'sqlite':
+            made = House(f'sqlite:///{tmp_path_factory.mktemp("doctor")}/p.db', None)
+        else:
+            start = {'postgresql': servers.postgresql, 'mysql': servers.mariadb}
+            server = stack.enter_context(start[DATABASE]())
+            made = House(server.url(server.create_database()), server)
+        servers.create_schema(made.url)
+        yield made
+
+
+class Clinic:
+    """Configuration files in a folder, and the rows of the database."""
+
+    def __init__(self, house: House, directory: pathlib.Path) -> None:
+        self.house = house
+        self.etc = directory / 'etc'
+        shutil.copytree(ETC, self.etc)
+        self.paste = self.etc / 'api-paste.ini'
+        self.conf = self.etc / 'consumer-guard.conf'
+        self.placement = self.etc / 'placement.conf'
+        self.tables = Tables(house.url)
+        for table in ('allocations', 'consumers', 'projects', 'resource_providers'):
+            self.tables.run(f'DELETE FROM {table}')
+        self.configure()
+        self.configure_placement()
+
+    def configure(self, *lines: str) -> None:
+        self.conf.write_text('\n'.join(['[consumer_guard]', *lines, '']))
+
+    def configure_placement(self, *lines: str, connection: str | None = None) -> None:
+        database = connection or self.house.url
+        text = ['[placement_database]', f'connection = {database}', *lines, '']
+        self.placement.write_text('\n'.join(text))
+
+    def add(
+        self, id_: str | None = None, project: str = 'a' * 32, generation: int = 0
+    ) -> str:
+        id_ = id_ or str(uuid.uuid4())
+        self.tables.run(
+            'INSERT INTO consumers (uuid, project_id, user_id, generation)'
+            ' VALUES (:uuid, :project, 1, :generation)',
+            uuid=id_,
+            project=self.tables.name('projects', 'external_id', project),
+            generation=generation,
+        )
+        return id_
+
+
+@pytest.fixture
+def clinic(
+    house: House, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> Clinic:
+    made = Clinic(house, tmp_path)
+    monkeypatch.setenv('OS_PLACEMENT_CONFIG_DIR', str(made.etc))
+    monkeypatch.setenv('CONSUMER_GUARD_PASTE_CONFIG', str(made.paste))
+    return made
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What the command said."""
+
+    status: int
+    rows: list[dict[str, str]]
+    errors: str
+
+    def of(self, check: str) -> dict[str, str]:
+        """The first, and so the worst, of a check."""
+        return next(row for row in self.rows if row['check'] == check)
+
+    def severity(self, check: str) -> str:
+        return self.of(check)['severity']
+
+
+class Ask:
+    """Runs the command as an operator does."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def __call__(self, *arguments: str) -> Report:
+        self._capsys.readouterr()
+        status = guard_main.main(['doctor', '-f', 'json', *arguments])
+        said = self._capsys.readouterr()
+        assert 'Traceback' not in said.err
+        return Report(status, json.loads(said.out) if said.out else [], said.err)
+
+    def one_line(self, *arguments: str) -> str:
+        """What it says when it cannot go on."""
+        report = self(*arguments)
+        assert report.status == 2
+        assert report.rows == []
+        assert report.errors.count('\n') == 1, report.errors
+        return report.errors
+
+
+@pytest.fixture
+def ask(capsys: pytest.CaptureFixture[str]) -> Ask:
+    return Ask(capsys)
+
+
+class TestCommand:
+    def test_all_is_well(self, clinic: Clinic, ask: Ask) -> None:
+        clinic.add()
+        report = ask()
+        assert (report.status, report.errors) == (0, '')
+        assert {row['severity'] for row in report.rows} <= {'ok', 'note'}
+        assert report.severity('passage role') == 'note'
+        assert 'passage role' not in {row['check'] for row in ask('--no-keystone').rows}
+
+    @pytest.mark.parametrize('form', ['table', 'csv', 'yaml'])
+    def test_forms(
+        self, clinic: Clinic, form: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert guard_main.main(['doctor', '-f', form]) == 0
+        assert 'behind the guard' in capsys.readouterr().out
+
+    def test_problems_alone_worst_first(self, clinic: Clinic, ask: Ask) -> None:
+        clinic.configure('enforcement = shadow', 'auth_strategy = noauth2')
+        report = ask('--problems')
+        assert report.status == 2
+        severities = [row['severity'] for row in report.rows]
+        assert severities == ['failure', 'warning']
+        assert all(row['cure'] for row in report.rows)
+
+    def test_warnings_alone(self, clinic: Clinic, ask: Ask) -> None:
+        clinic.configure('enforcement = shadow')
+        assert ask().status == 1
+
+    def test_options_of_the_paste_section_count(self, clinic: Clinic, ask: Ask) -> None:
+        with clinic.paste.open('a') as file:
+            file.write('auth_strategy = noauth2\n')
+        report = ask()
+        assert report.severity('auth_strategy') == 'failure'
+        assert report.of('auth_strategy')['where'] == 'the paste section of placement'
+
+    def test_noauth2_of_placement_itself(self, clinic: Clinic, ask: Ask) -> None:
+        clinic.configure_placement('[api]', 'auth_strategy = noauth2')
+        assert ask().severity('auth_strategy') == 'failure'
+
+    def test_no_paste_file(
+        self, clinic: Clinic, ask: Ask, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        if os.path.exists('/etc/consumer-guard/api-paste.ini'):
+            pytest.skip('there is one on this machine')
+        monkeypatch.delenv('CONSUMER_GUARD_PASTE_CONFIG')
+        report = ask()
+        assert report.severity('pipeline') == 'warning'
+
+    def test_cors(self, clinic: Clinic, ask: Ask) -> None:
+        clinic.configure_placement('[cors]', 'allowed_origin = https://x')
+        assert ask().severity('cors') == 'warning'
+
+    @pytest.mark.parametrize(
+        ('servers_', 'strategy', 'severity'),
+        [
+            ('10.0.0.1:11211', None, 'warning'),
+            ('127.0.0.1:11211', None, 'ok'),
+            ('10.0.0.1:11211', 'ENCRYPT', 'ok'),
+        ],
+    )
+    def test_token_cache(
+        self,
+        clinic: Clinic,
+        ask: Ask,
+        servers_: str,
+        strategy: str | None,
+        severity: str,
+    ) -> None:
+        lines = ['[keystone_authtoken]', f'memcached_servers = {servers_}']
+        if strategy:
+            lines.append(f'memcache_security_strategy = {strategy}')
+        clinic.configure_placement(*lines)
+        assert ask().severity('token cache') == severity
+
+    def test_a_file_that_everybody_can_write(self, clinic: Clinic, ask: Ask) -> None:
+        clinic.paste.chmod(0o666)
+        report = ask()
+        assert report.severity('file modes') == 'failure'
+        assert report.of('file modes')['cure'] == f'chmod o-w {clinic.paste}'
+
+
+class TestPolicyFiles:
+    @pytest.mark.parametrize(
+        ('text', 'severity', 'said'),
+        [
+            ('{}', 'ok', 'usable'),
+            ('- not a mapping', 'failure', 'policy.yaml'),
+            ('"consumer_guard:nosuch": "@"', 'failure', 'consumer_guard:nosuch'),
+            ('"consumer_guard:usages": "@"', 'warning', 'allows everybody'),
+            ('"consumer_gaurd:usages": "@"', 'warning', 'does nothing'),
+        ],
+    )
+    def test_files(
+        self, clinic: Clinic, ask: Ask, text: str, severity: str, said: str
+    ) -> None:
+        (clinic.etc / 'policy.yaml').write_text(text)
+        report = ask()
+        assert report.severity('policy files') == severity
+        assert said in report.of('policy files')['finding']
+        assert report.errors == ''
+
+    def test_an_explicit_file_that_is_missing(self, clinic: Clinic, ask: Ask) -> None:
+        clinic.configure('[oslo_policy]', 'policy_file = /nowhere.yaml')
+        report = ask()
+        assert report.severity('policy files') == 'failure'
+        assert '/nowhere.yaml' in report.of('policy files')['finding']
+
+
+class TestRows:
+    @pytest.mark.parametrize(
+        ('generation', 'severity'),
+        [(LIMIT - 100_000_001, 'ok'), (LIMIT - 1000, 'failure'), (LIMIT, 'failure')],
+    )
+    def test_generations(
+        self, clinic: Clinic, ask: Ask, generation: int, severity: str
+    ) -> None:
+        clinic.add(generation=generation)
+        assert ask().severity('generations') == severity
+
+    def test_nobodys(self, clinic: Clinic, ask: Ask) -> None:
+        clinic.add(project=NOBODY)
+        lost = clinic.add()
+        clinic.tables.run(
+            'UPDATE consumers SET project_id = 999999 WHERE uuid = :uuid', uuid=lost
+        )
+        clinic.add()
+        report = ask()
+        assert report.status == 0
+        assert report.severity("nobody's consumers") == 'note'
+        assert report.of("nobody's consumers")['finding'].startswith('2 ')
+
+    def test_allocations_without_a_consumer(self, clinic: Clinic, ask: Ask) -> None:
+        clinic.tables.allocate(str(uuid.uuid4()), 3)
+        clinic.tables.allocate(clinic.add())
+        report = ask()
+        assert report.severity('unrecorded consumers') == 'warning'
+        assert report.of('unrecorded consumers')['finding'].startswith('1 consumers')
+
+    @pytest.mark.parametrize(
+        'spell',
+        [
+            pytest.param(
+                str.upper,
+                marks=pytest.mark.skipif(
+                    DATABASE == 'mysql', reason='one key for both in its collation'
+                ),
+            ),
+            lambda id_: id_.replace('-', ''),
+            lambda id_: '{' + id_.replace('-', '') + '}',
+        ],
+    )
+    def test_twins(self, clinic: Clinic, ask: Ask, spell: Any) -> None:
+        id_ = clinic.add(str(uuid.uuid4()).replace('0', 'a'))
+        clinic.add(spell(id_))
+        report = ask()
+        assert report.severity('twin consumers') == 'warning'
+        assert id_ in report.of('twin consumers')['finding']
+
+    def test_twins_that_are_both_odd(self, clinic: Clinic, ask: Ask) -> None:
+        id_ = 'abcdefab-0000-4000-8000-00000000000a'
+        clinic.add(id_.replace('-', ''))
+        clinic.add(id_.replace('-', '', 1))
+        assert ask().severity('twin consumers') == 'warning'
+
+    def test_a_twin_that_only_has_allocations(self, clinic: Clinic, ask: Ask) -> None:
+        id_ = clinic.add('abcdefab-0000-4000-8000-00000000000a')
+        clinic.tables.allocate(id_.upper())
+        assert ask().severity('twin consumers') == 'warning'
+
+    def test_odd_ids_without_a_twin(self, clinic: Clinic, ask: Ask) -> None:
+        clinic.add('ABCDEFAB-0000-4000-8000-00000000000A')
+        clinic.add('not a uuid')
+        clinic.add()
+        report = ask()
+        assert report.severity('twin consumers') == 'note'
+        assert report.of('twin consumers')['finding'].startswith('2 consumers')
+
+
+class TestDatabase:
+    @pytest.mark.parametrize(
+        'connection',
+        [
+            'postgresql+psycopg2://u:sesame@127.0.0.1:9/placement',
+            'mysql+pymysql://u:sesame@127.0.0.1:9/placement',
+            'sqlite:////nowhere/placement.db',
+        ],
+    )
+    def test_away(self, clinic: Clinic, ask: Ask, connection: str) -> None:
+        clinic.configure(f'connection = {connection}')
+        report = ask()
+        assert report.status == 2
+        assert report.severity('database') == 'failure'
+        assert 'SELECT' not in {row['check'] for row in report.rows}
+        assert 'sesame' not in json.dumps(report.rows) + report.errors
+        # Everything else is still looked at.
+        assert report.severity('guard') == 'ok'
+
+    def test_no_tables(self, clinic: Clinic, ask: Ask, tmp_path: pathlib.Path) -> None:
+        clinic.configure(f'connection = sqlite:///{tmp_path}/empty.db')
+        report = ask()
+        assert report.severity('SELECT') == 'failure'
+        assert 'consumers (OperationalError)' in report.of('SELECT')['finding']
+        assert report.severity('generations') == 'warning'
+
+    @needs['sqlite']
+    def test_roll_without_the_right(self, clinic: Clinic, ask: Ask) -> None:
+        path = clinic.house.url.removeprefix('sqlite:///')
+        read_only = f'connection = sqlite:///file:{path}?mode=ro&uri=true'
+        clinic.configure(read_only)
+        assert ask().severity('UPDATE(generation)') == 'ok'
+        clinic.configure(read_only, 'generation_strategy = roll')
+        assert ask().severity('UPDATE(generation)') == 'failure'
+
+    @pytest.mark.skipif(DATABASE == 'sqlite', reason='sqlite has no accounts')
+    @pytest.mark.parametrize(
+        ('grants', 'rights', 'excess'),
+        [
+            (('SELECT',), 'failure', 'ok'),
+            (('SELECT', 'UPDATE (generation)'), 'ok', 'ok'),
+            (('SELECT', 'UPDATE'), 'ok', 'warning'),
+            (('SELECT', 'UPDATE (generation)', 'DELETE'), 'ok', 'warning'),
+        ],
+    )
+    def test_an_account_of_its_own(
+        self,
+        clinic: Clinic,
+        ask: Ask,
+        grants: tuple[str, ...],
+        rights: str,
+        excess: str,
+    ) -> None:
+        name = f'u{uuid.uuid4().hex[:12]}'
+        with self._account(clinic, name, grants) as url:
+            clinic.configure(f'connection = {url}', 'generation_strategy = roll')
+            report = ask()
+        assert report.severity('SELECT') == 'ok'
+        assert report.severity('UPDATE(generation)') == rights
+        assert report.severity('more rights') == excess, report.of('more rights')
+
+    @pytest.mark.skipif(DATABASE == 'sqlite', reason='sqlite has no accounts')
+    def test_select_is_missing(self, clinic: Clinic, ask: Ask) -> None:
+        with self._account(clinic, f'u{uuid.uuid4().hex[:12]}', ()) as url:
+            clinic.configure(f'connection = {url}')
+            report = ask()
+        assert report.status == 2
+        assert 'consumers' in report.of('SELECT')['finding']
+
+    @contextlib.contextmanager
+    def _account(
+        self, clinic: Clinic, name: str, grants: tuple[str, ...]
+    ) -> Iterator[str]:
+        """An account that reads all the tables and has the grants on consumers."""
+        url = sa.make_url(clinic.house.url)
+        mysql = url.get_backend_name() == 'mysql'
+        spelled = f"{name}@'%'" if mysql else name
+        made = f"CREATE USER {spelled} {'IDENTIFIED BY' if mysql else 'PASSWORD'} 'x'"
+        clinic.tables.run(made)
+        others = ('projects', 'users', 'consumer_types', 'allocations')
+        for table in (*others, 'resource_providers') if grants else ('traits',):
+            clinic.tables.run(f'GRANT SELECT ON {table} TO {spelled}')
+        for grant in grants:
+            clinic.tables.run(f'GRANT {grant} ON consumers TO {spelled}')
+        try:
+            made_url = url.set(username=name, password='x')
+            yield made_url.render_as_string(hide_password=False)
+        finally:
+            if not mysql:
+                clinic.tables.run(f'DROP OWNED BY {spelled}')
+            clinic.tables.run(f'DROP USER {spelled}')
+
+    def test_placements_own_account(self, clinic: Clinic, ask: Ask) -> None:
+        wanted = 'ok' if DATABASE == 'sqlite' else 'note'
+        assert ask().severity('more rights') == wanted
+
+    @needs['mysql']
+    def test_a_replica(self, clinic: Clinic, ask: Ask) -> None:
+        clinic.tables.run('SET GLOBAL read_only = 1')
+        try:
+            report = ask()
+        finally:
+            clinic.tables.run('SET GLOBAL read_only = 0')
+        assert report.severity('primary') == 'failure'
+
+    @needs['mysql']
+    def test_sql_mode(self, clinic: Clinic, ask: Ask) -> None:
+        clinic.tables.run("SET GLOBAL sql_mode = ''")
+        try:
+            report = ask()
+        finally:
+            clinic.tables.run("SET GLOBAL sql_mode = 'STRICT_TRANS_TABLES'")
+        assert report.severity('sql_mode') == 'warning'
+        assert ask().severity('sql_mode') == 'ok'
+
+
+@needs['mysql']
+def test_galera(clinic: Clinic, ask: Ask) -> None:
+    assert ask().of('wsrep_sync_wait')['finding'] == 'no Galera'
+    library = galera_library()
+    if not library:
+        pytest.skip('no Galera library; on Debian: apt-get install galera-4')
+    cluster = (
+        '--wsrep-on=ON',
+        f'--wsrep-provider={library}',
+        '--wsrep-cluster-address=gcomm://',
+        '--binlog-format=ROW',
+        '--wsrep-provider-options=gmcast.listen_addr=tcp://127.0.0.1:0',
+    )
+    with servers.mariadb(cluster) as server:
+        url = server.url(server.create_database())
+        servers.create_schema(url)
+        clinic.configure(f'connection = {url}')
+        report = ask()
+    assert report.severity('wsrep_sync_wait') == 'ok'
+    assert 'wait for the newest' in report.of('wsrep_sync_wait')['finding']
+
+
+class TestBadInput:
+    """One clear line and exit status 2."""
+
+    def test_missing_paste_file(self, clinic: Clinic, ask: Ask) -> None:
+        assert '--paste-config' in ask.one_line('--paste-config', '/nowhere.ini')
+
+    def test_the_variable_names_nothing(
+        self, clinic: Clinic, ask: Ask, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv('CONSUMER_GUARD_PASTE_CONFIG', '/nowhere.ini')
+        line = ask.one_line()
+        assert '/nowhere.ini' in line
+        assert 'CONSUMER_GUARD_PASTE_CONFIG' in line
+
+    @pytest.mark.parametrize(
+        ('old', 'new', 'named'),
+        [
+            ('authtoken consumer_guard', 'nosuch consumer_guard', 'nosuch'),
+            ('egg:consumer-guard#authtoken', 'egg:consumer-guard#x', 'egg'),
+            ('[pipeline:main]', '[pipeline:main', 'api-paste.ini'),
+            ('oslo_config_file', 'oslo_konfig', 'oslo_konfig'),
+        ],
+    )
+    def test_unusable_paste_file(
+        self, clinic: Clinic, ask: Ask, old: str, new: str, named: str
+    ) -> None:
+        text = clinic.paste.read_text()
+        assert old in text
+        clinic.paste.write_text(text.replace(old, new))
+        assert named in ask.one_line()
+
+    def test_missing_configuration(self, clinic: Clinic, ask: Ask) -> None:
+        clinic.conf.unlink()
+        assert str(clinic.conf) in ask.one_line()
+
+    @pytest.mark.parametrize(
+        ('line', 'named'),
+        [
+            ('enforcement = maybe', 'enforcement'),
+            ('nosuch = 1', 'nosuch'),
+            ('passage_role = admin', 'passage_role'),
+            ('connection = nonsense:sesame', 'connection'),
+        ],
+    )
+    def test_unusable_option(
+        self, clinic: Clinic, ask: Ask, line: str, named: str
+    ) -> None:
+        clinic.configure(line)
+        said = ask.one_line()
+        assert named in said
+        assert 'sesame' not in said
+
+    def test_missing_placement_configuration(self, clinic: Clinic, ask: Ask) -> None:
+        clinic.placement.unlink()
+        assert str(clinic.placement) in ask.one_line()
+
+    @pytest.mark.parametrize('content', [None, b'', b'a b', b'\xff\xfe', b'a\nb'])
+    def test_token_file(
+        self, clinic: Clinic, ask: Ask, tmp_path: pathlib.Path, content: bytes | None
+    ) -> None:
+        path = tmp_path / 'token'
+        if content is not None:
+            path.write_bytes(content)
+        assert f'--token-file {path}' in ask.one_line('--token-file', str(path))
+
+    @pytest.mark.parametrize('url', ['placement', 'file:///etc/passwd', ''])
+    def test_placement_url(self, clinic: Clinic, ask: Ask, url: str) -> None:
+        assert '--placement-url' in ask.one_line('--placement-url', url)
+
+
+class TestUpgradeCheck:
+    def check(self, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+        status = guard_status.main(['upgrade', 'check'])
+        return status, ' '.join(capsys.readouterr().out.replace('|', ' ').split())
+
+    def test_all_is_well(
+        self, clinic: Clinic, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        status, said = self.check(capsys)
+        assert status == 0
+        for name in ('Newest rows', 'Pipeline', 'Policy files', 'Passage role'):
+            assert name in said
+
+    def test_pipeline(self, clinic: Clinic, capsys: pytest.CaptureFixture[str]) -> None:
+        text = clinic.paste.read_text()
+        clinic.paste.write_text(text.replace('authtoken consumer_guard', 'authtoken'))
+        status, said = self.check(capsys)
+        assert status == 2
+        assert 'without the guard' in said
+
+    def test_policy_files(
+        self, clinic: Clinic, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (clinic.etc / 'policy.yaml').write_text('- broken')
+        status, said = self.check(capsys)
+        assert status == 2
+        assert 'policy.yaml' in said
