@@ -5,11 +5,8 @@ Masked; the same lines in the clear go to one file, where the operator has
 named one. Nothing here raises, and nothing waits for a reader.
 """
 
-import functools
-import io
 import json
 import logging
-import logging.handlers
 import os
 from collections.abc import Callable
 from typing import Any
@@ -35,7 +32,7 @@ class Journal:
     def __init__(self, secret: str, unmasked_file: str, told: Metrics) -> None:
         self._key = veil.make_key(secret)
         self._metrics = told
-        self._secure = _PrivateFile(unmasked_file) if unmasked_file else None
+        self._unmasked_file = unmasked_file
 
     def write(self, caller: Caller | None, describe: Describe) -> None:
         """Write one record; never raises."""
@@ -44,9 +41,16 @@ class Journal:
             # ASCII with escapes: no newline of a client's forges a line.
             line = json.dumps(describe(veil.veil_for(credentials, self._key)))
             LOG.info('%s', line)
-            if self._secure is not None:
+            if self._unmasked_file:
                 clear = json.dumps(describe(veil.veil_for(credentials, None)))
-                self._secure.handle(LOG.makeRecord(*_as_record(clear)))
+                _append(self._unmasked_file, clear)
+        except OSError as exc:
+            self._metrics.count(metrics.RECORDS_DROPPED)
+            LOG.error(
+                'A record could not be written to %s: %s',
+                self._unmasked_file,
+                exc.strerror,
+            )
         except Exception:
             # Security: a record that cannot be masked is dropped, not leaked;
             # the answer goes its way.
@@ -54,24 +58,16 @@ class Journal:
             LOG.error('A decision record could not be written', exc_info=False)
 
 
-def _as_record(line: str) -> tuple[Any, ...]:
-    return (LOG.name, logging.INFO, '', 0, '%s', (line,), None)
+#: One write to the end of the file, so that lines of several processes do not
+#: mix; not held open, so that it may be rotated and no fork shares it; never
+#: waiting, should it be a pipe that nobody reads.
+_APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
 
 
-class _PrivateFile(logging.handlers.WatchedFileHandler):
-    """A file for its owner only, opened at the first record; may be rotated."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__(path, delay=True)
-
-    def _open(self) -> io.TextIOWrapper:
-        # Security: ids of all projects stand in it.
-        opener = functools.partial(os.open, mode=0o600)
-        return open(self.baseFilename, 'a', encoding='ascii', opener=opener)
-
-    def handleError(  # noqa: N802  # logging's name
-        self,
-        record: logging.LogRecord,  # noqa: ARG002
-    ) -> None:
-        """A full disk: say so; logging would print a traceback a record."""
-        LOG.error('A record could not be written to %s', self.baseFilename)
+def _append(path: str, line: str) -> None:
+    # Security: ids of all projects stand in it.
+    descriptor = os.open(path, _APPEND, mode=0o600)
+    try:
+        os.write(descriptor, f'{line}\n'.encode('ascii'))
+    finally:
+        os.close(descriptor)

@@ -8,6 +8,7 @@ bounded.
 import importlib
 import logging
 import time
+import weakref
 from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
@@ -62,6 +63,8 @@ class StatsdMetrics:
 
     def __init__(self, client: Any) -> None:
         self._client = client
+        # Its socket goes with the guard it was made for.
+        weakref.finalize(self, client.close)
 
     def count(self, name: str) -> None:
         """A counter."""

@@ -1,0 +1,384 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Decision records: what they say, of whom, and what they never say."""
+
+import json
+import os
+import pathlib
+import stat
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.deployment import Deployment
+from tests.functional.conftest import Records
+from tests.fuzz.wire import Scene, send
+
+Deploy = Callable[..., Deployment]
+
+DECISION = {
+    *('event', 'outcome', 'operation', 'mode', 'user_agent', 'rule', 'by', 'reason'),
+    *('rulings', 'consumers', 'consumer_count', 'targets', 'target_count'),
+    *('user_id', 'project_id', 'domain_id', 'roles', 'scope', 'microversion'),
+    *('request_id', 'global_request_id', 'microseconds'),
+}
+
+
+def take(records: Records, event: str = 'decision') -> list[dict[str, Any]]:
+    """The records of an event since the last time."""
+    lines = [line.partition(' ')[2] for line in records.lines]
+    del records.lines[:]
+    found = [json.loads(line) for line in lines if line.startswith('{')]
+    return [record for record in found if record['event'] == event]
+
+
+def _read(scene: Scene, consumer: str, **more: Any) -> int:
+    environ = scene.environ('GET', '/allocations/{CB}', consumer, **more)
+    return send(scene.deployed.application, environ).status
+
+
+def _put(scene: Scene, consumer: str, *, generation: object = 1, **more: Any) -> int:
+    version = more.setdefault('version', '1.38')
+    amount = more.pop('amount', 2)
+    owner = more.pop('owner', None)
+    claim = scene.claim(owner, generation=generation, version=version, amount=amount)
+    environ = scene.environ(
+        'PUT',
+        '/allocations/{CB}',
+        consumer,
+        body=json.dumps(claim).encode(),
+        token=scene.deployed.admin.token,
+        **more,
+    )
+    return send(scene.deployed.application, environ).status
+
+
+class TestDecisions:
+    def test_own(self, deploy: Deploy, records: Records) -> None:
+        scene = Scene(deploy(options={'audit': 'all'}))
+        take(records)
+        headers = {'User-Agent': 'nova/34', 'X-Openstack-Request-Id': 'x'}
+        assert _read(scene, scene.own, headers=headers) == 200
+        (record,) = take(records)
+        assert set(record) == DECISION
+        assert record['outcome'] == 'allow'
+        assert record['by'] == 'ownership'
+        assert record['operation'] == 'allocations:list'
+        assert record['user_agent'] == 'nova/34'
+        assert record['microversion'] == '1.38'
+        assert record['request_id'].startswith('req-')
+        assert record['project_id'] == scene.attacker.project_id
+        assert record['consumers'] == [scene.own]
+        assert record['targets'] == [
+            {
+                'about': 'recorded owner',
+                'standing': 'recorded',
+                'consumer_uuid': scene.own,
+                'project_id': scene.attacker.project_id,
+                'user_id': scene.attacker.user_id,
+                'consumer_type': 'INSTANCE',
+            }
+        ]
+
+    def test_foreign(self, guarded: Deployment, records: Records) -> None:
+        """Another's ids are hashes, everywhere in the line."""
+        scene = Scene(guarded)
+        take(records)
+        assert _read(scene, scene.foreign) == 403
+        line = records.text
+        (record,) = take(records)
+        assert set(record) == DECISION
+        assert record['outcome'] == 'deny'
+        assert record['by'] is None
+        (target,) = record['targets']
+        for name in ('consumer_uuid', 'project_id', 'user_id'):
+            assert target[name].startswith('h:')
+        assert record['consumers'] == [target['consumer_uuid']]
+        for secret in (*scene.secrets, scene.attacker.token):
+            assert secret not in line
+
+    def test_absent(self, guarded: Deployment, records: Records) -> None:
+        scene = Scene(guarded)
+        take(records)
+        assert _read(scene, scene.unknown) == 403
+        (record,) = take(records)
+        (target,) = record['targets']
+        assert target['standing'] == 'absent'
+        assert target['project_id'] is None
+
+    @pytest.mark.parametrize('key', ['a key of all hosts', None])
+    def test_hashes_compare(
+        self, deploy: Deploy, records: Records, key: str | None
+    ) -> None:
+        """With one key on all hosts, and else within a process only."""
+        options = {'audit_key': key} if key else {}
+        seen = []
+        scene = Scene(deploy(options=options))
+        consumer = scene.foreign
+        take(records)
+        for _ in range(2):
+            again = deploy(options=options)
+            assert (
+                send(
+                    again.application,
+                    scene.environ('GET', '/allocations/{CB}', consumer),
+                ).status
+                == 403
+            )
+            seen += [record['consumers'] for record in take(records)]
+        assert len(seen) == 2
+        assert (seen[0] == seen[1]) is bool(key)
+
+    def test_many_consumers(self, guarded: Deployment, records: Records) -> None:
+        """The first sixteen are named, all are counted."""
+        scene = Scene(guarded)
+        claims = {str(uuid.uuid4()): scene.claim() for _ in range(40)}
+        body = json.dumps(claims).encode()
+        take(records)
+        environ = scene.environ('POST', '/allocations', body=body)
+        assert send(guarded.application, environ).status == 403
+        (record,) = take(records)
+        assert record['consumer_count'] == 40
+        assert record['target_count'] in (40, 80)
+        assert len(record['consumers']) == 16
+        assert len(record['targets']) <= 32
+
+    def test_sums(self, deploy: Deploy, records: Records) -> None:
+        scene = Scene(deploy(options={'audit': 'all'}))
+        take(records)
+        for project, status in (('{A}', 200), ('{B}', 403)):
+            environ = scene.environ('GET', '/usages', query=f'project_id={project}')
+            assert send(scene.deployed.application, environ).status == status
+        own, foreign = take(records)
+        assert own['targets'] == [
+            {'about': 'asked owner', 'project_id': scene.attacker.project_id}
+        ]
+        assert foreign['targets'][0]['project_id'].startswith('h:')
+
+    def test_which(self, deploy: Deploy, records: Records) -> None:
+        for which, expected in (('all', 2), ('denied', 1), ('none', 0)):
+            scene = Scene(deploy(options={'audit': which}))
+            take(records)
+            assert _read(scene, scene.own) == 200
+            assert _read(scene, scene.foreign) == 403
+            assert len(take(records)) == expected, which
+
+    def test_no_identity(self, guarded: Deployment, records: Records) -> None:
+        scene = Scene(guarded)
+        take(records)
+        environ = scene.environ('GET', '/allocations/{CB}')
+        del environ['HTTP_X_AUTH_TOKEN']
+        # Behind auth_token that leaves requests without a token to us.
+        guard = guarded.application
+        for _ in range(9):
+            if type(guard).__name__ == 'ConsumerGuard':
+                break
+            guard = getattr(guard, '_app', None) or guard.application
+        assert send(guard, environ).status == 401
+        (record,) = take(records)
+        assert record['outcome'] == 'deny'
+        assert record['reason'] == 'there is no proven identity'
+        assert 'user_id' not in record
+
+    def test_a_record_that_cannot_be_made(
+        self, guarded: Deployment, records: Records
+    ) -> None:
+        """It is dropped, the answer is not, and nothing of it is told."""
+        scene = Scene(guarded)
+        take(records)
+        environ = scene.environ('GET', '/allocations/{CB}', HTTP_USER_AGENT=b'bytes')
+        assert send(guarded.application, environ).status == 403
+        assert records.lines == ['ERROR A decision record could not be written']
+
+
+class TestUnmasked:
+    def test_a_file_of_its_own(
+        self, deploy: Deploy, records: Records, tmp_path: pathlib.Path
+    ) -> None:
+        path = tmp_path / 'unmasked.log'
+        scene = Scene(deploy(options={'audit_unmasked_file': path}))
+        take(records)
+        assert _read(scene, scene.foreign) == 403
+        (line,) = path.read_text().splitlines()[-1:]
+        assert json.loads(line)['targets'][0] == {
+            'about': 'recorded owner',
+            'standing': 'recorded',
+            'consumer_uuid': scene.foreign,
+            'project_id': scene.victim.project_id,
+            'user_id': scene.victim.user_id,
+            'consumer_type': 'INSTANCE',
+        }
+        assert scene.attacker.token not in line
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert scene.foreign not in records.text
+
+    def test_rotated(self, deploy: Deploy, tmp_path: pathlib.Path) -> None:
+        path = tmp_path / 'unmasked.log'
+        scene = Scene(deploy(options={'audit_unmasked_file': path}))
+        _read(scene, scene.foreign)
+        path.rename(tmp_path / 'unmasked.log.1')
+        _read(scene, scene.unknown)
+        assert len(path.read_text().splitlines()) == 1
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+    @pytest.mark.skipif(not os.path.exists('/dev/full'), reason='no /dev/full here')
+    def test_a_full_disk(
+        self,
+        deploy: Deploy,
+        records: Records,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        """The answer is the same, and there is a line, not a traceback."""
+        scene = Scene(deploy(options={'audit_unmasked_file': '/dev/full'}))
+        take(records)
+        assert _read(scene, scene.foreign) == 403
+        reason = 'No space left on device'
+        assert records.lines[-1] == (
+            f'ERROR A record could not be written to /dev/full: {reason}'
+        )
+        assert len(take(records)) == 1
+        assert 'Traceback' not in capsys.readouterr().err
+
+    def test_a_folder_that_is_not_there(
+        self, deploy: Deploy, records: Records, tmp_path: pathlib.Path
+    ) -> None:
+        path = tmp_path / 'nowhere' / 'unmasked.log'
+        scene = Scene(deploy(options={'audit_unmasked_file': path}))
+        assert _read(scene, scene.foreign) == 403
+        assert records.lines[-1].endswith(
+            'nowhere/unmasked.log: No such file or directory'
+        )
+
+
+class TestOwnership:
+    def test_lost(self, guarded: Deployment, records: Records) -> None:
+        """A PUT below 1.8 makes a consumer nobody's, whoever's it was."""
+        scene = Scene(guarded)
+        take(records)
+        assert _put(scene, scene.own, version='1.7') == 204
+        (event,) = take(records, 'ownership')
+        (change,) = event['changes']
+        assert change['change'] == 'loss'
+        assert change['consumer_uuid'].startswith('h:')
+        assert change['project_id'] is None
+        assert 'former' not in change
+        assert event['user_id'] == guarded.admin.user_id
+        assert event['microversion'] == '1.7'
+
+    def test_claimed(self, guarded: Deployment, records: Records) -> None:
+        scene = Scene(guarded)
+        take(records)
+        assert _put(scene, scene.foreign) == 204
+        (event,) = take(records, 'ownership')
+        (change,) = event['changes']
+        assert change['change'] == 'claim'
+        assert change['project_id'].startswith('h:')
+        assert 'former' not in change
+
+    def test_with_the_former_owner(self, deploy: Deploy, records: Records) -> None:
+        scene = Scene(deploy(options={'audit': 'all', 'audit_key': 'k'}))
+        take(records)
+        assert _put(scene, scene.foreign.upper()) == 204
+        (event,) = take(records, 'ownership')
+        (change,) = event['changes']
+        assert change['former']['standing'] == 'recorded'
+        assert change['former']['project_id'] != change['project_id']
+        assert _put(scene, scene.foreign, generation=2) == 204
+        assert take(records, 'ownership') == [], 'it is theirs already'
+
+    def test_several(self, guarded: Deployment, records: Records) -> None:
+        scene = Scene(guarded)
+        claims = {
+            scene.own: scene.claim(amount=0),
+            scene.foreign: scene.claim(),
+            str(uuid.uuid4()): scene.claim(generation=None),
+        }
+        environ = scene.environ(
+            'POST',
+            '/allocations',
+            body=json.dumps(claims).encode(),
+            token=guarded.admin.token,
+        )
+        take(records)
+        assert send(guarded.application, environ).status == 204
+        (event,) = take(records, 'ownership')
+        # The one that was emptied is nobody's now because it is no more.
+        assert event['change_count'] == 2
+
+    def test_a_write_that_failed(self, guarded: Deployment, records: Records) -> None:
+        scene = Scene(guarded)
+        take(records)
+        assert _put(scene, scene.foreign, generation=7) == 409
+        assert take(records, 'ownership') == []
+
+    def test_an_owners_write(self, guarded: Deployment, records: Records) -> None:
+        """Judged by whom it belongs to: not an event."""
+        scene = Scene(guarded)
+        take(records)
+        body = json.dumps(scene.claim()).encode()
+        environ = scene.environ('PUT', '/allocations/{CA}', body=body)
+        assert send(guarded.application, environ).status == 204
+        assert take(records, 'ownership') == []
+
+    def test_without_a_database(self, deploy: Deploy, records: Records) -> None:
+        """No look-up for it by default, and with ``all`` none that hurts."""
+        for which in ('denied', 'all'):
+            scene = Scene(deploy())
+            blind = deploy(
+                options={
+                    'audit': which,
+                    'connection': 'sqlite:////nonexistent/placement.db',
+                }
+            )
+            scene.deployed = blind
+            take(records)
+            claim = scene.claim(owner=scene.attacker)
+            environ = scene.environ(
+                'PUT',
+                '/allocations/{CB}',
+                body=json.dumps(claim).encode(),
+                token=blind.admin.token,
+            )
+            assert send(blind.application, environ).status == 204
+            events = take(records, 'ownership')
+            assert len(events) == 1
+            assert 'former' not in events[0]['changes'][0]
+
+
+class TestSurvey:
+    """In shadow mode, records hold all that rules could ask for."""
+
+    @pytest.fixture
+    def scene(self, deploy: Deploy) -> Scene:
+        options = {'enforcement': 'shadow', 'audit': 'all'}
+        return Scene(deploy(options=options, rules={}))
+
+    def test_of_a_role(self, scene: Scene, records: Records) -> None:
+        take(records)
+        assert _read(scene, scene.foreign, token=scene.deployed.admin.token) == 200
+        (record,) = take(records)
+        assert record['by'] == 'role'
+        (target,) = record['targets']
+        assert target['standing'] == 'recorded'
+
+    @pytest.mark.parametrize('method', ['PUT', 'DELETE'])
+    def test_of_a_write_that_no_owner_may(
+        self, scene: Scene, records: Records, method: str
+    ) -> None:
+        take(records)
+        body = json.dumps(scene.claim()).encode() if method == 'PUT' else None
+        environ = scene.environ(method, '/allocations/{CA}', body=body)
+        assert send(scene.deployed.application, environ).status == 204
+        (record,) = take(records)
+        assert record['outcome'] == 'would deny'
+        about = [target['about'] for target in record['targets']]
+        assert about[0] == 'recorded owner'
+        assert ('claimed owner' in about) is (method == 'PUT')
+
+    def test_of_an_unreadable_body(self, scene: Scene, records: Records) -> None:
+        take(records)
+        environ = scene.environ('PUT', '/allocations/{CA}', body=b'{')
+        assert send(scene.deployed.application, environ).status == 400
+        (record,) = take(records)
+        assert record['targets'] == []
