@@ -51,8 +51,8 @@ def _named_texts(source: str) -> Iterator[tuple[str, str]]:
     tables = {
         target.id: _text(lines, node)
         for node in tree.body
-        if isinstance(node, ast.Assign)
-        for target in node.targets
+        if isinstance(node, ast.Assign | ast.AnnAssign)
+        for target in getattr(node, 'targets', [getattr(node, 'target', None)])
         if isinstance(target, ast.Name)
     }
     for node in tree.body:

@@ -20,10 +20,12 @@ class Steps:
     """Stands between the guard and placement.
 
     :ivar calls: method and path of every request that came through
+    :ivar guard: what they came through
     """
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, str]] = []
+        self.guard: Any = None
         self._next: Callable[[], object] | None = None
 
     def before_the_next(self, step: Callable[[], object]) -> None:
@@ -36,6 +38,11 @@ class Steps:
         if step is not None:
             with concurrent.futures.ThreadPoolExecutor(1) as other:
                 other.submit(step).result(PATIENCE)
+
+    @property
+    def lookup(self) -> Any:
+        """The guard's driver of owners."""
+        return self.guard._guard._owners
 
     @property
     def taken(self) -> bool:
@@ -62,6 +69,8 @@ def step_into(deployed: Deployment) -> Steps:
     application = steps.around(paste_deploy.loadapp(ini, name='placement'))
     for name in ('consumer_guard', 'authtoken', 'request_log'):
         application = paste_deploy.loadfilter(ini, name=name)(application)
+        if name == 'consumer_guard':
+            steps.guard = application
     deployed.application = application
     deployed.client = webtest.TestApp(application)
     return steps

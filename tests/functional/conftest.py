@@ -13,6 +13,29 @@ import pytest
 from tests import servers
 from tests.deployment import OWNER_RULES, Deployment, Tokens
 
+#: The databases that the tests run on; placement is on the first one.
+WANTED = os.environ.get('CONSUMER_GUARD_TEST_DATABASES', 'sqlite').split(',')
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Leave out what is marked for databases that nobody asked for.
+
+    ``on_database`` wants one of its databases to be among them;
+    ``placement_on`` wants placement to be on one of its own.
+    """
+    kept: list[pytest.Item] = []
+    left: list[pytest.Item] = []
+    for item in items:
+        there = all(
+            set(mark.args) & set(WANTED) for mark in item.iter_markers('on_database')
+        ) and all(WANTED[0] in mark.args for mark in item.iter_markers('placement_on'))
+        (kept if there else left).append(item)
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = kept
+
 
 @pytest.fixture(scope='session')
 def tokens() -> Iterator[Tokens]:
@@ -25,16 +48,21 @@ def tokens() -> Iterator[Tokens]:
 def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of the database that placement and the guard share.
 
-    SQLite, unless CONSUMER_GUARD_TEST_DATABASES names a server.
+    SQLite, unless CONSUMER_GUARD_TEST_DATABASES names a server. MariaDB's
+    collation is its default unless CONSUMER_GUARD_TEST_COLLATION names one,
+    such as utf8mb3_general_ci.
     """
-    wanted = os.environ.get('CONSUMER_GUARD_TEST_DATABASES', 'sqlite').split(',')
     with contextlib.ExitStack() as stack:
-        if wanted[0] == 'sqlite':
+        if WANTED[0] == 'sqlite':
             url = f'sqlite:///{tmp_path_factory.mktemp("database")}/placement.db'
         else:
             start = {'postgresql': servers.postgresql, 'mysql': servers.mariadb}
-            running = stack.enter_context(start[wanted[0]]())
-            url = running.url(running.create_database())
+            running = stack.enter_context(start[WANTED[0]]())
+            charset = collation = None
+            if WANTED[0] == 'mysql':
+                collation = os.environ.get('CONSUMER_GUARD_TEST_COLLATION')
+                charset = collation and collation.partition('_')[0]
+            url = running.url(running.create_database(charset, collation))
         servers.create_schema(url)
         yield url
 

@@ -3,7 +3,6 @@
 
 import json
 import logging
-import os
 import pathlib
 import re
 import uuid
@@ -269,10 +268,7 @@ class TestUpgradeCheck:
         assert self._check(shop) == 2
 
 
-@pytest.mark.skipif(
-    os.environ.get('CONSUMER_GUARD_TEST_DATABASES') != 'mysql',
-    reason="sql_mode is MariaDB's: set CONSUMER_GUARD_TEST_DATABASES=mysql",
-)
+@pytest.mark.placement_on('mysql')
 @pytest.mark.parametrize(
     ('mode', 'status'), [('STRICT_TRANS_TABLES', 0), ('', 1), ('ANSI', 1)]
 )

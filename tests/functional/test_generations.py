@@ -2,7 +2,6 @@
 """Generations at their end, over real placement."""
 
 import concurrent.futures
-import os
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -367,10 +366,7 @@ class TestRoll:
         lookup.close()
 
 
-@pytest.mark.skipif(
-    os.environ.get('CONSUMER_GUARD_TEST_DATABASES') != 'mysql',
-    reason='sessions of MariaDB: set CONSUMER_GUARD_TEST_DATABASES=mysql',
-)
+@pytest.mark.placement_on('mysql')
 @pytest.mark.parametrize('mode', ['', 'TRADITIONAL'])
 class TestSessionsOfMariaDB:
     """Placement's own sessions, strict and not strict, at the limit."""

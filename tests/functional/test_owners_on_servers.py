@@ -27,8 +27,6 @@ from tests import servers
 NOBODY = '00000000-0000-0000-0000-000000000000'
 TIMEOUT = 1.0
 
-WANTED = os.environ.get('CONSUMER_GUARD_TEST_DATABASES', 'sqlite').split(',')
-
 #: Name of a database here: its dialect, character set and collation.
 DATABASES = {
     'sqlite': ('sqlite', None, None),
@@ -46,13 +44,16 @@ def settings(url: str, timeout: float = TIMEOUT, pool_size: int = 2):
     return owners.OwnerLookupSettings(url, timeout, pool_size, NOBODY, NOBODY)
 
 
-def skip_unwanted(dialect: str) -> None:
-    if dialect not in WANTED:
-        pytest.skip(f'{dialect} is not in CONSUMER_GUARD_TEST_DATABASES')
+def on(dialect: str, *values: object) -> object:
+    """A parameter for when that database is wanted; itself unless values are given."""
+    return pytest.param(
+        *(values or (dialect,)),
+        marks=pytest.mark.on_database(dialect),
+        id=values[0] if len(values) == 1 else None,
+    )
 
 
 def start(stack: contextlib.ExitStack, dialect: str, *arguments: str):
-    skip_unwanted(dialect)
     try:
         return stack.enter_context(START[dialect](arguments))
     except servers.ServerMissing as missing:
@@ -73,11 +74,13 @@ def server() -> Iterator[Callable[[str], servers.Server]]:
         yield get
 
 
-@pytest.fixture(scope='session', params=list(DATABASES))
+@pytest.fixture(
+    scope='session',
+    params=[on(dialect, name) for name, (dialect, _, _) in DATABASES.items()],
+)
 def url(request, server, tmp_path_factory) -> str:
     """An URL of a database with placement's schema."""
     dialect, charset, collation = DATABASES[request.param]
-    skip_unwanted(dialect)
     if dialect == 'sqlite':
         made = f'sqlite:///{tmp_path_factory.mktemp("owners")}/placement.db'
     else:
@@ -250,6 +253,7 @@ def test_both_cases_in_one_batch(tables, lookup) -> None:
     assert found[id_ + ' '] == Owner(id_ + ' ', Standing.ABSENT)
 
 
+@pytest.mark.on_database('mysql')
 def test_mariadb_itself_is_lax(url, tables) -> None:
     """What the tests above are about: without the comparison they would fail."""
     if not url.startswith('mysql'):
@@ -380,7 +384,7 @@ def test_forked_children_interleaved(tables, make, fork) -> None:
 # Faults ---------------------------------------------------------------------
 
 
-@pytest.fixture(scope='module', params=['postgresql', 'mysql'])
+@pytest.fixture(scope='module', params=[on('postgresql'), on('mysql')])
 def faulty(request) -> Iterator[tuple[servers.Server, str]]:
     """A server that may be stopped and hurt, and the URL of its database."""
     with contextlib.ExitStack() as stack:
@@ -542,10 +546,10 @@ def test_a_server_that_takes_no_connections(faulty) -> None:
 @pytest.mark.parametrize(
     ('dialect', 'driver', 'module'),
     [
-        ('postgresql', 'psycopg2', 'psycopg2'),
-        ('postgresql', 'psycopg', 'psycopg'),
-        ('mysql', 'pymysql', 'pymysql'),
-        ('mysql', 'mysqldb', 'MySQLdb'),
+        on('postgresql', 'postgresql', 'psycopg2', 'psycopg2'),
+        on('postgresql', 'postgresql', 'psycopg', 'psycopg'),
+        on('mysql', 'mysql', 'pymysql', 'pymysql'),
+        on('mysql', 'mysql', 'mysqldb', 'MySQLdb'),
     ],
 )
 def test_drivers(server, dialect, driver, module) -> None:
@@ -568,6 +572,7 @@ def test_drivers(server, dialect, driver, module) -> None:
     lookup.close()
 
 
+@pytest.mark.on_database('postgresql')
 def test_postgresql_options_of_the_url_stay(server) -> None:
     running = server('postgresql')
     database = running.create_database()
@@ -583,6 +588,7 @@ def test_postgresql_options_of_the_url_stay(server) -> None:
     lookup.close()
 
 
+@pytest.mark.on_database('mysql')
 def test_mariadb_sessions_are_bounded(server) -> None:
     running = server('mysql')
     lookup = DatabaseOwners(settings(running.url(running.create_database()), 1.5))
@@ -602,11 +608,11 @@ def galera_library() -> str:
     return ''
 
 
+@pytest.mark.on_database('mysql')
 @pytest.mark.parametrize('clustered', [False, True])
 def test_galera_waits_for_the_newest_rows(server, clustered) -> None:
     with contextlib.ExitStack() as stack:
         if clustered:
-            skip_unwanted('mysql')
             if not galera_library():
                 pytest.skip('no Galera library; on Debian: apt-get install galera-4')
             running = start(

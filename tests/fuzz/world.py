@@ -236,7 +236,10 @@ class World:
         tokens.issue(self.attacker)
         self.journal = Journal()
         self._audit = _HeardAudit(self.journal)
-        logging.getLogger('consumer_guard.audit').addHandler(self._audit)
+        self._auditor = logging.getLogger('consumer_guard.audit')
+        self._auditor.addHandler(self._audit)
+        # A line for each of very many requests is nothing to look at.
+        self._auditor.propagate = False
         for name in _LOUD:
             logging.getLogger(name).setLevel(logging.CRITICAL + 1)
         with heard_handlers(self.journal):
@@ -266,7 +269,8 @@ class World:
         for table in ('consumers', 'allocations'):
             self._connection.execute(f'DELETE FROM {table}')
         self._connection.close()
-        logging.getLogger('consumer_guard.audit').removeHandler(self._audit)
+        self._auditor.removeHandler(self._audit)
+        self._auditor.propagate = True
         for name in _LOUD:
             logging.getLogger(name).setLevel(logging.NOTSET)
 
