@@ -1,20 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Under gunicorn, forked after a first request: every worker has its own."""
+"""Under gunicorn, forked after a first request, and spoken to byte by byte."""
 
 import concurrent.futures
+import json
 import os
 import pathlib
+import re
 import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
+import uuid
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.deployment import Deployment, User
+from tests.deployment import OWNER_RULES, Deployment, User, make_claim
 
 Deploy = Callable[..., Deployment]
 
@@ -38,7 +41,7 @@ def _headers(user: User) -> dict[str, str]:
 @pytest.fixture
 def preloaded(deploy: Deploy, tmp_path: pathlib.Path) -> Iterator[tuple[str, list]]:
     """URL of four workers forked from a parent that has asked already."""
-    deployed = deploy()
+    deployed = deploy(rules=OWNER_RULES)
     provider = deployed.add_provider()
     owned = []
     for _ in range(4):
@@ -108,3 +111,87 @@ def test_no_worker_reads_another_ones_owners(
         answers = list(pool.map(ask, range(320)))
     assert {status for own, status in answers if own} == {200}
     assert {status for own, status in answers if not own} == {403}
+
+
+def _talk(url: str, sent: bytes) -> bytes:
+    """Send bytes and no more; everything that comes back until the end."""
+    host, port = url.removeprefix('http://').split(':')
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        connection.sendall(sent)
+        connection.shutdown(socket.SHUT_WR)
+        pieces = iter(lambda: connection.recv(65536), b'')
+        return b''.join(pieces)
+
+
+def _compose(user: User, line: str, *more: str, body: bytes = b'') -> bytes:
+    headers = _headers(user) | {'X-Roles': 'reader,member', 'Host': 'placement'}
+    lines = [line, *(f'{key}: {value}' for key, value in headers.items()), *more]
+    return '\r\n'.join([*lines, '', '']).encode('latin-1') + body
+
+
+def _statuses(answers: bytes) -> list[int]:
+    return [int(found) for found in re.findall(rb'HTTP/1.1 (\d{3})', answers)]
+
+
+def _comparable(answers: bytes) -> bytes:
+    return re.sub(rb'req-[0-9a-f-]{36}|(?m:^Date: .*$)', b'', answers)
+
+
+def test_bytes_on_the_wire(
+    preloaded: tuple[str, list[tuple[User, str]]],
+) -> None:
+    """S03 P02 P11 P12 P13 B07 B09: as a client without manners sends them."""
+    url, owned = preloaded
+    (user, own), (victim, foreign) = owned[:2]
+    unknown = str(uuid.uuid4())
+    claim = json.dumps(make_claim(str(uuid.uuid4()), user, 1)).encode()
+    chunked = b'%x\r\n%s\r\n0\r\n\r\n' % (len(claim), claim)
+    smuggled = _compose(user, f'GET /allocations/{own} HTTP/1.1', 'Connection: close')
+    length, kind = f'Content-Length: {len(claim)}', 'Content-Type: application/json'
+
+    def paths(consumer: str) -> Iterator[tuple[bytes, list[int]]]:
+        for path, status in (
+            (f'/allocations/{consumer}', 403),
+            (f'/allocations/{consumer}%0A', 400),
+            (f'/allocations/{consumer}%0a%0a', 400),
+            (f'/allocations%2F{consumer}', 403),
+            (f'/%61llocations/{consumer}', 403),
+            (f'/allocations/{consumer}%00', 400),
+            (f'/allocations/{consumer.upper()}', 400),
+            (f'/allocations/{consumer}?x=/../../usages', 403),
+            (f'/allocations/{consumer}#/traits', 403),
+            (f'http://evil/allocations/{consumer}', 403),
+            (f'//allocations/{consumer}', 404),
+            (f'/./allocations/{consumer}', 404),
+            (f'/traits/../allocations/{consumer}', 404),
+        ):
+            yield _compose(user, f'GET {path} HTTP/1.1', 'Connection: close'), [status]
+        put = f'PUT /allocations/{consumer} HTTP/1.1'
+        yield _compose(user, put, kind, length, 'Connection: close', body=claim), [403]
+        yield (
+            _compose(user, put, kind, 'Transfer-Encoding: chunked', body=chunked),
+            [403],
+        )
+        # A client that goes away in the middle of its body.
+        yield _compose(user, put, kind, length, body=claim[:-5]), [400]
+        # The body of a refused request is no request of its own.
+        refused = f'DELETE /allocations/{consumer} HTTP/1.1'
+        behind = f'Content-Length: {len(smuggled)}'
+        yield (
+            _compose(user, refused, behind, body=smuggled)
+            + _compose(user, 'GET / HTTP/1.1', 'Connection: close'),
+            [403, 200],
+        )
+
+    for (told, wanted), (other, _) in zip(paths(foreign), paths(unknown), strict=True):
+        answers = _talk(url, told)
+        assert _statuses(answers) == wanted, told
+        assert _comparable(answers) == _comparable(_talk(url, other)), told
+        for secret in (victim.user_id, victim.project_id, foreign):
+            assert secret
+            assert secret.encode() not in answers
+    for more in (('Transfer-Encoding: chunked', length), (length, f'{length}0')):
+        put = _compose(
+            user, f'PUT /allocations/{own} HTTP/1.1', kind, *more, body=claim
+        )
+        assert set(_statuses(_talk(url, put))) <= {400}, 'two lengths'

@@ -198,7 +198,7 @@ def test_mixed_requests(deploy: Deploy, audit: _Audit, denial: str) -> None:
     options = {'denial': denial, 'audit': 'all', 'lookup_timeout': '30'}
     crowd = Crowd(deploy(options=options, rules=OWNER_RULES), denial)
     audit.users.clear()
-    each = many(80, 1_000)
+    each = many(64, 1_000)
     pool = concurrent.futures.ThreadPoolExecutor(THREADS)
     started = threading.Barrier(THREADS)
 
