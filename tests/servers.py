@@ -244,21 +244,31 @@ class Server:
             process.kill()
             process.wait()
 
-    def freeze(self) -> None:
+    def freeze(self, *, sessions: bool = False) -> None:
         """Stop the main process from running, its connections stay open.
 
         MariaDB is one process and answers nothing then; PostgreSQL takes no new
-        connections. :meth:`thaw` and :meth:`stop` end it.
+        connections, and with ``sessions`` those that are open get no answer
+        either. :meth:`thaw` and :meth:`stop` end it.
         """
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
         # The signal is on its way: some threads may answer once more until then.
         os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)
+        if sessions:
+            self._signal_children(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let the main process run again."""
+        """Let all its processes run again."""
         assert self._process is not None
+        self._signal_children(signal.SIGCONT)
         self._process.send_signal(signal.SIGCONT)
+
+    def _signal_children(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        task = f'/proc/{self._process.pid}/task/{self._process.pid}/children'
+        for child in Path(task).read_text().split():
+            os.kill(int(child), number)
 
     def log(self) -> str:
         """The end of the server's log."""

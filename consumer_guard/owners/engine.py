@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy import event, pool
 
 from consumer_guard import errors
-from consumer_guard.owners import OwnerLookupSettings
+from consumer_guard.owners import OwnerLookupSettings, watchdog
 
 #: Seconds after which a connection is replaced, as placement's own are.
 RECYCLE = 3600
@@ -59,6 +59,9 @@ def make_engine(settings: OwnerLookupSettings) -> sa.Engine:
     engine = _create(url, settings, limits(settings.timeout, url))
     if dialect in ('mysql', 'mariadb'):
         event.listen(engine, 'connect', _on_mysql_connect(settings.timeout))
+    if dialect == 'postgresql':
+        # libpq cannot be told how long to wait for an answer.
+        watchdog.Watchdog(settings.timeout + GRACE).guard(engine)
     return engine
 
 

@@ -36,6 +36,7 @@ FLOORS = (
         'rehearsal',
         'generation_alarm',
     ),
+    ('owners.watchdog',),
     ('owners.engine', 'owners.statements', 'owners.counters'),
     ('decision', 'generation_watch', 'checktrees', 'owners.database', 'caller_classes'),
     ('deliberation', 'audit', 'records', 'refusals', 'rulebook'),

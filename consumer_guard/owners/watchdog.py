@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ends what libpq would wait for without end: it has no time-out for reading.
+
+``statement_timeout`` is the server's and ``tcp_user_timeout`` the kernel's; a
+server that is frozen, or behind a proxy that is, acknowledges and says nothing.
+"""
+
+import contextlib
+import os
+import socket
+import threading
+import time
+import weakref
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+
+#: How many looks a time-out has: an answer is waited for at most a fifth longer.
+_LOOKS = 5
+
+
+@dataclass(slots=True)
+class _Watched:
+    """Connections in use in one process.
+
+    :ivar until: the moment (``time.monotonic``) and file descriptor, by the
+        pool's record of the connection
+    """
+
+    until: dict[int, tuple[float, int]] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    thread: threading.Thread | None = None
+
+
+class Watchdog:
+    """Shuts the socket of a connection that was in use for too long.
+
+    Its user then gets the driver's error of a lost connection. No thread before
+    the first connection, none inherited by a fork, none once the engine is gone.
+
+    :param timeout: seconds
+    """
+
+    def __init__(self, timeout: float) -> None:
+        self._timeout = timeout
+        # By process: a fork leaves locks as they are and threads behind.
+        self._processes: dict[int, _Watched] = {}
+
+    def guard(self, engine: sa.Engine) -> None:
+        """Watch all the connections of an engine, those that are being made too."""
+        # First: SQLAlchemy asks a new connection for its version.
+        event.listen(engine, 'connect', self._begin_record, insert=True)
+        event.listen(engine, 'checkout', self._begin)
+        for name in ('checkin', 'close', 'close_detached', 'detach'):
+            event.listen(engine, name, self._end)
+
+    def _begin_record(self, connection: Any, record: Any) -> None:
+        self._begin(connection, record, None)
+
+    def _begin(self, connection: Any, record: Any, _proxy: Any) -> None:
+        watched = self._processes.setdefault(os.getpid(), _Watched())
+        until = time.monotonic() + self._timeout
+        with watched.lock:
+            watched.until[id(record)] = (until, connection.fileno())
+            if watched.thread is None:
+                watched.thread = threading.Thread(
+                    target=_watch,
+                    args=(weakref.ref(self), watched, self._timeout / _LOOKS),
+                    name='consumer_guard look-ups',
+                    daemon=True,
+                )
+                watched.thread.start()
+
+    def _end(self, _connection: Any, record: Any = None) -> None:
+        watched = self._processes.get(os.getpid())
+        if watched is not None:
+            # The lock: nothing is shut once its user has gone on.
+            with watched.lock:
+                watched.until.pop(id(record), None)
+
+
+def _watch(owner: 'weakref.ref[Watchdog]', watched: _Watched, pause: float) -> None:
+    while owner() is not None:
+        time.sleep(pause)
+        now = time.monotonic()
+        with watched.lock:
+            late = [key for key, (until, _) in watched.until.items() if until < now]
+            for key in late:
+                _shut(watched.until.pop(key)[1])
+
+
+def _shut(descriptor: int) -> None:
+    with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as end:
+        end.shutdown(socket.SHUT_RDWR)
