@@ -2,7 +2,6 @@
 """Faults under load: only where they are asked for, they need servers."""
 
 import os
-import pathlib
 from collections.abc import Iterator
 
 import pytest
@@ -27,13 +26,5 @@ def server(request: pytest.FixtureRequest) -> Iterator[servers.Server]:
 def database(server: servers.Server) -> str:
     """URL of an empty placement database on it."""
     url = server.url(server.create_database())
-    servers.create_schema(url)
-    return url
-
-
-@pytest.fixture
-def sqlite(tmp_path: pathlib.Path) -> str:
-    """URL of an empty placement database in a file."""
-    url = f'sqlite:///{tmp_path}/placement.db'
     servers.create_schema(url)
     return url

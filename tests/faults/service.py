@@ -17,6 +17,8 @@ import yaml
 from tests.deployment import ETC, NAIVE_RULES, OWNER_RULES
 from tests.faults.http import ask
 
+ROOT = pathlib.Path(__file__).parent.parent.parent
+
 #: Seconds that a service may take to start.
 PATIENCE = 60
 
@@ -25,6 +27,8 @@ class Service:
     """One gunicorn; everything of it is in one folder.
 
     :ivar policy_file: the guard's
+    :param path: where the service finds modules first
+    :param output: path of what it prints, in its folder unless said
     """
 
     def __init__(
@@ -36,7 +40,7 @@ class Service:
         pipeline: str = 'api-paste-noauth.ini',
         placement_options: str = '',
         workers: int = 2,
-        environment: Mapping[str, str] | None = None,
+        path: str = '',
         output: str | None = None,
     ) -> None:
         shutil.copytree(ETC, folder, dirs_exist_ok=True)
@@ -59,8 +63,7 @@ class Service:
             **os.environ,
             'OS_PLACEMENT_CONFIG_DIR': str(placement),
             'CONSUMER_GUARD_PASTE_CONFIG': str(folder / pipeline),
-            'PYTHONPATH': str(pathlib.Path(__file__).parent.parent.parent),
-            **(environment or {}),
+            'PYTHONPATH': os.pathsep.join(filter(None, [path, str(ROOT)])),
         }
         self._workers = workers
         self._output = output or str(folder / 'gunicorn.log')

@@ -5,7 +5,9 @@ import contextlib
 import pathlib
 import re
 import time
+import uuid
 from collections.abc import Callable, Iterator
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import pytest
@@ -13,7 +15,8 @@ import sqlalchemy as sa
 
 from tests import servers
 from tests.deployment import OWNER_RULES
-from tests.faults.load import Load
+from tests.faults.http import ask
+from tests.faults.load import Load, headers_of
 from tests.faults.proxy import Proxy
 from tests.faults.service import Service
 
@@ -187,9 +190,9 @@ def test_the_server_is_stopped_and_started(
     load.check()
 
 
-def test_a_worker_is_killed(start: Start, sqlite: str) -> None:
+def test_a_worker_is_killed(start: Start, database: str) -> None:
     """Its connections are cut; the others and its successor go on."""
-    service = start(sqlite, options=OPTIONS)
+    service = start(database, options=OPTIONS)
     load = Load(service)
     load.prepare()
     with load.run():
@@ -201,9 +204,9 @@ def test_a_worker_is_killed(start: Start, sqlite: str) -> None:
     load.check()
 
 
-def test_a_policy_file_breaks_and_is_mended(start: Start, sqlite: str) -> None:
+def test_a_policy_file_breaks_and_is_mended(start: Start, database: str) -> None:
     """The last good rules stay; the mended ones are taken by all workers."""
-    service = start(sqlite, options=OPTIONS)
+    service = start(database, options=OPTIONS)
     load = Load(service)
     load.prepare()
     with load.run():
@@ -226,10 +229,10 @@ def test_a_policy_file_breaks_and_is_mended(start: Start, sqlite: str) -> None:
     assert refused[403] > 10 * refused.get(200, 0), again.account
 
 
-def test_disks_are_full(start: Start, sqlite: str) -> None:
+def test_disks_are_full(start: Start, database: str) -> None:
     """Neither records nor log lines can be written: the answers are the same."""
     options = {**OPTIONS, 'audit': 'all', 'audit_unmasked_file': '/dev/full'}
-    service = start(sqlite, options=options, output='/dev/full')
+    service = start(database, options=options, output='/dev/full')
     load = Load(service)
     load.prepare()
     with load.run():
@@ -237,3 +240,51 @@ def test_disks_are_full(start: Start, sqlite: str) -> None:
     _assert_only(load)
     assert load.account.total > 100
     load.check()
+
+
+#: Moves the time of day, by a file; the monotonic clock does not jump.
+_MOVED_CLOCK = """
+import time
+now = time.time
+def moved():
+    with open({clock!r}) as file:
+        return now() + float(file.read() or 0)
+time.time = moved
+"""
+
+
+def test_the_clock_jumps(start: Start, database: str, tmp_path: pathlib.Path) -> None:
+    """Two days ahead and back: time-outs and looks at files go on as before."""
+    clock = tmp_path / 'clock'
+    clock.write_text('0')
+    module = tmp_path / 'moved'
+    module.mkdir()
+    (module / 'sitecustomize.py').write_text(_MOVED_CLOCK.format(clock=str(clock)))
+    service = start(database, options=OPTIONS, path=str(module))
+    load = Load(service)
+    load.prepare()
+    path = f'/allocations/{uuid.uuid4()}'
+
+    def read_date() -> float:
+        answer = ask(service.port, 'GET', path, headers=headers_of(load.users[0]))
+        return parsedate_to_datetime(answer.headers['Date']).timestamp()
+
+    with load.run():
+        before = read_date()
+        for moved in (172800, -172800, 0):
+            clock.write_text(f'{moved}')
+            time.sleep(1)
+            if moved > 0:
+                assert read_date() - before > 86400, 'the clock did not jump'
+        service.write_rules(OWNER_RULES | {'consumer_guard:usages': '!'})
+        time.sleep(1)
+    _assert_only(load)
+    load.check()
+    user = load.users[0]
+    closed = ask(
+        service.port,
+        'GET',
+        f'/usages?project_id={user.project_id}',
+        headers=headers_of(user),
+    )
+    assert closed.status == 403, 'an edit after the jumps is taken'
