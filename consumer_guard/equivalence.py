@@ -16,12 +16,15 @@ from dataclasses import dataclass
 
 from consumer_guard import checks
 from consumer_guard.atoms import Constant, HasRole
+from consumer_guard.foreign import TARGET_KEYS
 from consumer_guard.model import Operation, Truth
 from consumer_guard.vocabulary import Vocabulary, list_leaves
 from consumer_guard.worlds import Shape, World, list_shapes, list_worlds
 
 #: Worlds, and truths of leaves, that are looked at before it is undecided.
 LIMIT = 2**16
+
+_MOST_KEYS = len(TARGET_KEYS)
 
 
 class Change(enum.Enum):
@@ -166,6 +169,7 @@ def _weigh(world: World) -> tuple[int, ...]:
         sum(value == 'None' or value == '' for value in texts),
         len(world.caller.roles),
         sum(truth is not Truth.NO for truth in world.answers.values()),
+        -len(world.target) if world.final else -_MOST_KEYS,
         sum(text in known for text in texts if isinstance(text, str)),
-        -len(world.target),
+        int(world.final),
     )

@@ -116,7 +116,7 @@ class Rulebook:
         """
         entry = self._entries[rule]
         # As in oslo.policy the top rule's scope alone counts, and first.
-        if entry.scopes is not None and caller.scope not in entry.scopes:
+        if not self.admits(rule, caller.scope):
             return model.Truth.NO
         ask = entry.ask if final else None
         return entry.node.evaluate(
@@ -129,6 +129,15 @@ class Rulebook:
         :raises KeyError: no such rule
         """
         return self._entries[rule].reads
+
+    def admits(self, rule: str, scope: str) -> bool:
+        """Whether a rule is for tokens of a scope.
+
+        :param scope: see :attr:`model.Caller.scope`
+        :raises KeyError: no such rule
+        """
+        scopes = self._entries[rule].scopes
+        return scopes is None or scope in scopes
 
     def node(self, rule: str) -> checks.Node:
         """The rule as it is evaluated, its scope aside.

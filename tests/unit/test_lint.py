@@ -1,0 +1,377 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The lints of policy files: each finds what it is for, and nothing in order."""
+
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from oslo_policy import policy
+from placement import policies as placement_policies
+
+from consumer_guard import model
+from consumer_guard.errors import PolicyFileError
+from consumer_guard.lint.deprecated import find_registered
+from consumer_guard.lint.everything import Policies, lint
+from consumer_guard.lint.findings import Finding, Severity
+from consumer_guard.rulebook import Rulebook
+from consumer_guard.sightings import PolicyText
+
+ETC = pathlib.Path(__file__).parent.parent.parent / 'etc' / 'consumer-guard'
+PASSAGE = 'consumer_guard_passage'
+LIST = model.ALLOCATIONS_LIST.rule
+USAGES = model.USAGES.rule
+THEIRS = 'placement:allocations:list'
+
+NOTE, WARNING, ERROR = Severity
+
+
+def find(ours: str = '', placements: str = '', **more: Any) -> list[Finding]:
+    """What is found in two files."""
+    files = [PolicyText('ours.yaml', ours)], [PolicyText('theirs.yaml', placements)]
+    return find_in(*files, **more)
+
+
+def find_in(
+    ours: Sequence[PolicyText], placements: Sequence[PolicyText] = (), **more: Any
+) -> list[Finding]:
+    """What is found in some files."""
+    given = {'registered': find_registered(), 'passage_role': PASSAGE, **more}
+    return lint(Policies(ours=ours, placements=placements, **given))
+
+
+def has(findings: Sequence[Finding], severity: Severity, words: str) -> bool:
+    """Whether one of them is this bad and has the words in it."""
+    return any(one.severity is severity and words in one.what for one in findings)
+
+
+def worst(findings: Sequence[Finding]) -> Severity | None:
+    return max((one.severity for one in findings), default=None)
+
+
+def test_the_samples_are_clean() -> None:
+    ours = (ETC / 'policy.yaml').read_text()
+    placements = (ETC / 'placement-policy.yaml').read_text()
+    assert find(ours, placements) == []
+
+
+def test_the_samples_are_clean_with_everything_in_them_switched_on() -> None:
+    ours = '\n'.join(
+        line.removeprefix('#')
+        for line in (ETC / 'policy.yaml').read_text().splitlines()
+        if line.startswith('#"')
+    )
+    placements = '\n'.join(
+        line.removeprefix('# ')
+        for line in (ETC / 'placement-policy.yaml').read_text().splitlines()
+        if '": "' in line
+    )
+    assert len(ours.splitlines()) == 11
+    assert find(ours, placements) == []
+
+
+def test_the_defaults_are_noted_alone() -> None:
+    (one,) = find()
+    assert (one.severity, one.rule) == (NOTE, THEIRS)
+    assert one.cure == f'open "{THEIRS}" to role:{PASSAGE}'
+
+
+#: A rule text for reads of ours, and what is found in it.
+TEXTS: list[tuple[str, Severity, str]] = [
+    ('[]', ERROR, 'the value [] is not text; the guard refuses'),
+    ('', ERROR, 'the value None is not text'),
+    ('""', ERROR, 'the value is empty; the guard refuses'),
+    ('true', ERROR, 'the value True is not text'),
+    ('"admin_or_service"', ERROR, 'write rule:consumer_guard:admin_or_service'),
+    ('"role:admin or"', ERROR, 'cannot be parsed'),
+    ('"rule:nope"', ERROR, 'refers to the unknown rule "nope"'),
+    (
+        '"rule:consumer_guard:owner_raeder"',
+        ERROR,
+        'did you mean "consumer_guard:owner_reader"',
+    ),
+    (f'"rule:{LIST} or role:admin"', ERROR, 'refers to itself'),
+    ('"@"', WARNING, 'allows every caller with a token'),
+    ('"not !"', WARNING, 'allows every caller with a token'),
+    ('"role:a or not role:a"', WARNING, 'allows every caller with a token'),
+    ('"not role:blocked"', WARNING, 'allows callers without any role'),
+    ('"role:reader"', WARNING, 'allows callers with role:reader of any project'),
+    (
+        '"role:reader and consumer_guard:owner_reader"',
+        WARNING,
+        'is the name of a rule, but is read as the credential',
+    ),
+    ('"role:a and not role:a"', WARNING, 'can never be true: it refuses everybody'),
+    ('"role:admin,service"', WARNING, 'no role has such a name'),
+    ('"role:\'admin\'"', WARNING, 'no role has such a name'),
+    ('"role:"', WARNING, 'names no role'),
+    ('"Role:admin"', WARNING, 'did you mean "role"'),
+    ('"tenant_id:%(project_id)s"', WARNING, 'did you mean "project_id"'),
+    ('"token.user:x"', WARNING, 'callers have no credential'),
+    ('"system_scope:all"', WARNING, 'have no system_scope'),
+    ('"domain_id:%(project_id)s"', WARNING, 'have no domain_id'),
+    ('"roles:admin"', WARNING, 'takes case into account'),
+    ('"is_admin_project:true"', WARNING, 'the value is "True" or "False"'),
+    ('"project_id.x:1"', WARNING, 'project_id has no parts'),
+    ('"\'a\':b"', WARNING, 'compares two texts and is never true'),
+    ('"1.0:1"', WARNING, 'compares two texts and is never true'),
+    ('"0x10:16"', WARNING, 'compares two texts and is always true'),
+    ('"None:%(user_id)s"', WARNING, 'None is compared as the text "None"'),
+    ('"1a:x"', WARNING, 'cannot be evaluated'),
+    ('"project_id:100%"', WARNING, 'cannot be evaluated'),
+    ('"a-b:x"', WARNING, 'cannot be evaluated'),
+    ('"project_id:%(tenant)s"', WARNING, 'targets have no "tenant"'),
+    ('"user_id:%(project_id)s"', WARNING, 'ids of different things'),
+    ('"not https://d/x"', WARNING, 'allows when the decision point fails'),
+    ('"http://d/x"', NOTE, 'is asked in the clear'),
+    (f'"role:{PASSAGE}"', WARNING, 'names the passage role'),
+    (f'"role:{PASSAGE.upper()}"', WARNING, 'names the passage role'),
+    (
+        '"role:reader and not project_id:%(project_id)s"',
+        WARNING,
+        "for another project's consumers",
+    ),
+]
+
+
+@pytest.mark.parametrize(('text', 'severity', 'words'), TEXTS)
+def test_a_rule_of_ours(text: str, severity: Severity, words: str) -> None:
+    line = f'# a comment\n"{LIST}": {text}\n'
+    findings = find(line)
+    assert has(findings, severity, words)
+    found = next(one for one in findings if words in one.what)
+    assert (found.path, found.line, found.rule) == ('ours.yaml', 2, LIST)
+    assert found.cure
+    # Whatever the guard does not take is an error, and nothing else is.
+    try:
+        Rulebook.build([PolicyText('ours.yaml', line)])
+    except PolicyFileError:
+        assert worst(findings) is ERROR
+    else:
+        assert worst(findings) is not ERROR
+
+
+def test_rules_of_other_operations() -> None:
+    owner = 'rule:consumer_guard:owner_member'
+    found = find(f'"{model.ALLOCATIONS_DELETE.rule}": "{owner}"')
+    assert has(found, WARNING, 'is never allowed by ownership')
+    found = find(f'"{USAGES}": "role:admin or project_id:%(consumer_uuid)s"')
+    assert has(found, WARNING, 'looks at consumer_uuid')
+    found = find(f'"{model.ALLOCATIONS_UPDATE.rule}": "role:admin or {owner}"')
+    assert has(found, NOTE, 'is open to owners')
+
+
+def test_a_base_rule_is_looked_at_where_it_is_used() -> None:
+    found = find('"consumer_guard:admin_or_service": "@"')
+    openings = [one for one in found if 'every caller with a token' in one.what]
+    assert {one.rule for one in openings} == {
+        operation.rule for operation in model.OPERATIONS
+    }
+    assert {(one.path, one.line) for one in openings} == {('ours.yaml', 1)}
+
+
+def test_names() -> None:
+    found = find('"consumer_guard:alocations:list": "role:a"')
+    assert has(found, ERROR, f'did you mean "{LIST}"')
+    found = find('"consumer_gaurd:allocations:list": "role:a"')
+    assert has(found, WARNING, 'does nothing: rules here begin with')
+    found = find('', '"placement:allocation:list": "role:admin"')
+    assert has(found, WARNING, f'did you mean "{THEIRS}"')
+    found = find('', '"placment:allocations:list": "role:admin"')
+    assert has(found, WARNING, 'does nothing')
+
+
+def test_names_of_others_are_passed_over() -> None:
+    extra = '"os_compute_api:servers": []\n"mine": "role:x"\n'
+    assert find(extra, extra) == find()
+
+
+def test_a_name_twice() -> None:
+    found = find(f'"{LIST}": "@"\n"{LIST}": "rule:consumer_guard:admin_or_service"\n')
+    (one,) = [one for one in found if one.severity is WARNING]
+    assert (one.line, one.rule) == (1, LIST)
+    assert (
+        one.what
+        == 'the name stands twice in the file; this rule has no effect, line 2 has'
+    )
+
+
+def test_a_later_file_overrides() -> None:
+    files = [
+        PolicyText('a.yaml', f'"{LIST}": "@"'),
+        PolicyText('b.yaml', f'"{LIST}": "rule:consumer_guard:admin_or_service"'),
+    ]
+    found = find_in(files)
+    assert [(one.severity, one.path) for one in found if 'no effect' in one.what] == [
+        (NOTE, 'a.yaml')
+    ]
+    assert not has(found, WARNING, 'every caller')
+
+
+@pytest.mark.parametrize('name', ['README.txt', 'x.yaml~', '10-rules', 'x.yaml.bak'])
+def test_stray_files(name: str) -> None:
+    files = [PolicyText(f'/etc/policy.d/{name}', '')]
+    found = find_in(files)
+    assert has(found, WARNING, f'"{name}" counts as a policy file')
+    clean = [PolicyText('/etc/policy.d/10-rules.yml', '')]
+    assert worst(find_in(clean)) is NOTE
+
+
+#: A text for placement's rule of reads, and what is found in it.
+PLACEMENTS: list[tuple[str, Severity, str]] = [
+    ('""', ERROR, 'the value is empty; it allows everybody'),
+    ('[]', ERROR, 'the value [] is not text; it allows everybody'),
+    ('!', ERROR, 'it allows everybody'),
+    ('"@"', ERROR, 'is open to every caller'),
+    ('"not !"', ERROR, 'is open to every caller'),
+    ('5', ERROR, 'placement cannot read the file'),
+    ('[["role:admin"], ["role:service"]]', WARNING, 'lists of checks are out of date'),
+    ('"admin_api"', ERROR, 'write rule:admin_api for "admin_api"'),
+    ('"rule:nope"', ERROR, 'placement asks its rule "default" instead'),
+    (f'"rule:{THEIRS}"', ERROR, 'refers to itself'),
+    ('"role:admin or role:reader"', WARNING, 'is open to callers with role:reader,'),
+    (
+        '"role:reader and project_id:%(project_id)s"',
+        WARNING,
+        'is open to callers with role:reader,',
+    ),
+    (
+        '"role:reader and project_id:%(project_id)s"',
+        WARNING,
+        'placement asks without a target',
+    ),
+    (
+        '"rule:admin_or_project_reader_or_service_api"',
+        WARNING,
+        'placement asks without a target',
+    ),
+    (
+        '"role:admin and user_id:%(user_id)s"',
+        WARNING,
+        'placement asks without a target',
+    ),
+    ('"role:admin or role:consumer_guard_pasage"', WARNING, 'but passage_role is'),
+    ('"system_scope:all"', WARNING, 'have no system_scope'),
+]
+
+
+@pytest.mark.parametrize(('text', 'severity', 'words'), PLACEMENTS)
+def test_a_rule_of_placements(text: str, severity: Severity, words: str) -> None:
+    findings = find('', f'"{THEIRS}": {text}')
+    assert has(findings, severity, words)
+    found = next(one for one in findings if words in one.what)
+    assert (found.path, found.line, found.rule) == ('theirs.yaml', 1, THEIRS)
+
+
+def test_placements_sums_have_a_target() -> None:
+    rule = '"placement:usages": '
+    own = 'rule:admin_or_project_reader_or_service_api'
+    assert find('', f'{rule}"{own}"') == find()
+    found = find('', f'{rule}"role:admin or role:reader"')
+    assert has(found, WARNING, 'is open to callers with role:reader')
+    found = find('', f'{rule}"{own} or user_id:%(user_id)s"')
+    assert has(found, WARNING, 'looks at user_id, but the only target')
+
+
+def test_placements_other_rules_are_noted() -> None:
+    text = f'"role:admin or role:{PASSAGE} or project_id:%(project_id)s"'
+    found = find('', f'"placement:traits:list": {text}')
+    assert has(found, NOTE, 'the guard never gives here')
+    assert has(found, NOTE, 'placement asks without a target')
+    assert worst(found) is NOTE
+
+
+def test_whom_only_one_of_both_allows() -> None:
+    wider = '"consumer_guard:admin_or_service": "role:admin or role:service or role:x"'
+    found = find(wider)
+    lists = [
+        one
+        for one in found
+        if one.rule.startswith('placement:') or 'role:x' in one.what
+    ]
+    assert len([one for one in lists if one.severity is WARNING]) == len(
+        model.OPERATIONS
+    )
+    assert has(
+        found, WARNING, f'the guard lets callers with role:x through, and "{THEIRS}"'
+    )
+    found = find('', '"admin_or_service_api": "role:admin or role:service or role:x"')
+    assert has(found, WARNING, f'"{THEIRS}" allows callers with role:x, and the guard')
+    found = find(f'"{LIST}": "role:admin"')
+    assert has(found, WARNING, f'"{THEIRS}" allows callers with role:service, and')
+
+
+def test_owners_whom_placement_refuses() -> None:
+    opened = f'"{THEIRS}": "rule:admin_or_service_api or role:{PASSAGE}"'
+    assert find('', opened) == []
+    found = find('', opened, passage_role='another_passage')
+    assert has(found, NOTE, 'refuses them')
+    found = find('', opened, passage_role='consumer_guard_pass')
+    assert has(found, WARNING, 'names the role consumer_guard_passage, but')
+    rule = model.ALLOCATIONS_UPDATE.rule
+    ours = f'"{rule}": "role:admin or role:service or rule:consumer_guard:owner_member"'
+    found = find(ours, opened)
+    assert has(
+        found, WARNING, 'the guard lets owners through, callers with role:member'
+    )
+
+
+def test_two_roles_together() -> None:
+    ours = f'"{LIST}": "role:admin or role:service or role:a and role:b"'
+    found = find(ours, f'"{THEIRS}": "rule:admin_or_service_api"')
+    assert has(found, WARNING, 'callers with role:a and role:b through')
+
+
+def test_a_rule_in_the_wrong_file() -> None:
+    found = find(f'"{THEIRS}": "role:admin"', f'"{LIST}": "role:admin"')
+    assert has(found, NOTE, 'is a rule of placement, which does not read this file')
+    assert has(found, NOTE, 'is a rule of the guard, which does not read this file')
+    shared = [PolicyText('shared.yaml', f'"{THEIRS}": "rule:admin_or_service_api"')]
+    found = find_in(shared, shared)
+    assert not has(found, NOTE, 'does not read this file')
+
+
+def test_placement_that_is_not_installed() -> None:
+    found = find('', f'"{THEIRS}": "@"', registered=None)
+    assert has(found, NOTE, 'placement is not installed here')
+    assert has(found, ERROR, 'is open to every caller')
+    assert not has(found, WARNING, 'there is no such rule')
+
+
+def test_deprecated_rules() -> None:
+    old = policy.DeprecatedRule(
+        'old:name', 'role:x', deprecated_reason='why', deprecated_since='when'
+    )
+    registered = [
+        *placement_policies.list_rules(),
+        policy.RuleDefault('placement:new', 'role:admin', deprecated_rule=old),
+        policy.RuleDefault(
+            'placement:gone',
+            'role:admin',
+            deprecated_for_removal=True,
+            deprecated_reason='why',
+            deprecated_since='when',
+        ),
+    ]
+    text = '"old:name": "role:y"\n"placement:gone": "role:admin"'
+    found = find('', text, registered=registered)
+    assert has(found, WARNING, '"placement:new" took its place')
+    assert has(found, WARNING, 'will be passed over')
+
+
+def test_old_defaults_count_where_they_are_in_force() -> None:
+    """role:admin may reshape then, by placement's deprecated check."""
+    ours = f'"{model.RESHAPE.rule}": "role:service"'
+    assert not has(find(ours), WARNING, '"placement:reshaper:reshape" allows')
+    found = find(ours, new_alone=False)
+    assert has(
+        found, WARNING, '"placement:reshaper:reshape" allows callers with role:admin'
+    )
+    assert has(found, NOTE, 'enforce_new_defaults is off')
+
+
+def test_the_worst_come_first() -> None:
+    found = find(f'"{USAGES}": "@"\n"{LIST}": []', '"placement:usages": "@"')
+    severities = [one.severity for one in found]
+    assert severities == sorted(severities, reverse=True)
+    assert len({*severities}) > 1

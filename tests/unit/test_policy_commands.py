@@ -1,0 +1,352 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``policy check`` and ``policy diff`` as they are typed, bad input included."""
+
+import io
+import json
+import logging
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from consumer_guard import model
+from consumer_guard.cmd import main as guard_main
+
+LIST = model.ALLOCATIONS_LIST.rule
+USAGES = model.USAGES.rule
+CLEAN = '"placement:allocations:list": "rule:admin_or_service_api or role:consumer_guard_passage"\n'
+P, U = 'p' * 32, 'u' * 32
+
+
+@pytest.fixture(autouse=True)
+def _root_handlers() -> Iterator[None]:
+    """cliff gives the root logger a handler for every run."""
+    root = logging.getLogger()
+    before = list(root.handlers)
+    yield
+    root.handlers[:] = before
+
+
+class Desk:
+    """A folder of files, and the commands over them."""
+
+    def __init__(
+        self, folder: pathlib.Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        self.folder = folder
+        self._capsys = capsys
+
+    def write(self, name: str, text: str) -> str:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return str(path)
+
+    def run(self, *argv: str) -> tuple[int, str, str]:
+        """Status, output, errors."""
+        status = guard_main.main(argv)
+        captured = self._capsys.readouterr()
+        return status, captured.out, captured.err
+
+    def list(self, *argv: str) -> tuple[int, list[dict[str, Any]], str]:
+        status, out, err = self.run(*argv, '-f', 'json')
+        return status, json.loads(out), err
+
+    def fails(self, *argv: str) -> str:
+        """The one line that says why nothing could be done."""
+        status, out, err = self.run(*argv)
+        assert (status, out) == (2, '')
+        (line,) = err.splitlines()
+        assert 'Traceback' not in line
+        return line
+
+
+@pytest.fixture
+def desk(
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Desk:
+    """Nothing of this machine's is found."""
+    made = Desk(tmp_path, capsys)
+    made.write('placement/placement.conf', '')
+    made.write('placement/policy.yaml', CLEAN)
+    monkeypatch.setenv('OS_PLACEMENT_CONFIG_DIR', str(tmp_path / 'placement'))
+    return made
+
+
+def make_record(**changes: Any) -> str:
+    """A line as the guard writes one."""
+    record = {
+        'event': 'decision',
+        'outcome': 'deny',
+        'operation': 'allocations:list',
+        'user_agent': 'osc/1.0 requests',
+        'user_id': U,
+        'project_id': P,
+        'domain_id': None,
+        'roles': ['reader'],
+        'scope': 'project',
+        'microversion': '1.38',
+        'request_id': 'req-1',
+        'by': None,
+        'reason': 'the rule does not allow the caller for this owner',
+        'targets': [
+            {
+                'about': 'recorded owner',
+                'standing': 'recorded',
+                'consumer_uuid': 'h:aa',
+                'project_id': 'h:bb',
+                'user_id': 'h:cc',
+                'consumer_type': None,
+            }
+        ],
+        'target_count': 1,
+        **changes,
+    }
+    return json.dumps(record) + '\n'
+
+
+@pytest.mark.parametrize('form', ['table', 'json', 'yaml', 'csv'])
+def test_check_in_every_form(desk: Desk, form: str) -> None:
+    ours = desk.write('ours.yaml', f'"{LIST}": "role:reader"\n')
+    status, out, _ = desk.run('policy', 'check', ours, '-f', form)
+    assert status == 1
+    for words in ('warning', 'ours.yaml', LIST, 'role:reader of any project', 'cure'):
+        assert words in out
+
+
+def test_check_finds_the_files_as_the_services_do(desk: Desk) -> None:
+    desk.write('guard/policy.yaml', f'"{LIST}": "role:admin or role:service"\n')
+    desk.write('guard/policy.d/README.txt', f'"{USAGES}": "@"\n')
+    conf = desk.write('guard/guard.conf', '')
+    status, rows, _ = desk.list('--config-file', conf, 'policy', 'check')
+    assert status == 1
+    stray, opened = rows[0], rows[1]
+    assert 'counts as a policy file' in stray['what']
+    assert (opened['rule'], opened['line'], opened['severity']) == (
+        USAGES,
+        1,
+        'warning',
+    )
+    assert {row['file'] for row in rows} == {
+        str(desk.folder / 'guard' / 'policy.d' / 'README.txt')
+    }
+
+
+def test_check_takes_the_passage_role_from_the_configuration(desk: Desk) -> None:
+    ours = desk.write(
+        'ours.yaml', f'"{LIST}": "role:admin or role:service or role:pass"\n'
+    )
+    conf = desk.write('guard.conf', '[consumer_guard]\npassage_role = Pass\n')
+    _, rows, _ = desk.list('--config-file', conf, 'policy', 'check', ours)
+    assert any('names the passage role pass' in row['what'] for row in rows)
+
+
+def test_check_of_nothing_wrong(desk: Desk) -> None:
+    ours = desk.write('ours.yaml', '')
+    assert desk.list('policy', 'check', ours) == (0, [], '')
+
+
+def test_check_says_what_is_written_for_a_terminal(desk: Desk) -> None:
+    ours = desk.write('ours.yaml', '"consumer_guard:\\e[2J": "@"\n')
+    status, out, _ = desk.run('policy', 'check', ours)
+    assert status == 1
+    assert '\x1b' not in out
+
+
+def test_check_notes_alone_are_no_failure(desk: Desk) -> None:
+    theirs = desk.write('theirs.yaml', '')
+    status, rows, _ = desk.list(
+        'policy', 'check', desk.write('o.yaml', ''), '--placement-policy', theirs
+    )
+    assert status == 0
+    assert [row['severity'] for row in rows] == ['note']
+
+
+def test_check_that_cannot_be_done(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = desk.write('ours.yaml', '')
+    broken = desk.write('broken.yaml', '{[')
+    assert 'nope.yaml: there is no such file' in desk.fails(
+        'policy', 'check', 'nope.yaml'
+    )
+    assert 'broken.yaml: not valid YAML' in desk.fails('policy', 'check', broken)
+    listed = desk.write('list.yaml', '- a\n')
+    assert 'list.yaml: not a mapping' in desk.fails('policy', 'check', listed)
+    binary = desk.folder / 'binary.yaml'
+    binary.write_bytes(b'\xff\xfe')
+    assert 'binary.yaml: not UTF-8' in desk.fails('policy', 'check', str(binary))
+    for option in ('nope.yaml', broken):
+        line = desk.fails('policy', 'check', ours, '--placement-policy', option)
+        assert option in line
+    line = desk.fails('--config-file', '/nope.conf', 'policy', 'check')
+    assert '/nope.conf' in line
+    conf = desk.write('g.conf', '[oslo_policy]\npolicy_file = /nope/policy.yaml\n')
+    line = desk.fails('--config-file', conf, 'policy', 'check')
+    assert '/nope/policy.yaml: there is no such file' in line
+    monkeypatch.setenv('OS_PLACEMENT_CONFIG_DIR', '/nope')
+    assert '/nope/placement.conf' in desk.fails('policy', 'check', ours)
+
+
+def test_diff_of_the_same(desk: Desk) -> None:
+    old = desk.write('old.yaml', f'"{LIST}": "role:a or role:b and role:c"\n')
+    new = desk.write('new.yaml', f'"{LIST}": "(role:c and role:b) or role:a"\n')
+    assert desk.list('policy', 'diff', old, new) == (0, [], '')
+
+
+@pytest.mark.parametrize('form', ['table', 'json', 'yaml', 'csv'])
+def test_diff_in_every_form(desk: Desk, form: str) -> None:
+    old, new = (
+        desk.write('old.yaml', ''),
+        desk.write('new.yaml', f'"{LIST}": "role:x"\n'),
+    )
+    status, out, _ = desk.run('policy', 'diff', old, new, '-f', form)
+    assert status == 1
+    for words in ('newly allowed', 'newly refused', 'a caller with role:x'):
+        assert words in out
+
+
+def test_diff_newly_allowed_first(desk: Desk) -> None:
+    old = desk.write('old.yaml', '')
+    text = (
+        f'"{USAGES}": "rule:consumer_guard:admin_or_service"\n'
+        f'"{LIST}": "rule:consumer_guard:admin_or_service or '
+        'rule:consumer_guard:owner_reader or rule:consumer_guard:owner_member"\n'
+        f'"{model.ALLOCATIONS_UPDATE.rule}": "role:admin or role:service or role:x"\n'
+    )
+    status, rows, _ = desk.list('policy', 'diff', old, desk.write('new.yaml', text))
+    assert status == 1
+    changes = [row['change'] for row in rows]
+    order = ['newly allowed', 'newly refused', 'refused otherwise']
+    assert changes == sorted(changes, key=order.index)
+    first = [row for row in rows if row['by'] == 'rule' and row['change'] == order[0]]
+    assert [(row['operation'], row['who']) for row in first] == [
+        (
+            'allocations:list',
+            'a caller with role:member, without role:admin or role:reader or '
+            "role:service, of the owner's project",
+        ),
+        (
+            'allocations:update',
+            'a caller with role:x, without role:admin or role:service, whoever owns it',
+        ),
+    ]
+    classes = [row for row in rows if row['by'] == 'class']
+    assert ('newly refused', 'usages', 'reader of the project', 'owned') in [
+        (row['change'], row['operation'], row['who'], row['whose']) for row in classes
+    ]
+
+
+def test_diff_that_is_undecided_is_no_equality(desk: Desk) -> None:
+    """More roles than can be tried, said in two ways."""
+    roles = [f'role:r{number}' for number in range(20)]
+    some, others = ' or '.join(roles[:10]), ' or '.join(roles[10:])
+    both = ' or '.join(
+        f'({one} and {other})' for one in roles[:10] for other in roles[10:]
+    )
+    old = desk.write('old.yaml', f'"{LIST}": "({some}) and ({others})"\n')
+    new = desk.write('new.yaml', f'"{LIST}": "{both}"\n')
+    status, rows, _ = desk.list('policy', 'diff', old, new)
+    assert status == 1
+    assert [(row['change'], row['operation']) for row in rows] == [
+        ('undecided', 'allocations:list')
+    ]
+
+
+def test_diff_of_directories(desk: Desk) -> None:
+    desk.write('old/10.yaml', f'"{LIST}": "role:a"\n')
+    desk.write('old/20.yaml', f'"{LIST}": "role:b"\n')
+    desk.write('old/.hidden', '{[')
+    desk.write('new/policy.yaml', f'"{LIST}": "role:a"\n')
+    desk.write('new/policy.d/x.yaml', f'"{LIST}": "role:b"\n')
+    desk.write('new/guard.conf', '{[')
+    old, new = str(desk.folder / 'old'), str(desk.folder / 'new')
+    assert desk.list('policy', 'diff', old, new) == (0, [], '')
+
+
+def test_diff_that_cannot_be_done(desk: Desk) -> None:
+    good = desk.write('good.yaml', '')
+    broken = desk.write('broken.yaml', '{[')
+    wrong = desk.write('wrong.yaml', '"consumer_guard:nope": "role:a"\n')
+    for other, words in (
+        ('/nope/x.yaml', '/nope/x.yaml: there is no such file'),
+        (broken, 'broken.yaml: not valid YAML'),
+        (wrong, 'wrong.yaml: rule "consumer_guard:nope": there is no such rule'),
+    ):
+        assert words in desk.fails('policy', 'diff', good, other)
+        assert words in desk.fails('policy', 'diff', other, good)
+    line = desk.fails('policy', 'diff', good, good, '--replay', '/nope.log')
+    assert '/nope.log (option --replay): cannot be read' in line
+    line = desk.fails('policy', 'diff', good, good, '--replay', str(desk.folder))
+    assert 'cannot be read' in line
+
+
+def test_replay(desk: Desk) -> None:
+    owner = 'rule:consumer_guard:admin_or_service or rule:consumer_guard:owner_reader'
+    old = desk.write('old.yaml', '')
+    new = desk.write(
+        'new.yaml',
+        f'"{LIST}": "role:reader or role:service"\n"{USAGES}": "{owner} and role:x"\n',
+    )
+    asked = [{'about': 'asked owner', 'project_id': P}]
+    lines = [
+        make_record(),
+        '2026-01-01 INFO consumer_guard.audit [-] ' + make_record(request_id='req-2'),
+        make_record(
+            user_agent='nova\x1b[2J', roles=['admin'], by='role', outcome='allow'
+        ),
+        make_record(operation='usages', targets=asked, by='ownership', outcome='allow'),
+        make_record(operation='usages', targets=[], roles=['reader', 'x']),
+        make_record(operation='reshaper:reshape', roles=['service']),
+        '{"event": "ownership", "change": "claim"}\n',
+        '\n',
+        'nonsense\n',
+        '{"event": "decision"}\n',
+        make_record(roles='reader'),
+        make_record(targets=['x']),
+    ]
+    records = desk.write('records', ''.join(lines))
+    status, rows, err = desk.list('policy', 'diff', old, new, '--replay', records)
+    assert status == 1
+    seen = [
+        (row['change'], row['operation'], row['who'], row['count'], row['example'])
+        for row in rows
+        if row['by'] == 'record'
+    ]
+    of = f'(user {U}, project {P})'
+    assert seen == [
+        ('newly allowed', 'allocations:list', f'osc/1.0 {of}', 2, 'req-1'),
+        ('newly refused', 'allocations:list', f'nova?[2J {of}', 1, 'req-1'),
+        ('newly refused', 'usages', f'osc/1.0 {of}', 1, 'req-1'),
+    ]
+    assert (
+        '6 decisions: 2 newly allowed, 2 newly refused, 0 undecided, 2 unchanged' in err
+    )
+    assert '4 lines are no records (line 9, 10, 11, 12)' in err
+    assert '1 decisions were not those of OLD' in err
+
+
+def test_replay_never_guesses(desk: Desk) -> None:
+    """A literal id against a hash, and an owner that was not looked up."""
+    old = desk.write('old.yaml', f'"{LIST}": "role:admin"\n')
+    new = desk.write(
+        'new.yaml', f"""'{LIST}': "role:admin or '{'a' * 32}':%(project_id)s"\n"""
+    )
+    lines = make_record() + make_record(targets=[], target_count=0)
+    records = desk.write('records', lines)
+    _, rows, err = desk.list('policy', 'diff', old, new, '--replay', records)
+    assert '0 newly allowed, 0 newly refused, 2 undecided, 0 unchanged' in err
+    assert [(row['change'], row['count']) for row in rows if row['by'] == 'record'] == [
+        ('undecided', 2)
+    ]
+
+
+def test_replay_from_the_standard_input(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    same = desk.write('same.yaml', '')
+    monkeypatch.setattr('sys.stdin', io.StringIO(make_record() + 'bad\n' * 12))
+    status, rows, err = desk.list('policy', 'diff', same, same, '--replay', '-')
+    assert (status, rows) == (0, [])
+    assert '12 lines are no records (line 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, ...)' in err

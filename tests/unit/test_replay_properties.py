@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What replay says of a record is what the guard does with the request.
+
+Random rules (those in force, OLD and NEW), random callers and owners; the
+records are those that the guard's own observer writes, read back from JSON.
+"""
+
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from consumer_guard import intake, model
+from consumer_guard.audit import LOG, Journal
+from consumer_guard.decision import Decision, Outcome
+from consumer_guard.deliberation import Rules
+from consumer_guard.equivalence import compare_rules
+from consumer_guard.generation_watch import Plan
+from consumer_guard.guard import Guard
+from consumer_guard.intake import GuardedRequest
+from consumer_guard.metrics import NONE
+from consumer_guard.model import Owner, Standing
+from consumer_guard.observer import Observer
+from consumer_guard.rehearsal import KnownOwners, Person, make_caller, make_environ
+from consumer_guard.replay import Effect, Replayer
+from consumer_guard.rulebook import PolicyText, Rulebook
+
+P, Q = 'p' * 32, 'q' * 32
+U, V = 'u' * 32, 'v' * 32
+PROVIDER = '50000000-0000-4000-8000-000000000005'
+IDS = [f'{number}0000000-0000-4000-8000-00000000000{number}' for number in range(1, 5)]
+OPEN = {Outcome.REFUSE: 0, Outcome.FILTER: 1, Outcome.PASSAGE: 2, Outcome.ROLE: 2}
+
+ATOMS = st.sampled_from(
+    (
+        *('role:admin', 'role:reader', 'role:reader', '@', '!'),
+        *('project_id:%(project_id)s', 'project_id:%(project_id)s'),
+        *(
+            'user_id:%(user_id)s',
+            f'project_id:{P}',
+            f'"{Q}":%(project_id)s'.replace('"', "'"),
+        ),
+        *("'VM':%(consumer_type)s", f'consumer_uuid:{IDS[0]}', 'is_admin_project:True'),
+        *('service_roles:service', 'user_id:%(project_id)s', 'domain_id:%(user_id)s'),
+        *('user_domain_id:%(user_id)s', 'role:%(consumer_type)s', 'x:y'),
+        *('project_id:x-%(project_id)s', 'roles:reader', 'https://d/%(project_id)s'),
+    )
+)
+TEXTS = st.recursive(
+    ATOMS,
+    lambda inner: st.one_of(
+        inner.map('not ({})'.format),
+        st.tuples(inner, inner).map(lambda two: f'({two[0]} and {two[1]})'),
+        st.tuples(inner, inner).map(lambda two: f'({two[0]} or {two[1]})'),
+    ),
+    max_leaves=4,
+)
+PEOPLE = st.builds(
+    Person,
+    user_id=st.sampled_from((U, V)),
+    roles=st.sampled_from(((), ('reader',), ('admin', 'reader'), ('VM',))),
+    project_id=st.sampled_from((P, Q, None)),
+    system=st.sampled_from((False, False, False, True)),
+    is_admin_project=st.booleans(),
+    service_roles=st.sampled_from(((), ('service',))),
+)
+OWNERS = st.fixed_dictionaries(
+    {},
+    optional={
+        id_: st.builds(
+            Owner,
+            st.just(id_),
+            st.sampled_from((Standing.RECORDED, Standing.RECORDED, Standing.NOBODYS)),
+            project_id=st.sampled_from((P, Q)),
+            user_id=st.sampled_from((U, V, None)),
+            consumer_type=st.sampled_from(('VM', None)),
+            generation=st.just(1),
+            row_id=st.just(1),
+            has_allocations=st.sampled_from((True, True, False)),
+        )
+        for id_ in IDS[:3]
+    },
+)
+CLAIMS = st.fixed_dictionaries(
+    {
+        'allocations': st.just({PROVIDER: {'resources': {'VCPU': 1}}}),
+        'project_id': st.sampled_from((P, Q)),
+        'user_id': st.sampled_from((U, V)),
+        'consumer_generation': st.sampled_from((1, 1, 1, 0)),
+        'consumer_type': st.sampled_from(('VM', 'OTHER')),
+    }
+)
+
+
+@st.composite
+def make_requests(draw: st.DrawFn) -> tuple[model.Operation, dict[str, Any]]:
+    """An operation, and how to make the environ of a request for it."""
+    operation = draw(st.sampled_from(model.OPERATIONS))
+    uuid = draw(st.sampled_from((*IDS, IDS[0].upper(), 'X' + IDS[0][1:])))
+    path = operation.path.format(consumer_uuid=uuid, uuid=PROVIDER)
+    if operation is model.USAGES:
+        path += draw(
+            st.sampled_from(
+                (
+                    '',
+                    f'?project_id={P}',
+                    f'?project_id={Q}&user_id={U}',
+                    '?user_id=' + U,
+                )
+            )
+        )
+    body: Any = None
+    if operation is model.ALLOCATIONS_UPDATE:
+        body = draw(CLAIMS)
+    elif operation.method == 'POST':
+        body = draw(
+            st.dictionaries(st.sampled_from(IDS), CLAIMS, min_size=1, max_size=2)
+        )
+        if operation is model.RESHAPE:
+            body = {'inventories': {}, 'allocations': body}
+    version = draw(st.sampled_from(('1.38', '1.38', '1.28', '1.12', '9.9')))
+    return operation, {
+        'method': operation.method,
+        'path': path,
+        'microversion': version,
+        'body': None if body is None else json.dumps(body).encode(),
+    }
+
+
+class Fixed:
+    """Rules that stay, and owners that stay."""
+
+    def __init__(self, rules: Rules, owners: Mapping[str, Owner]) -> None:
+        self.rules = rules
+        self.guard = Guard(
+            self, KnownOwners(owners), max_body_size=2**20, patience=60.0
+        )
+
+    def current(self) -> Rules:
+        return self.rules
+
+    def decide(
+        self, person: Person, made: dict[str, Any]
+    ) -> tuple[GuardedRequest, Decision, frozenset[str]]:
+        """The decision, and what is visible of a list."""
+        environ = make_environ(person, **made)
+        found = intake.recognise(environ)
+        assert found is not None
+        request = intake.take_in(environ, *found, intake.KNOWN_MICROVERSIONS)
+        decision = self.guard.decide(request, make_caller(person))
+        visible = frozenset[str]()
+        if decision.outcome is Outcome.FILTER:
+            visible = self.guard.find_visible(request, make_caller(person), IDS)
+        return request, decision, visible
+
+
+class Lines(logging.Handler):
+    """The lines that were logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+
+def make_book(operation: model.Operation, text: str) -> Rulebook:
+    quoted = text.replace("'", "''")
+    return Rulebook.build([PolicyText('x', f"'{operation.rule}': '{quoted}'")])
+
+
+def write_record(
+    person: Person,
+    request: GuardedRequest,
+    decision: Decision,
+    owners: Mapping[str, Owner],
+    mode: str,
+) -> list[str]:
+    """The lines that the guard's observer writes of a decision."""
+    lines, level = Lines(), LOG.level
+    LOG.addHandler(lines)
+    LOG.setLevel(logging.INFO)
+    try:
+        observer = Observer(
+            'all', mode, Journal('', '', NONE), NONE, KnownOwners(owners), 2**20
+        )
+        observer.tell_decision(request, make_caller(person), decision, Plan(), 0.001)
+    finally:
+        LOG.removeHandler(lines)
+        LOG.setLevel(level)
+    return lines.lines
+
+
+@settings(max_examples=1200, deadline=None)
+@given(
+    made=make_requests(),
+    texts=st.tuples(TEXTS, TEXTS, TEXTS),
+    person=PEOPLE,
+    owners=OWNERS,
+    mode=st.sampled_from(('enforce', 'shadow')),
+    same=st.booleans(),
+)
+def test_what_is_said_is_what_happens(
+    made: tuple[model.Operation, dict[str, Any]],
+    texts: tuple[str, str, str],
+    person: Person,
+    owners: dict[str, Owner],
+    mode: str,
+    same: bool,
+) -> None:
+    operation, how = made
+    then, old, new = (make_book(operation, text) for text in texts)
+    request, decision, _ = Fixed(old if same else then, owners).decide(person, how)
+    lines = write_record(person, request, decision, owners, mode)
+    comparison = compare_rules(
+        old.node(operation.rule), new.node(operation.rule), operation
+    )
+    equal = {operation.name} if comparison.equal else set()
+    tally = Replayer(old, new, equal).replay(lines)
+    assert (sum(tally.totals.values()), tally.bad, tally.other) == (1, 0, 0)
+    (effect,) = [effect for effect, count in tally.totals.items() if count]
+    _, before, seen_before = Fixed(old, owners).decide(person, how)
+    _, after, seen_after = Fixed(new, owners).decide(person, how)
+    change = OPEN[after.outcome] - OPEN[before.outcome]
+    if effect is Effect.ALLOWED:
+        assert change > 0
+    elif effect is Effect.REFUSED:
+        assert change < 0
+    elif effect is Effect.UNCHANGED:
+        assert change == 0
+        assert seen_before == seen_after
+    if same:
+        assert tally.otherwise == 0
