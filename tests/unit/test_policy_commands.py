@@ -5,7 +5,6 @@ import io
 import json
 import logging
 import pathlib
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,15 +16,6 @@ LIST = model.ALLOCATIONS_LIST.rule
 USAGES = model.USAGES.rule
 CLEAN = '"placement:allocations:list": "rule:admin_or_service_api or role:consumer_guard_passage"\n'
 P, U = 'p' * 32, 'u' * 32
-
-
-@pytest.fixture(autouse=True)
-def _root_handlers() -> Iterator[None]:
-    """cliff gives the root logger a handler for every run."""
-    root = logging.getLogger()
-    before = list(root.handlers)
-    yield
-    root.handlers[:] = before
 
 
 class Desk:
@@ -45,7 +35,10 @@ class Desk:
 
     def run(self, *argv: str) -> tuple[int, str, str]:
         """Status, output, errors."""
+        root = logging.getLogger()
+        before = list(root.handlers)
         status = guard_main.main(argv)
+        root.handlers[:] = before  # cliff adds one for every run
         captured = self._capsys.readouterr()
         return status, captured.out, captured.err
 
@@ -319,9 +312,10 @@ def test_replay(desk: Desk) -> None:
         ('newly allowed', 'allocations:list', f'osc/1.0 {of}', 2, 'req-1'),
         ('newly refused', 'allocations:list', f'nova?[2J {of}', 1, 'req-1'),
         ('newly refused', 'usages', f'osc/1.0 {of}', 1, 'req-1'),
+        ('undecided', 'usages', f'osc/1.0 {of}', 1, 'req-1'),
     ]
     assert (
-        '6 decisions: 2 newly allowed, 2 newly refused, 0 undecided, 2 unchanged' in err
+        '6 decisions: 2 newly allowed, 2 newly refused, 1 undecided, 1 unchanged' in err
     )
     assert '4 lines are no records (line 9, 10, 11, 12)' in err
     assert '1 decisions were not those of OLD' in err
