@@ -13,7 +13,8 @@ import sqlalchemy as sa
 from tests.deployment import Deployment, User, make_claim
 from tests.fuzz.wire import Answer, Scene, make_environ, send
 
-VERSIONS = (None, '1.0', '1.7', '1.12', '1.28', '1.38', 'latest', '1.99', 'nonsense')
+BAD_VERSIONS = ('1.99', 'nonsense')
+VERSIONS = (None, '1.0', '1.7', '1.12', '1.28', '1.38', 'latest', *BAD_VERSIONS)
 
 #: Of what the traffic is made; each owned, another's, unknown or nobody's.
 READS = ('/allocations/{c}', '/allocations/{c}%0A', '/allocations/{C}')
@@ -108,9 +109,9 @@ class Cast:
 
     def traffic(self) -> list[Request]:
         """Reads and writes of everybody on everything."""
-        return [*self._reads(), *self._oddities(), *self._writes(), *self._deletes()]
+        return [*self.reads(), *self._oddities(), *self._writes(), *self._deletes()]
 
-    def _reads(self) -> Iterator[Request]:
+    def reads(self) -> Iterator[Request]:
         scene = self.scene
         for caller in self.callers:
             for consumer, version in itertools.product(

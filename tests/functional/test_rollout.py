@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A rollout, from open traffic to the guard: what was predicted is what comes."""
+
+import collections
+import itertools
+import json
+import logging
+import pathlib
+from collections.abc import Callable, Iterator
+
+import pytest
+import yaml
+
+from consumer_guard import model
+from consumer_guard.cmd import main as guard_main
+from tests.deployment import Deployment, Tokens, make_claim
+from tests.functional.conftest import Records
+from tests.functional.traffic import BAD_VERSIONS, Cast, Request, Rows, play
+from tests.fuzz.wire import comparable, make_naive
+
+Deploy = Callable[..., Deployment]
+
+#: As placement was opened before there was a guard.
+OLD = {operation.rule: '@' for operation in model.OPERATIONS}
+
+#: The guard's defaults: what the samples in etc/ put in force.
+NEW: dict[str, str] = {}
+
+
+@pytest.fixture(autouse=True)
+def _root_handlers() -> Iterator[None]:
+    """cliff gives the root logger a handler for every run."""
+    root = logging.getLogger()
+    before = list(root.handlers)
+    yield
+    root.handlers[:] = before
+
+
+def _list_writes(cast: Cast) -> Iterator[Request]:
+    """Each on a consumer of its own, so that no write matters to another."""
+    scene = cast.scene
+    owners = (scene.attacker, scene.victim)
+    for caller, owner in itertools.product(cast.callers, owners):
+        for version in ('1.7', '1.12', '1.38'):
+            consumer = scene.deployed.add_consumer(scene.provider, owner)
+            claim = make_claim(scene.provider, scene.attacker, 1, version)
+            yield Request(
+                'PUT',
+                f'/allocations/{consumer}',
+                caller,
+                version=version,
+                body=json.dumps(claim).encode(),
+            )
+        consumer = scene.deployed.add_consumer(scene.provider, owner)
+        yield Request('DELETE', f'/allocations/{consumer}', caller)
+        consumer = scene.deployed.add_consumer(scene.provider, owner)
+        claims = {consumer: make_claim(scene.provider, scene.attacker, 1)}
+        body = json.dumps(claims).encode()
+        yield Request('POST', '/allocations', caller, body=body)
+
+
+def _predict(
+    folder: pathlib.Path, lines: list[str], capsys: pytest.CaptureFixture[str]
+) -> collections.Counter[tuple[str, str]]:
+    """What the command says would be refused: by operation and user."""
+    for name, rules in (('old', OLD), ('new', NEW)):
+        (folder / f'{name}.yaml').write_text(yaml.safe_dump(rules))
+    records = folder / 'records.json'
+    records.write_text('\n'.join(lines) + '\n')
+    capsys.readouterr()
+    command = ['policy', 'diff', str(folder / 'old.yaml'), str(folder / 'new.yaml')]
+    status = guard_main.main([*command, '--replay', str(records), '-f', 'json'])
+    assert status == 1, 'something changes'
+    said = capsys.readouterr()
+    assert ' 0 undecided' in said.err
+    refused: collections.Counter[tuple[str, str]] = collections.Counter()
+    for row in json.loads(said.out):
+        if row['by'] != 'record':
+            continue
+        assert row['change'] == 'newly refused', row
+        user = row['who'].partition('(user ')[2].partition(',')[0]
+        refused[row['operation'], user] += row['count']
+    return refused
+
+
+def test_rollout(
+    deploy: Deploy,
+    records: Records,
+    tmp_path: pathlib.Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    tokens: Tokens,
+    database: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    naive = make_naive(tmp_path_factory, tokens, database)
+    cast = Cast(naive)
+    # Placement answers a bad microversion alike, whatever was decided.
+    reads = [read for read in cast.reads() if read.version not in BAD_VERSIONS]
+    traffic = [*reads, *_list_writes(cast)]
+    before = Rows(database)
+    bare = play(naive.application, traffic)
+
+    before.put_back()
+    options = {'enforcement': 'shadow', 'audit': 'all'}
+    shadowed = deploy(options=options, rules=OLD)
+    del records.lines[:]
+    shadow = play(shadowed.application, traffic)
+    assert list(map(comparable, shadow)) == list(map(comparable, bare))
+    lines = [line.partition(' ')[2] for line in records.lines if '{' in line]
+    predicted = _predict(tmp_path, lines, capsys)
+
+    before.put_back()
+    enforcing = deploy(options={'audit': 'all'}, rules=NEW)
+    enforced = play(enforcing.application, traffic)
+    refused: collections.Counter[tuple[str, str]] = collections.Counter()
+    for request, one, other in zip(traffic, bare, enforced, strict=True):
+        if comparable(one) != comparable(other):
+            assert other.status == 403, request
+            refused[_name(request), request.caller.user_id] += 1
+    assert refused == predicted
+    assert refused.total() > 50
+    # Nobody who works for the cloud notices anything.
+    staff = {cast.service.user_id, naive.admin.user_id}
+    assert not staff & {who for _, who in refused}
+
+
+def _name(request: Request) -> str:
+    for operation in model.OPERATIONS:
+        pattern = operation.path.partition('{')[0].rstrip('/')
+        if operation.method == request.method and request.path.startswith(pattern):
+            return operation.name
+    raise AssertionError(request)
