@@ -18,6 +18,7 @@ from consumer_guard.diagnosis import (
     database,
     find_worst,
     keystone,
+    mysql,
     pipeline,
     placement,
     policy,
@@ -30,15 +31,12 @@ from consumer_guard.settings import Settings
 
 _COLUMNS = ('severity', 'check', 'where', 'finding', 'cure')
 
-#: Seconds for connecting to the database, and for each statement.
-_PATIENCE = 15.0
-
 DATABASE_CHECKS: tuple[database.Check, ...] = (
     database.look_at_primary,
     database.look_at_select,
     database.look_at_rights,
-    database.look_at_sql_mode,
-    database.look_at_galera,
+    mysql.look_at_sql_mode,
+    mysql.look_at_galera,
     rows.look_at_generations,
     rows.look_at_nobodys_consumers,
     rows.look_at_unrecorded_allocations,
@@ -222,7 +220,7 @@ def examine_database(patient: Patient) -> list[Finding]:
     def look_at_more_rights(engine: Any, _settings: Settings) -> Finding:
         return database.look_at_excess(engine, patient.own_account)
 
-    with open_database(settings, _PATIENCE) as engine:
+    with open_database(settings, database.PATIENCE) as engine:
         checks = (*DATABASE_CHECKS, look_at_more_rights)
         return database.examine(engine, settings, checks)
 

@@ -17,6 +17,7 @@ from consumer_guard.diagnosis import (
     database,
     find_worst,
     keystone,
+    mysql,
     policy,
     rows,
 )
@@ -50,7 +51,7 @@ class Checks(upgradecheck.UpgradeCommands):
 
     def _check_sql_mode(self) -> Result:
         """A session that is not strict keeps a full counter where it is."""
-        return self._check_rows(database.look_at_sql_mode)
+        return self._check_rows(mysql.look_at_sql_mode)
 
     def _check_generations(self) -> Result:
         """Counters near their end."""
@@ -62,7 +63,7 @@ class Checks(upgradecheck.UpgradeCommands):
 
     def _check_newest_rows(self) -> Result:
         """The primary, and on Galera the newest rows."""
-        return self._check_rows(database.look_at_primary, database.look_at_galera)
+        return self._check_rows(database.look_at_primary, mysql.look_at_galera)
 
     def _check_pipeline(self) -> Result:
         """The paste file, where there is one."""

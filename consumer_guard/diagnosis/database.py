@@ -2,12 +2,16 @@
 """The server and the account that look-ups use."""
 
 import contextlib
+import time
 from collections.abc import Callable
 
 import sqlalchemy as sa
 
 from consumer_guard.diagnosis import Finding, Severity
 from consumer_guard.settings import Settings
+
+#: Seconds for connecting, and for each statement.
+PATIENCE = 15.0
 
 #: Tables that the guard and its commands read.
 _READ = (
@@ -18,8 +22,6 @@ _READ = (
     'allocations',
     'resource_providers',
 )
-
-_STRICT_MODES = ('STRICT_TRANS_TABLES', 'STRICT_ALL_TABLES', 'TRADITIONAL')
 
 #: What the account may change of the tables above. Only its own grants: those
 #: of a role are not in these tables.
@@ -66,26 +68,47 @@ def describe(error: BaseException) -> str:
 
 
 def examine(
-    engine: sa.Engine, settings: Settings, checks: tuple[Check, ...]
+    engine: sa.Engine,
+    settings: Settings,
+    checks: tuple[Check, ...],
+    patience: float = PATIENCE,
 ) -> list[Finding]:
-    """Run checks, each of which may fail by the database; never raises for that."""
+    """Run checks, each of which may fail by the database; never raises for that.
+
+    :param patience: seconds after which a failure is put down to a time-out
+    """
     findings = [look_at_connection(engine)]
     if findings[0].severity is Severity.FAILURE:
         return findings
     for check in checks:
+        started = time.monotonic()
         try:
             findings.append(check(engine, settings))
         except sa.exc.SQLAlchemyError as exc:
-            findings.append(
-                Finding(
-                    Severity.WARNING,
-                    check.__name__.removeprefix('look_at_').replace('_', ' '),
-                    name_of(engine),
-                    f'the database did not let us look: {describe(exc)}',
-                    'grant SELECT on the tables, or look again when it is less busy',
-                )
-            )
+            late = time.monotonic() - started >= patience
+            findings.append(_give_up(check, engine, exc, late))
     return findings
+
+
+def _give_up(
+    check: Check, engine: sa.Engine, exc: sa.exc.SQLAlchemyError, late: bool
+) -> Finding:
+    name = check.__name__.removeprefix('look_at_').replace('_', ' ')
+    if late:
+        return Finding(
+            Severity.NOTE,
+            name,
+            name_of(engine),
+            'not told: the database took too long',
+            'look again when it is less busy',
+        )
+    return Finding(
+        Severity.WARNING,
+        name,
+        name_of(engine),
+        f'the database did not let us look: {describe(exc)}',
+        'grant SELECT on the tables',
+    )
 
 
 def look_at_connection(engine: sa.Engine) -> Finding:
@@ -205,47 +228,4 @@ def look_at_excess(engine: sa.Engine, own_account: bool) -> Finding:
         f"the guard's own account may {', '.join(found)}; it needs SELECT alone, and "
         'UPDATE(generation) to roll',
         'revoke the others',
-    )
-
-
-def look_at_sql_mode(engine: sa.Engine, _settings: Settings) -> Finding:
-    """MySQL and MariaDB only; the mode that new sessions get."""
-    check, where = 'sql_mode', name_of(engine)
-    if not is_mysql(engine):
-        text = f'{engine.dialect.name} has no sql_mode'
-        return Finding(Severity.OK, check, where, text)
-    with engine.connect() as connection:
-        mode = str(connection.execute(sa.text('SELECT @@GLOBAL.sql_mode')).scalar())
-    if any(strict in mode for strict in _STRICT_MODES):
-        return Finding(Severity.OK, check, where, 'strict')
-    return Finding(
-        Severity.WARNING,
-        check,
-        where,
-        f"the server's sql_mode is {mode or 'empty'}, not strict: a full generation "
-        'stands still and two writers both succeed',
-        'add STRICT_TRANS_TABLES',
-    )
-
-
-def look_at_galera(engine: sa.Engine, _settings: Settings) -> Finding:
-    """Look-ups on Galera wait for the newest rows, as the engine asks them to."""
-    check, where = 'wsrep_sync_wait', name_of(engine)
-    if not is_mysql(engine):
-        return Finding(Severity.OK, check, where, f'{engine.dialect.name}: no Galera')
-    ask = "SHOW VARIABLES WHERE Variable_name IN ('wsrep_on', 'wsrep_sync_wait')"
-    with engine.connect() as connection:
-        found = {row[0].lower(): row[1] for row in connection.exec_driver_sql(ask)}
-    if found.get('wsrep_on', 'OFF').upper() not in ('ON', '1'):
-        return Finding(Severity.OK, check, where, 'no Galera')
-    # Bit 0: SELECT waits (MariaDB, system variable wsrep_sync_wait).
-    if int(found.get('wsrep_sync_wait', 0)) & 1:
-        return Finding(Severity.OK, check, where, 'look-ups wait for the newest rows')
-    return Finding(
-        Severity.FAILURE,
-        check,
-        where,
-        'a look-up on Galera does not wait: a node that is behind names an owner of '
-        'the past',
-        'see what resets wsrep_sync_wait in the sessions of this account',
     )

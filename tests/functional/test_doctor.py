@@ -15,8 +15,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from consumer_guard.cmd import doctor
 from consumer_guard.cmd import main as guard_main
 from consumer_guard.cmd import status as guard_status
+from consumer_guard.diagnosis import Finding, Severity, database
+from consumer_guard.settings import Settings
 from tests import servers
 from tests.deployment import ETC
 from tests.functional.test_owners_on_servers import galera_library
@@ -351,6 +354,24 @@ class TestDatabase:
         assert 'sesame' not in json.dumps(report.rows) + report.errors
         # Everything else is still looked at.
         assert report.severity('guard') == 'ok'
+
+    @pytest.mark.parametrize(
+        ('patience', 'severity'), [(0.0, Severity.NOTE), (60.0, Severity.WARNING)]
+    )
+    def test_a_time_out_is_no_warning(
+        self, clinic: Clinic, patience: float, severity: Severity
+    ) -> None:
+        def look_at_nothing(engine: sa.Engine, _settings: Settings) -> Finding:
+            with engine.connect() as connection:
+                connection.exec_driver_sql('SELECT 1 FROM nosuch')
+            raise AssertionError
+
+        settings = doctor.admit(None, None).settings
+        engine = clinic.tables.engine
+        found = database.examine(engine, settings, (look_at_nothing,), patience)
+        assert [(one.check, one.severity) for one in found[1:]] == [
+            ('nothing', severity)
+        ]
 
     def test_no_tables(self, clinic: Clinic, ask: Ask, tmp_path: pathlib.Path) -> None:
         clinic.configure(f'connection = sqlite:///{tmp_path}/empty.db')
