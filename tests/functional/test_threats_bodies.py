@@ -171,7 +171,9 @@ def test_refused(
     assert scene.rows() == before
     naive.activate()
     write(naive, scene, path, sent)
-    assert (scene.rows() != before) == bites
+    # A server takes less: no NUL, nothing that is too long for its column.
+    if guarded.database.startswith('sqlite'):
+        assert (scene.rows() != before) == bites
 
 
 @pytest.mark.parametrize('version', ['1.0', '1.7', '1.8', '1.12', '1.27'])

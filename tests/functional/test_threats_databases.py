@@ -60,10 +60,11 @@ def scene(deploy: Deploy, request: pytest.FixtureRequest) -> Scene:
     """With letters in the ids, so that they have another case."""
     made = Scene(deploy(options={'denial': request.param}, rules=OWNER_RULES))
     deployed = made.deployed
-    made.victim = User(('member', 'reader'), 'b0' + uuid.uuid4().hex[2:])
+    made.victim = User(('member', 'reader'), 'bace01' + uuid.uuid4().hex[6:])
     deployed.tokens.issue(made.victim)
-    made.foreign = 'bace' + str(uuid.uuid4())[4:]
-    made.unknown = 'face' + str(uuid.uuid4())[4:]
+    # All the letters that are bent, so that both are bent in the same ways.
+    made.foreign = 'bace0101' + str(uuid.uuid4())[8:]
+    made.unknown = 'cabe0101' + str(uuid.uuid4())[8:]
     deployed.add_consumer(made.provider, made.victim, made.foreign)
     assert made.victim.project_id
     made.secrets = (made.victim.project_id, made.victim.user_id, made.foreign)
