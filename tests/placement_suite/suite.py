@@ -128,5 +128,7 @@ def _count_decisions(folder: Path) -> Mapping[tuple[str, str], int]:
     for path in folder.glob('*.decisions'):
         for line in path.read_text().splitlines():
             record = json.loads(line)
+            if record['event'] != 'decision':
+                continue
             counted[record['operation'], record['outcome']] += 1
     return counted
