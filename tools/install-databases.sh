@@ -1,9 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# Installs the PostgreSQL and MariaDB servers that the functional-postgresql and
-# functional-mysql lanes start for themselves. No server is started here. Usage: tools/install-databases.sh [postgresql] [mysql]
-# (both without arguments).
+# Installs the PostgreSQL and MariaDB servers, and the Apache with mod_wsgi, that
+# the lanes functional-postgresql, functional-mysql and servers start for
+# themselves. No server is started here.
+# Usage: tools/install-databases.sh [postgresql] [mysql] [apache]
+# (both databases without arguments).
 
 set -eu
 
@@ -14,6 +16,10 @@ have_postgresql() {
 
 have_mysql() {
     PATH="$PATH:/usr/sbin" command -v mariadbd >/dev/null
+}
+
+have_apache() {
+    [ -e /usr/sbin/apache2 ] && [ -e /usr/lib/apache2/modules/mod_wsgi.so ]
 }
 
 fail() {
@@ -28,7 +34,10 @@ find_missing() {
         case $wanted in
             postgresql) have_postgresql || missing="$missing postgresql" ;;
             mysql | mariadb) have_mysql || missing="$missing mariadb-server" ;;
-            *) fail "'$wanted' is neither postgresql nor mysql" ;;
+            apache)
+                have_apache || missing="$missing apache2 libapache2-mod-wsgi-py3"
+                ;;
+            *) fail "'$wanted' is none of postgresql, mysql, apache" ;;
         esac
     done
 }

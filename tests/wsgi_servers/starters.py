@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How each WSGI server is started on a site's folder."""
+
+import contextlib
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+from tests import serving
+from tests.wsgi_servers import debian
+from tests.wsgi_servers.site import Site, make_environment
+
+Starter = Callable[[pathlib.Path, str], contextlib.AbstractContextManager[Site]]
+
+#: Worker processes of every server.
+PROCESSES = 4
+
+
+class Missing(Exception):
+    """What a server needs is not on this machine; names it."""
+
+
+def _run(
+    folder: pathlib.Path,
+    mount: str,
+    port: int,
+    command: list[str],
+    environment: dict[str, str] | None = None,
+) -> contextlib.AbstractContextManager['subprocess.Popen[bytes]']:
+    made = make_environment(folder) | {'PYTHONPATH': str(debian.ROOT)}
+    return serving.serve(
+        command,
+        f'http://127.0.0.1:{port}{mount}/',
+        folder / 'log',
+        made | (environment or {}),
+    )
+
+
+def _gunicorn(*options: str) -> Starter:
+    @contextlib.contextmanager
+    def start(folder: pathlib.Path, mount: str) -> Iterator[Site]:
+        port = serving.find_free_port()
+        command = [
+            *(sys.executable, '-W', 'ignore', '-m', 'gunicorn', *options),
+            *('--workers', str(PROCESSES), '--chdir', str(folder)),
+            *('--bind', f'127.0.0.1:{port}', 'served_app:application'),
+        ]
+        # Gunicorn mounts where this variable says.
+        with _run(folder, mount, port, command, {'SCRIPT_NAME': mount}) as process:
+            yield Site(port, mount, folder, process.pid)
+
+    return start
+
+
+def _uwsgi(protocol: str, *options: str) -> Starter:
+    @contextlib.contextmanager
+    def start(folder: pathlib.Path, mount: str) -> Iterator[Site]:
+        binary = shutil.which('uwsgi', path=str(pathlib.Path(sys.executable).parent))
+        if binary is None:
+            raise Missing('uwsgi is not installed (pip builds it with a C compiler)')
+        port = serving.find_free_port()
+        module = folder / 'served_app.py'
+        where = ['--wsgi-file', str(module)]
+        if mount:
+            where = ['--mount', f'{mount}={module}', '--manage-script-name']
+        command = [
+            *(binary, protocol, f'127.0.0.1:{port}', *options, *where),
+            *('--master', '--processes', str(PROCESSES), '--single-interpreter'),
+            *('--need-app', '--die-on-term', '--home', sys.prefix),
+        ]
+        with _run(folder, mount, port, command) as process:
+            yield Site(port, mount, folder, process.pid)
+
+    return start
+
+
+@contextlib.contextmanager
+def _apache(folder: pathlib.Path, mount: str) -> Iterator[Site]:
+    if missing := debian.find_missing():
+        raise Missing(missing)
+    python_home = debian.make_environment()
+    port = serving.find_free_port()
+    conf = folder / 'apache.conf'
+    conf.write_text(
+        debian.APACHE_CONF.format(
+            folder=folder,
+            port=port,
+            mount=mount or '/',
+            processes=PROCESSES,
+            python_home=python_home,
+            modules=debian.MODULES,
+            account=debian.ACCOUNT_CONF if os.geteuid() == 0 else '',
+        )
+    )
+    if os.geteuid() == 0:
+        for path in (folder, *folder.rglob('*')):
+            shutil.chown(path, debian.ACCOUNT, debian.ACCOUNT)
+    command = [debian.APACHE, '-D', 'FOREGROUND', '-f', str(conf)]
+    with _run(folder, mount, port, command, {'PYTHONPATH': ''}) as process:
+        yield Site(port, mount, folder, process.pid)
+
+
+STARTERS: dict[str, Starter] = {
+    'gunicorn-sync': _gunicorn('--worker-class', 'sync'),
+    'gunicorn-gthread': _gunicorn('--worker-class', 'gthread', '--threads', '4'),
+    'uwsgi': _uwsgi('--http-socket'),
+    'uwsgi-router': _uwsgi('--http', '--http-keepalive', '--http-chunked-input'),
+    'mod_wsgi': _apache,
+}
