@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import machine, programme, results, tables
+from bench import machine, plots, programme, results, tables
 
 DOCS = Path(__file__).parent.parent / 'doc' / 'source' / 'performance'
 
@@ -32,7 +32,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         action='store_true',
         help='write tables, plots and results.json of the documentation',
     )
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.docs and set(options.goal) != set(programme.GOALS):
+        parser.error('--docs writes one page of one run: it needs all goals')
+    return options
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -76,8 +79,14 @@ def _write(
         options.json.write_text(text)
     if options.markdown:
         options.markdown.write_text(tables.write_markdown(chapters, described))
+    for folder in [options.plots, DOCS if options.docs else None]:
+        if folder is None:
+            continue
+        folder.mkdir(parents=True, exist_ok=True)
+        for chapter in chapters:
+            for curve in chapter.curves:
+                (folder / f'{curve.name}.svg').write_text(plots.draw(curve))
     if options.docs:
-        DOCS.mkdir(exist_ok=True)
         (DOCS / 'results.json').write_text(text)
         for name, content in tables.write_rst(chapters, described).items():
             (DOCS / name).write_text(content)

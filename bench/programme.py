@@ -16,11 +16,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from bench import middleware, results, stores, timing, whole
+from bench import growth, lists, middleware, results, serving, stores, timing, whole
 from bench.results import Chapter, Finding
 from bench.stores import Store
 
-GOALS = ['P1', 'P2', 'P3', 'P4', 'P7']
+#: P11 is the start of a worker, which has no number among the goals.
+GOALS = [f'P{number}' for number in range(1, 12)]
 
 #: Consumers in the tables.
 SIZES = {True: (10_000,), False: (10_000, 1_000_000)}
@@ -106,6 +107,24 @@ class Programme:
         """Owner path."""
         return whole.owner_path(self._reads, [table for _, table in self._lookups])
 
+    @functools.cached_property
+    def _lists(self) -> tuple[Chapter, Chapter]:
+        effort = self.effort.scaled(rounds=0.3)
+        measured = []
+        for store in self.largest:
+            for number in stores.LISTS:
+                found = apart(lists.filter_list, store, number, effort)
+                measured.append((store, number, *found))
+        return lists.make_chapters(measured)
+
+    def p5(self) -> Chapter:
+        """Filtered lists."""
+        return self._lists[0]
+
+    def p6(self) -> Chapter:
+        """A role-holder's list."""
+        return self._lists[1]
+
     def p7(self) -> Chapter:
         """Privileged write."""
         chapter: Chapter = apart(middleware.privileged_write, self.effort)
@@ -124,6 +143,33 @@ class Programme:
                 )
             )
         return replace(chapter, findings=tuple(findings), tables=tuple(made))
+
+    def p8(self) -> Chapter:
+        """Growth."""
+        requests = 1_000_000 if self.long else 20_000 if self.quick else 200_000
+        rules = apart(growth.judge_among, self.effort)
+        runs = [apart(growth.run_long, store, requests) for store in self.largest]
+        return growth.make_chapter(self._lookups, rules, runs)
+
+    def p9(self) -> Chapter:
+        """Reload."""
+        chapter: Chapter = apart(serving.reload, 3 if self.quick else 20)
+        return chapter
+
+    def p10(self) -> Chapter:
+        """Throughput."""
+        rounds, seconds = (3, 0.5) if self.quick else (15, 3.0)
+        measured = []
+        for store in self.largest:
+            for workers in (1, 2):
+                found = apart(serving.throughput, store, workers, rounds, seconds)
+                measured.append((store, workers, found))
+        return serving.serving_chapter(measured)
+
+    def p11(self) -> Chapter:
+        """Start."""
+        chapter: Chapter = apart(serving.start, 3 if self.quick else 15)
+        return chapter
 
 
 def run(goals: Sequence[str], *, quick: bool, long: bool) -> Iterator[Chapter]:

@@ -157,6 +157,16 @@ class Requests:
         finally:
             tokens.close()
 
+    @staticmethod
+    def believed(path: str) -> Environ:
+        """An environ whose headers are believed (noauth2)."""
+        return _arrive(SERVICE) | {
+            'PATH_INFO': path,
+            'HTTP_X_USER_ID': 'u',
+            'HTTP_X_PROJECT_ID': 'p',
+            'HTTP_X_ROLES': 'anybody',
+        }
+
     def make(
         self,
         user: User,

@@ -49,6 +49,8 @@ def measure(lookup: model.OwnerLookup, told: metrics.Metrics) -> model.OwnerLook
     """The look-up with its time told, where anybody listens."""
     if told is metrics.NONE:
         return lookup
+    if isinstance(lookup, model.OwnerGroups):
+        return metrics.MeasuredGroups(lookup, told)
     return metrics.MeasuredLookup(lookup, told)
 
 

@@ -7,7 +7,7 @@ are owners looked up, once, and the rule judged again on each of them.
 
 import logging
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Protocol
 
 from consumer_guard import model
@@ -105,11 +105,8 @@ class Guard:
         keys = sorted(rules.reads(rule))
         seen: dict[tuple[str | None, ...], bool] = {}
         deadline = self._start()
-        visible = set()
-        for uuid, owner in self._owners.find(consumer_ids).items():
-            if owner.standing is not Standing.RECORDED:
-                continue
-            target = owner.target()
+        visible: set[str] = set()
+        for target, uuids in self._find_targets(consumer_ids, keys):
             # A rule that reads the project alone is judged once a project.
             facts = tuple([target.get(key) for key in keys])
             if facts not in seen:
@@ -117,8 +114,20 @@ class Guard:
                 truth = rules.judge(rule, caller, target, final=True)
                 seen[facts] = truth is Truth.YES
             if seen[facts]:
-                visible.add(uuid)
+                visible.update(uuids)
         return frozenset(visible)
+
+    def _find_targets(
+        self, consumer_ids: Collection[str], keys: Collection[str]
+    ) -> Iterable[tuple[Mapping[str, str], Collection[str]]]:
+        """What the rule is judged on, and for which of the consumers."""
+        owners = self._owners
+        if isinstance(owners, model.OwnerGroups) and 'consumer_uuid' not in keys:
+            yield from owners.find_groups(consumer_ids, keys)
+            return
+        for uuid, owner in owners.find(consumer_ids).items():
+            if owner.standing is Standing.RECORDED:
+                yield owner.target(), (uuid,)
 
     def find_recreated(self, judged: Mapping[str, Owner]) -> tuple[str, ...]:
         """Which of the judged consumers are another row by now.

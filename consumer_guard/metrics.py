@@ -5,11 +5,12 @@ Names are made of our own words only, never of a client's; so their number is
 bounded.
 """
 
+import contextlib
 import importlib
 import logging
 import time
 import weakref
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from consumer_guard import model
@@ -123,9 +124,14 @@ class MeasuredLookup:
 
     def find(self, consumer_ids: Collection[str]) -> Mapping[str, model.Owner]:
         """As :meth:`consumer_guard.model.OwnerLookup.find`."""
+        with self._told():
+            return self._lookup.find(consumer_ids)
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
         started = time.perf_counter()
         try:
-            return self._lookup.find(consumer_ids)
+            yield
         except BaseException:
             self._metrics.count(LOOKUP_FAILED)
             raise
@@ -135,3 +141,18 @@ class MeasuredLookup:
     def close(self) -> None:
         """Give back every connection."""
         self._lookup.close()
+
+
+class MeasuredGroups(MeasuredLookup):
+    """The same for one that is a :class:`consumer_guard.model.OwnerGroups`, too."""
+
+    def __init__(self, lookup: Any, metrics: Metrics) -> None:
+        super().__init__(lookup, metrics)
+        self._groups: model.OwnerGroups = lookup
+
+    def find_groups(
+        self, consumer_ids: Collection[str], keys: Collection[str]
+    ) -> Iterable[tuple[Mapping[str, str], Collection[str]]]:
+        """As :meth:`consumer_guard.model.OwnerGroups.find_groups`."""
+        with self._told():
+            return self._groups.find_groups(consumer_ids, keys)

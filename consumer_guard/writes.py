@@ -19,6 +19,9 @@ LOG = logging.getLogger(__name__)
 #: Writes that move a generation; DELETE removes it.
 _WATCHED = (model.ALLOCATIONS_UPDATE, model.ALLOCATIONS_MANAGE, model.RESHAPE)
 
+#: What is done for a request that the watch does not look at.
+_NO_PLAN = Plan()
+
 
 class Writes:
     """Stands between the decision and the application."""
@@ -32,14 +35,14 @@ class Writes:
     ) -> tuple[Decision, Plan]:
         """Let an allowed write go on, refuse it, or roll its generations."""
         if decision.outcome is Outcome.REFUSE or request.operation not in _WATCHED:
-            return decision, Plan()
+            return decision, _NO_PLAN
         try:
             plan = self._watch.plan(request, decision.body, decision.owners)
         except OwnersUnavailable as exc:
             stopped = dataclasses.replace(
                 decision, outcome=Outcome.REFUSE, reason=Reason.UNAVAILABLE, error=exc
             )
-            return stopped, Plan()
+            return stopped, _NO_PLAN
         if plan.verdict is Verdict.GO:
             return decision, plan
         reason = Reason.SPENT if plan.verdict is Verdict.REFUSE else Reason.LOST_ROLL

@@ -1,31 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
 """Owners from placement's own database: one SELECT a look-up, never a cache."""
 
+import contextlib
 import logging
 import os
-import time
 import weakref
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import (
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+)
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
 from consumer_guard import errors
 from consumer_guard.generations import Swap
-from consumer_guard.model import Owner, Standing
+from consumer_guard.model import Owner
 from consumer_guard.owners import OwnerLookupSettings, counters, engine, statements
+from consumer_guard.owners.asking import Question, ask
+from consumer_guard.owners.reading import OwnerReader, count_said
 
 LOG = logging.getLogger(__name__)
+
+_Answer = TypeVar('_Answer')
 
 #: The most characters that an id may have to be asked for; placement's columns
 #: have 36.
 LONGEST_ID = 255
-
-_TEXT = (str, type(None))
-
-
-class UnexpectedAnswer(Exception):
-    """The database answered with what placement's schema cannot hold."""
 
 
 class DatabaseOwners:
@@ -42,7 +46,17 @@ class DatabaseOwners:
     def __init__(self, settings: OwnerLookupSettings) -> None:
         self._settings = settings
         self._engine = engine.make_engine(settings)
-        self._statements = statements.build(self._engine.dialect.name)
+        built = statements.build(self._engine.dialect.name)
+        self._one = Question.compile(built.one, 'id', self._engine.dialect)
+        self._many = Question.compile(built.many, 'ids', self._engine.dialect)
+        self._listed = [
+            Question.compile(listed, 'ids', self._engine.dialect)
+            for listed in built.listed
+        ]
+        self._bind = built.bind
+        self._reader = OwnerReader(
+            settings.nobodys_project_id, settings.nobodys_user_id
+        )
         self._pid = os.getpid()
         self._inherited: list[sa.Pool] = []
         _after_fork(weakref.WeakMethod(self._leave_parent))
@@ -61,17 +75,31 @@ class DatabaseOwners:
         Ids that placement cannot have written (not ASCII, with a NUL, longer
         than :data:`LONGEST_ID`) are absent without asking.
         """
-        asked = {id_ for id_ in consumer_ids if _may_exist(id_)}
-        try:
-            return self._owners(consumer_ids, self._ask(asked) if asked else ())
-        except Exception as error:
-            # Security: whatever a driver raises, there is no owner then. Texts
-            # of drivers quote SQL and rows: not for clients, not for the log.
-            LOG.warning('Owners cannot be looked up: %s', _describe(error))
-            LOG.debug('Owners cannot be looked up', exc_info=True)
-            raise errors.OwnersUnavailable(
-                'The owner of the consumer could not be looked up.'
-            ) from error
+        asked = _choose(consumer_ids)
+        with _faults_told():
+            if not asked:
+                return self._reader.read(consumer_ids, ())
+            question, value = self._one, next(iter(asked))
+            if len(asked) > 1:
+                question, value = self._many, self._bind_all(asked)
+            return self._ask(
+                question, value, lambda rows: self._reader.read(consumer_ids, rows)
+            )
+
+    def find_groups(
+        self, consumer_ids: Collection[str], keys: Collection[str]
+    ) -> Collection[tuple[Mapping[str, str], Collection[str]]]:
+        """See :meth:`consumer_guard.model.OwnerGroups.find_groups`."""
+        asked = _choose(consumer_ids)
+        if not asked:
+            return ()
+        listed = self._listed[count_said(keys) - 1]
+        with _faults_told():
+            return self._ask(
+                listed,
+                self._bind_all(asked),
+                lambda rows: self._reader.group(asked, rows),
+            )
 
     def swap_generations(self, swaps: Iterable[Swap]) -> bool:
         """Compare and swap consumer generations, all or none.
@@ -93,73 +121,14 @@ class DatabaseOwners:
         """Give back every connection; a later :meth:`find` opens new ones."""
         self.engine.dispose()
 
-    def _ask(self, ids: set[str]) -> Sequence[Any]:
-        if len(ids) == 1:
-            return self._select(self._statements.one, {'id': next(iter(ids))})
+    def _bind_all(self, ids: Collection[str]) -> Any:
         # In the order of the index, neighbours share its pages.
-        bound = self._statements.bind(sorted(ids))
-        return self._select(self._statements.many, {'ids': bound})
+        return self._bind(sorted(ids))
 
-    def _select(
-        self, statement: sa.Executable, parameters: Mapping[str, Any]
-    ) -> Sequence[Any]:
-        """Run it, once more if the pool's connection was dead already."""
-        started = time.monotonic()
-        try:
-            return self._select_once(statement, parameters)
-        except sa.exc.DBAPIError as error:
-            spent = time.monotonic() - started
-            # A server that lets us wait is not asked again.
-            if not error.connection_invalidated or spent >= self._settings.timeout:
-                raise
-            LOG.debug('A connection was lost: %s', _describe(error))
-        return self._select_once(statement, parameters)
-
-    def _select_once(
-        self, statement: sa.Executable, parameters: Mapping[str, Any]
-    ) -> Sequence[Any]:
-        with self.engine.connect() as connection:
-            return connection.execute(statement, parameters).all()
-
-    def _owners(self, ids: Collection[str], rows: Iterable[Any]) -> dict[str, Owner]:
-        """Bring ids and rows together.
-
-        Security: by Python's equality, byte for byte. A database's ignores case,
-        accents or trailing blanks, and would give one id's owner to another.
-        """
-        recorded: dict[str, statements.Row] = {}
-        holders: set[str] = set()
-        for row in map(statements.Row._make, rows):
-            if row.holder is not None:
-                holders.add(row.holder)
-            if row.uuid is None:
-                continue
-            # One row may come twice, for two spellings that were asked for.
-            if recorded.setdefault(row.uuid, row).row_id != row.row_id:
-                raise UnexpectedAnswer('two consumers of one id')
-        return {id_: self._owner(id_, recorded.get(id_), id_ in holders) for id_ in ids}
-
-    def _owner(self, id_: str, row: statements.Row | None, holds: bool) -> Owner:
-        if row is None:
-            standing = Standing.NOBODYS if holds else Standing.ABSENT
-            return Owner(id_, standing, has_allocations=holds)
-        _check(row)
-        project = row.project or None
-        if project == self._settings.nobodys_project_id:
-            project = None
-        user = row.user or None
-        if user == self._settings.nobodys_user_id:
-            user = None
-        return Owner(
-            id_,
-            Standing.RECORDED if project else Standing.NOBODYS,
-            project,
-            user,
-            row.type_name or None,
-            row.generation,
-            row.row_id,
-            holds,
-        )
+    def _ask(
+        self, question: Question, value: Any, read: Callable[[Iterable[Any]], _Answer]
+    ) -> _Answer:
+        return ask(self.engine, question, value, read, self._settings.timeout)
 
     def _leave_parent(self) -> None:
         """In a forked child: start with connections of our own.
@@ -188,26 +157,38 @@ def _after_fork(method: weakref.WeakMethod[Callable[[], None]]) -> None:
     os.register_at_fork(after_in_child=call)
 
 
+def _choose(ids: Collection[str]) -> Collection[str]:
+    """Those that placement can have written, each once.
+
+    Placement writes uuids, all ASCII. Anything else could only be found by a
+    lax collation; NUL and lone surrogates no database takes.
+    """
+    together = ''.join(ids)
+    if (
+        together.isascii()
+        and '\0' not in together
+        and (len(together) <= LONGEST_ID or max(map(len, ids)) <= LONGEST_ID)
+    ):
+        return dict.fromkeys(ids)
+    return dict.fromkeys([id_ for id_ in ids if _may_exist(id_)])
+
+
 def _may_exist(id_: str) -> bool:
-    # Placement writes uuids, all ASCII. Anything else could only be found by a
-    # lax collation; NUL and lone surrogates no database takes.
     return id_.isascii() and '\0' not in id_ and len(id_) <= LONGEST_ID
 
 
-def _check(row: statements.Row) -> None:
-    """Refuse what placement's columns cannot hold.
-
-    Security: a value of another type would reach the rules as text and be
-    compared there.
-    """
-    if not (
-        type(row.row_id) is int
-        and type(row.generation) is int
-        and isinstance(row.project, _TEXT)
-        and isinstance(row.user, _TEXT)
-        and isinstance(row.type_name, _TEXT)
-    ):
-        raise UnexpectedAnswer('a column of another type')
+@contextlib.contextmanager
+def _faults_told() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        # Security: whatever a driver raises, there is no owner then. Texts
+        # of drivers quote SQL and rows: not for clients, not for the log.
+        LOG.warning('Owners cannot be looked up: %s', _describe(error))
+        LOG.debug('Owners cannot be looked up', exc_info=True)
+        raise errors.OwnersUnavailable(
+            'The owner of the consumer could not be looked up.'
+        ) from error
 
 
 def _describe(error: Exception) -> str:

@@ -39,11 +39,14 @@ class Statements(NamedTuple):
 
     :ivar one: takes the parameter ``id``
     :ivar many: takes the parameter ``ids``
+    :ivar listed: take ``ids``; rows of the consumers that have a project: the
+        uuid and, each statement one more, project, user and type
     :ivar bind: ids to the value of ``ids``
     """
 
     one: sa.Executable
     many: sa.Executable
+    listed: tuple[sa.Executable, ...]
     bind: Callable[[Sequence[str]], Any]
 
 
@@ -60,6 +63,7 @@ _TYPES = sa.table('consumer_types', sa.column('id'), sa.column('name'))
 # In the text, where a planner sees it, not a parameter.
 _ONE: sa.ColumnElement[int] = sa.literal_column('1', sa.Integer)
 _ALLOCATIONS = sa.table('allocations', sa.column('consumer_id'))
+_EXPANDED = sa.bindparam('ids', expanding=True, type_=sa.String)
 
 
 def build(dialect: str) -> Statements:
@@ -68,10 +72,16 @@ def build(dialect: str) -> Statements:
         asked = sa.func.json_each(sa.bindparam('ids')).table_valued(
             'value', name='asked'
         )
-        return Statements(_one(), _join(asked, asked.c.value), json.dumps)
+        found = asked.join(_CONSUMERS, _CONSUMERS.c.uuid == asked.c.value)
+        listed = _listed(found, _CONSUMERS)
+        return Statements(_one(), _join(asked, asked.c.value), listed, json.dumps)
     if dialect == 'postgresql':
-        return Statements(_one(), _postgresql_many(), list)
-    return Statements(_one(binary=True), _mysql_many(), list)
+        asked, consumers = _postgresql_found()
+        listed = _listed(asked.join(consumers, sa.true()), consumers)
+        return Statements(_one(), _postgresql_many(), listed, list)
+    some = _CONSUMERS.c.uuid.in_(_EXPANDED)
+    listed = tuple([each.where(some) for each in _listed(_CONSUMERS, _CONSUMERS)])
+    return Statements(_one(binary=True), _mysql_many(), listed, list)
 
 
 def _columns(consumers: Any, holder: Any) -> list[Any]:
@@ -131,7 +141,24 @@ def _join(asked: Any, value: Any) -> sa.Executable:
     )
 
 
-def _postgresql_many() -> sa.Executable:
+def _listed(source: Any, consumers: Any) -> tuple[Any, ...]:
+    """As little as a list needs: its consumers have allocations."""
+    named = (
+        (_PROJECTS, consumers.c.project_id, _PROJECTS.c.external_id, False),
+        (_USERS, consumers.c.user_id, _USERS.c.external_id, True),
+        (_TYPES, consumers.c.consumer_type_id, _TYPES.c.name, True),
+    )
+    columns = [consumers.c.uuid]
+    made = []
+    for table, reference, name, may_be_missing in named:
+        source = source.join(table, table.c.id == reference, isouter=may_be_missing)
+        columns.append(name)
+        made.append(sa.select(*columns).select_from(source))
+    return tuple(made)
+
+
+def _postgresql_found() -> tuple[Any, Any]:
+    """The ids, and the consumers row of each."""
     ids = sa.bindparam('ids', type_=postgresql.ARRAY(sa.Text))
     asked = sa.func.unnest(ids).table_valued('id', name='asked').render_derived()
     # The limit keeps the planner from reading the whole table for a large batch.
@@ -141,6 +168,11 @@ def _postgresql_many() -> sa.Executable:
         .limit(_ONE)
         .lateral('found')
     )
+    return asked, consumers
+
+
+def _postgresql_many() -> sa.Executable:
+    asked, consumers = _postgresql_found()
     holder = (
         sa.select(_ALLOCATIONS.c.consumer_id)
         .where(_ALLOCATIONS.c.consumer_id == asked.c.id)
@@ -155,7 +187,7 @@ def _postgresql_many() -> sa.Executable:
 def _mysql_many() -> sa.Executable:
     # Literals of an IN are compared in the column's collation, by its index; ids
     # in a derived table would be in the connection's, and read the whole table.
-    ids = sa.bindparam('ids', expanding=True, type_=sa.String)
+    ids = _EXPANDED
     nothing = [sa.null().label(f'n{number}') for number in range(6)]
     recorded = (
         sa.select(*_columns(_CONSUMERS, sa.null().label('holder')))

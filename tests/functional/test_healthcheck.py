@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-import sqlalchemy as sa
 import webtest
 from oslo_middleware import healthcheck
 from paste import deploy as paste_deploy
 
+from tests import statements as at_drivers
 from tests.deployment import ETC, Deployment
 from tests.functional.conftest import Records
 
@@ -177,9 +177,8 @@ class Counting:
 @pytest.fixture
 def statements() -> Iterator[Counting]:
     counting = Counting()
-    sa.event.listen(sa.Engine, 'before_cursor_execute', counting)
-    yield counting
-    sa.event.remove(sa.Engine, 'before_cursor_execute', counting)
+    with at_drivers.noted(counting):
+        yield counting
 
 
 @pytest.fixture

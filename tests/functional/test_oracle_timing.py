@@ -13,12 +13,11 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from consumer_guard.responses import DECOY
+from tests import statements
 from tests.deployment import OWNER_RULES, Deployment
 from tests.functional.between import Steps, step_into
 from tests.functional.oracle_timing import (
@@ -36,22 +35,20 @@ Deploy = Callable[..., Deployment]
 class Work:
     """What was done for one request.
 
-    :ivar statements: SQL, and how many values were bound
+    :ivar statements: SQL without values
     :ivar placement: method and path of the calls that reached placement
     :ivar functions: how often each of the guard's functions was called
     """
 
-    statements: list[tuple[str, int]] = field(default_factory=list)
+    statements: list[str] = field(default_factory=list)
     placement: list[tuple[str, str]] = field(default_factory=list)
     functions: collections.Counter[str] = field(default_factory=collections.Counter)
 
 
 @contextlib.contextmanager
 def _watch(work: Work) -> Iterator[None]:
-    def note_statement(
-        connection: Any, cursor: Any, statement: str, parameters: Any, *rest: Any
-    ) -> None:
-        work.statements.append((statement, len(parameters)))
+    def note_statement(statement: str) -> None:
+        work.statements.append(statements.without_values(statement))
 
     def note_call(frame: FrameType, event: str, argument: object) -> None:
         code = frame.f_code
@@ -59,13 +56,12 @@ def _watch(work: Work) -> Iterator[None]:
             work.functions[f'{code.co_filename} {code.co_qualname}'] += 1
 
     # Every engine of the process: the guard's and placement's.
-    sa.event.listen(sa.Engine, 'before_cursor_execute', note_statement)
-    sys.setprofile(note_call)
-    try:
-        yield
-    finally:
-        sys.setprofile(None)
-        sa.event.remove(sa.Engine, 'before_cursor_execute', note_statement)
+    with statements.noted(note_statement):
+        sys.setprofile(note_call)
+        try:
+            yield
+        finally:
+            sys.setprofile(None)
 
 
 class Bench:

@@ -22,7 +22,7 @@ import sqlalchemy as sa
 from consumer_guard import errors, owners
 from consumer_guard.model import Owner, Standing
 from consumer_guard.owners.database import DatabaseOwners
-from tests import servers
+from tests import servers, statements
 
 NOBODY = '00000000-0000-0000-0000-000000000000'
 TIMEOUT = 1.0
@@ -283,16 +283,61 @@ def test_one_statement_however_many(tables, make, count) -> None:
     ids = [str(uuid.uuid4()) for _ in range(count)]
     tables.fill(ids[:1000])
     lookup.find([new_id()])
-    seen = []
-    sa.event.listen(
-        lookup.engine, 'before_cursor_execute', lambda *event: seen.append(event[2])
-    )
-    found = lookup.find(ids)
+    seen: list[str] = []
+    with statements.noted(seen.append, lookup.engine):
+        found = lookup.find(ids)
     assert len(seen) == 1
     assert [id_ for id_ in ids if found[id_].standing is Standing.RECORDED] == ids[
         :1000
     ]
     assert len(found) == count
+
+
+def check_groups(tables, lookup, keys) -> None:
+    """Groups say of a list's consumers what the look-up of each says."""
+    ids = [str(uuid.uuid4()) for _ in range(12)]
+    told = [
+        ('project-a', 'user-a', 'INSTANCE'),
+        ('project-a', 'user-a', None),
+        ('project-a', 'user-b', 'INSTANCE'),
+        ('project-b', 'user-a', 'MIGRATION'),
+        ('project-b', NOBODY, None),
+        ('project-b', None, None),
+        (NOBODY, 'user-a', None),
+        (None, 'user-a', None),
+        ('', 'user-a', None),
+    ]
+    for id_, (project, user, kind) in zip(ids, told, strict=False):
+        tables.consume(id_, project, user, kind)
+    tables.allocate(ids[10])
+    asked = [*ids, ids[0].upper(), 'weird\0', 'caf\xe9']
+    expected = {}
+    for id_, owner in lookup.find(asked).items():
+        if owner.standing is Standing.RECORDED:
+            target = owner.target()
+            expected[id_] = {key: target.get(key) for key in keys}
+    found = {}
+    for target, of in lookup.find_groups(asked, keys):
+        assert target['project_id']
+        for id_ in of:
+            assert id_ not in found
+            found[id_] = {key: target.get(key) for key in keys}
+    assert found == expected
+    assert len(found) == 6
+
+
+@pytest.mark.parametrize(
+    'keys',
+    [
+        (),
+        ('project_id',),
+        ('user_id',),
+        ('consumer_type',),
+        ('project_id', 'user_id', 'consumer_type'),
+    ],
+)
+def test_groups(tables, lookup, keys) -> None:
+    check_groups(tables, lookup, keys)
 
 
 def test_no_transaction_stays_open(url, tables, lookup) -> None:

@@ -6,12 +6,14 @@ import json
 import math
 import pkgutil
 import random
+import socket
+from xml.etree import ElementTree
 
 import pytest
 
 import bench
-from bench import machine, results, statistics, tables, timing
-from bench.results import Chapter, Finding, Role
+from bench import machine, plots, results, statistics, tables, timing
+from bench.results import Chapter, Curve, Finding, Role
 from bench.statistics import Estimate
 
 #: Who import the peers' packages.
@@ -147,9 +149,24 @@ def test_texts(table) -> None:
     assert plain['findings'][0]['reached'] is True
 
 
-def test_the_machine_has_no_name() -> None:
-    import socket
+@pytest.mark.parametrize('logarithmic', [True, False])
+@pytest.mark.parametrize('values', [[1, 10, 1000], [5], [0.2, 0.3], [3, 3], [0, 7]])
+def test_plots(values, logarithmic) -> None:
+    line = [(value, value) for value in values]
+    curve = Curve('c', 'A <title>', 'x', 'y', {'one & two': line}, logarithmic)
+    root = ElementTree.fromstring(plots.draw(curve))  # noqa: S314  # our own text
+    circles = list(root.iter('{http://www.w3.org/2000/svg}circle'))
+    assert len(circles) == len(values)
+    for circle in circles:
+        assert 0 <= float(circle.attrib['cx']) <= plots.WIDTH
+        assert 0 <= float(circle.attrib['cy']) <= plots.HEIGHT
+    across = [float(circle.attrib['cx']) for circle in circles]
+    assert across == sorted(across)
+    texts = {text.text for text in root.iter('{http://www.w3.org/2000/svg}text')}
+    assert {'A <title>', 'one & two'} <= texts
 
+
+def test_the_machine_has_no_name() -> None:
     told = ' '.join(machine.describe().values())
     assert socket.gethostname() not in told
     assert '/' not in told.replace('(R)', '')

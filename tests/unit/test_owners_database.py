@@ -26,6 +26,7 @@ from consumer_guard import errors, model, owners
 from consumer_guard.model import Owner, Standing
 from consumer_guard.owners import statements
 from consumer_guard.owners.database import LONGEST_ID, DatabaseOwners
+from tests import statements as statements_at_drivers
 from tests.servers import Tables
 
 NOBODY = '00000000-0000-0000-0000-000000000000'
@@ -76,14 +77,12 @@ def ask(request, lookup: DatabaseOwners) -> Callable[[str], Owner]:
     return lambda id_: lookup.find({id_, *others})[id_]
 
 
-def count_statements(lookup: DatabaseOwners) -> list[tuple[str, object]]:
-    seen: list[tuple[str, object]] = []
-
-    def note(_connection, _cursor, statement, parameters, *_rest) -> None:
-        seen.append((statement, parameters))
-
-    sa.event.listen(lookup.engine, 'before_cursor_execute', note)
-    return seen
+@pytest.fixture
+def seen(lookup: DatabaseOwners) -> Iterator[list[str]]:
+    """The statements that reach the driver, with the values in them."""
+    noted: list[str] = []
+    with statements_at_drivers.noted(noted.append, lookup.engine):
+        yield noted
 
 
 # Standings ------------------------------------------------------------------
@@ -165,8 +164,7 @@ def test_every_id_has_an_answer_and_none_else(tables, lookup) -> None:
     ]
 
 
-def test_no_ids_no_statement(lookup) -> None:
-    seen = count_statements(lookup)
+def test_no_ids_no_statement(lookup, seen) -> None:
     assert lookup.find([]) == {}
     assert seen == []
 
@@ -269,8 +267,9 @@ def test_one_statement_however_many(tables, make, count) -> None:
     ids = [str(uuid.uuid4()) for _ in range(count)]
     tables.fill(ids[::2])
     lookup.find([C1])
-    seen = count_statements(lookup)
-    found = lookup.find(ids)
+    seen: list[str] = []
+    with statements_at_drivers.noted(seen.append, lookup.engine):
+        found = lookup.find(ids)
     assert len(seen) == 1
     assert len(found) == count
     assert all(found[id_].standing is Standing.RECORDED for id_ in ids[::2])
@@ -278,41 +277,110 @@ def test_one_statement_however_many(tables, make, count) -> None:
 
 
 @pytest.mark.parametrize('ids', [[C1], [C1, C2]], ids=['one', 'many'])
-def test_no_table_is_read_whole(lookup, path, ids) -> None:
-    seen = count_statements(lookup)
+def test_no_table_is_read_whole(lookup, path, ids, seen) -> None:
     lookup.find(ids)
-    ((statement, parameters),) = seen
+    (statement,) = seen
     with sqlite3.connect(path) as connection:
-        plan = [
-            row[3]
-            for row in connection.execute('EXPLAIN QUERY PLAN ' + statement, parameters)
-        ]
+        plan = [row[3] for row in connection.execute('EXPLAIN QUERY PLAN ' + statement)]
     connection.close()
     for table in ('consumers', 'projects', 'users', 'consumer_types', 'allocations'):
         assert any(step.startswith(f'SEARCH {table} USING') for step in plan), plan
         assert not any(step.startswith(f'SCAN {table}') for step in plan), plan
 
 
-def test_statements_are_built_once(lookup) -> None:
-    # An equal statement that is built anew costs a compilation's cache key each.
-    seen = []
-    sa.event.listen(
-        lookup.engine, 'before_execute', lambda _c, clause, *_r: seen.append(clause)
-    )
-    lookup.find([C1])
-    lookup.find([C2])
-    assert seen[0] is seen[1]
+def test_statements_are_built_once(lookup, seen) -> None:
+    # SQLAlchemy is not asked to build anything while a look-up runs.
+    built = []
+    sa.event.listen(lookup.engine, 'before_execute', lambda *_: built.append(1))
+    for ids in ([C1], [C2], [C1, C2]):
+        lookup.find(ids)
+    assert built == []
+    assert len(seen) == 3
+    one, other, _ = map(statements_at_drivers.without_values, seen)
+    assert one == other
 
 
 @pytest.mark.parametrize('dialect', ['sqlite', 'postgresql', 'mysql'])
 def test_values_are_never_in_the_text(dialect) -> None:
     built = statements.build(dialect)
-    for statement in (built.one, built.many):
+    for statement in (built.one, built.many, *built.listed):
         names = set(statement.compile().params)
         assert names <= {'id', 'ids'}
         assert len(names) == 1
     bound = built.bind([C1, C2])
     assert (json.loads(bound) if dialect == 'sqlite' else bound) == [C1, C2]
+
+
+def check_groups(tables, lookup, keys) -> None:
+    """Groups say of a list's consumers what the look-up of each says."""
+    ids = [str(uuid.uuid4()) for _ in range(12)]
+    told = [
+        ('project-a', 'user-a', 'INSTANCE'),
+        ('project-a', 'user-a', None),
+        ('project-a', 'user-b', 'INSTANCE'),
+        ('project-b', 'user-a', 'MIGRATION'),
+        ('project-b', NOBODY, None),
+        ('project-b', None, None),
+        (NOBODY, 'user-a', None),
+        (None, 'user-a', None),
+        ('', 'user-a', None),
+    ]
+    for id_, (project, user, kind) in zip(ids, told, strict=False):
+        tables.consume(id_, project, user, kind)
+    tables.allocate(ids[10])
+    asked = [*ids, ids[0].upper(), 'weird\0', 'caf\xe9']
+    expected = {}
+    for id_, owner in lookup.find(asked).items():
+        if owner.standing is Standing.RECORDED:
+            target = owner.target()
+            expected[id_] = {key: target.get(key) for key in keys}
+    found = {}
+    for target, of in lookup.find_groups(asked, keys):
+        assert target['project_id']
+        for id_ in of:
+            assert id_ not in found
+            found[id_] = {key: target.get(key) for key in keys}
+    assert found == expected
+    assert len(found) == 6
+
+
+@pytest.mark.parametrize(
+    'keys',
+    [
+        (),
+        ('project_id',),
+        ('user_id',),
+        ('consumer_type',),
+        ('project_id', 'user_id', 'consumer_type'),
+    ],
+)
+def test_groups(tables, lookup, keys) -> None:
+    check_groups(tables, lookup, keys)
+
+
+def test_groups_of_nothing(lookup, seen) -> None:
+    assert list(lookup.find_groups([], ['project_id'])) == []
+    assert list(lookup.find_groups(['caf\xe9'], ['project_id'])) == []
+    assert seen == []
+
+
+@pytest.mark.usefixtures('lax')
+def test_groups_of_both_cases(lookup) -> None:
+    for asked in ([C1], [C1, C1.upper()]):
+        ((_, ids),) = lookup.find_groups(asked, ['project_id'])
+        assert list(ids) == [C1]
+    assert not [i for _, i in lookup.find_groups([C1.upper()], ['project_id']) if i]
+
+
+def test_no_table_is_read_whole_for_groups(lookup, path, seen) -> None:
+    lookup.find_groups([C1, C2], ['consumer_type'])
+    (statement,) = seen
+    with sqlite3.connect(path) as connection:
+        plan = [row[3] for row in connection.execute('EXPLAIN QUERY PLAN ' + statement)]
+    connection.close()
+    for table in ('consumers', 'projects', 'users', 'consumer_types'):
+        assert any(step.startswith(f'SEARCH {table} USING') for step in plan), plan
+    assert not any('allocations' in step for step in plan), plan
 
 
 # Faults ---------------------------------------------------------------------
@@ -382,7 +450,7 @@ def test_values_of_other_types(tables, ask, change) -> None:
         ask(C1)
 
 
-def test_two_rows_of_one_consumer_have_no_owner(tables, ask) -> None:
+def test_two_rows_of_one_consumer_have_no_owner(tables, ask, lookup) -> None:
     tables.run('DROP TABLE consumers')
     tables.run(
         'CREATE TABLE consumers (id INTEGER PRIMARY KEY, uuid, project_id, user_id,'
@@ -392,6 +460,8 @@ def test_two_rows_of_one_consumer_have_no_owner(tables, ask) -> None:
     tables.consume(C1, 'project-b')
     with pytest.raises(errors.OwnersUnavailable):
         ask(C1)
+    with pytest.raises(errors.OwnersUnavailable):
+        lookup.find_groups([C1], ['project_id'])
 
 
 def test_nothing_is_left_checked_out(lookup) -> None:
