@@ -12,6 +12,7 @@ from consumer_guard.audit import Journal
 from consumer_guard.errors import ConfigurationError
 from consumer_guard.foreign import EnforcerAsker
 from consumer_guard.generation_watch import GenerationStore, GenerationWatch
+from consumer_guard.groups import OwnerGroups
 from consumer_guard.observer import Observer
 from consumer_guard.rulebook import Rulebook
 from consumer_guard.rulefiles import RuleFiles
@@ -49,7 +50,7 @@ def measure(lookup: model.OwnerLookup, told: metrics.Metrics) -> model.OwnerLook
     """The look-up with its time told, where anybody listens."""
     if told is metrics.NONE:
         return lookup
-    if isinstance(lookup, model.OwnerGroups):
+    if isinstance(lookup, OwnerGroups):
         return metrics.MeasuredGroups(lookup, told)
     return metrics.MeasuredLookup(lookup, told)
 

@@ -20,6 +20,7 @@ from consumer_guard.errors import (
     TooLarge,
     Unreadable,
 )
+from consumer_guard.groups import OwnerGroups
 from consumer_guard.intake import GuardedRequest
 from consumer_guard.model import Caller, Owner, Ruling, Standing, Truth
 
@@ -122,7 +123,7 @@ class Guard:
     ) -> Iterable[tuple[Mapping[str, str], Collection[str]]]:
         """What the rule is judged on, and for which of the consumers."""
         owners = self._owners
-        if isinstance(owners, model.OwnerGroups) and 'consumer_uuid' not in keys:
+        if isinstance(owners, OwnerGroups) and 'consumer_uuid' not in keys:
             yield from owners.find_groups(consumer_ids, keys)
             return
         for uuid, owner in owners.find(consumer_ids).items():

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from consumer_guard import model
 from consumer_guard.errors import ConfigurationError
+from consumer_guard.groups import OwnerGroups
 
 LOG = logging.getLogger(__name__)
 
@@ -144,15 +145,15 @@ class MeasuredLookup:
 
 
 class MeasuredGroups(MeasuredLookup):
-    """The same for one that is a :class:`consumer_guard.model.OwnerGroups`, too."""
+    """The same for one that is a :class:`consumer_guard.groups.OwnerGroups`, too."""
 
     def __init__(self, lookup: Any, metrics: Metrics) -> None:
         super().__init__(lookup, metrics)
-        self._groups: model.OwnerGroups = lookup
+        self._groups: OwnerGroups = lookup
 
     def find_groups(
         self, consumer_ids: Collection[str], keys: Collection[str]
     ) -> Iterable[tuple[Mapping[str, str], Collection[str]]]:
-        """As :meth:`consumer_guard.model.OwnerGroups.find_groups`."""
+        """As :meth:`consumer_guard.groups.OwnerGroups.find_groups`."""
         with self._told():
             return self._groups.find_groups(consumer_ids, keys)

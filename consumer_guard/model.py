@@ -6,9 +6,9 @@ import this one.
 """
 
 import enum
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 #: Every rule of ours starts with this (oslo.policy namespace).
 NAMESPACE = 'consumer_guard:'
@@ -251,22 +251,3 @@ class OwnerLookup(Protocol):
 
     def close(self) -> None:
         """Give back every connection."""
-
-
-@runtime_checkable
-class OwnerGroups(Protocol):
-    """A look-up that can tell the owners of a list's consumers at less cost."""
-
-    def find_groups(
-        self, consumer_ids: Collection[str], keys: Collection[str]
-    ) -> Iterable[tuple[Mapping[str, str], Collection[str]]]:
-        """Look up all the ids at once, and bring those of one owner together.
-
-        :param consumer_ids: raw ids of consumers that have allocations
-        :param keys: the target keys that matter, without ``consumer_uuid``
-        :returns: policy targets with at least ``project_id`` and those of the
-            keys that are recorded, and the ids of each, compared byte for
-            byte; an id that is nobody's is in none
-        :raises consumer_guard.errors.OwnersUnavailable: see
-            :meth:`OwnerLookup.find`
-        """

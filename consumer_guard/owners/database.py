@@ -89,7 +89,7 @@ class DatabaseOwners:
     def find_groups(
         self, consumer_ids: Collection[str], keys: Collection[str]
     ) -> Collection[tuple[Mapping[str, str], Collection[str]]]:
-        """See :meth:`consumer_guard.model.OwnerGroups.find_groups`."""
+        """See :meth:`consumer_guard.groups.OwnerGroups.find_groups`."""
         asked = _choose(consumer_ids)
         if not asked:
             return ()

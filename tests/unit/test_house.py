@@ -16,7 +16,7 @@ ROOT = pathlib.Path(consumer_guard.__file__).parent
 
 #: Lower floors first; modules of one floor do not know each other.
 FLOORS = (
-    ('errors', 'generations', 'templates', 'veil', 'diagnosis'),
+    ('errors', 'generations', 'groups', 'templates', 'veil', 'diagnosis'),
     ('model', 'settings', 'sightings'),
     (
         'opts',
