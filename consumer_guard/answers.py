@@ -12,6 +12,8 @@ WITHOUT_PASSAGE = 'forwarded without a passage role; the rule of placement decid
 FILTERED = 'a filtered list; the rule of placement decides whether there is one'
 LISTED = 'in the filtered list'
 NOT_LISTED = 'not in the filtered list'
+#: Stands before what would be.
+SHADOWED = 'forwarded without a passage role (shadow); enforced it would be:'
 CONCEALED = '200, as for an unknown consumer'
 BAD_MICROVERSION = "400 or 406, placement's own for this microversion"
 

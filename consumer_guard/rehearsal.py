@@ -6,6 +6,7 @@ A made environ goes the way of a real one: through
 :func:`consumer_guard.intake.recognise`, so that nothing is decided twice.
 """
 
+import dataclasses
 import io
 import urllib.parse
 from collections.abc import Collection, Mapping
@@ -132,6 +133,32 @@ class KnownOwners:
         """Absent is what is not among the values."""
         return {
             id_: self._owners.get(id_) or Owner(id_, Standing.ABSENT)
+            for id_ in consumer_ids
+        }
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class OneOwner:
+    """An :class:`consumer_guard.model.OwnerLookup` that knows one owner of all.
+
+    :param owner: recorded for whatever is asked
+    :param generations: of consumers, by id, where the owner's is not theirs
+    """
+
+    def __init__(self, owner: Owner, generations: Mapping[str, int]) -> None:
+        self._owner = owner
+        self._generations = generations
+
+    def find(self, consumer_ids: Collection[str]) -> Mapping[str, model.Owner]:
+        """The same owner for every id."""
+        return {
+            id_: dataclasses.replace(
+                self._owner,
+                consumer_uuid=id_,
+                generation=self._generations.get(id_, self._owner.generation),
+            )
             for id_ in consumer_ids
         }
 

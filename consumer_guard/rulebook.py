@@ -18,6 +18,7 @@ from consumer_guard.checktrees import RuleText, compile_rules
 from consumer_guard.errors import PolicyFileError
 from consumer_guard.foreign import Asker
 from consumer_guard.sightings import PolicyText as PolicyText
+from consumer_guard.trace import Trace, trace_rule
 
 LOG = logging.getLogger(__name__)
 
@@ -122,6 +123,26 @@ class Rulebook:
         return entry.node.evaluate(
             checks.Facts(caller.credentials, caller.roles, target, ask)
         )
+
+    def explain(
+        self,
+        rule: str,
+        caller: model.Caller,
+        target: Mapping[str, str],
+        *,
+        final: bool,
+    ) -> Trace:
+        """What :meth:`judge` looked at, check by check; same parameters.
+
+        :raises KeyError: no such rule
+        """
+        entry = self._entries[rule]
+        if entry.scopes is not None and caller.scope not in entry.scopes:
+            why = f'for {", ".join(sorted(entry.scopes))} tokens only'
+            return Trace(rule, model.Truth.NO, why=f'{why}, not {caller.scope}')
+        ask = entry.ask if final else None
+        facts = checks.Facts(caller.credentials, caller.roles, target, ask)
+        return trace_rule(rule, entry.node, facts)
 
     def reads(self, rule: str) -> frozenset[str]:
         """The target keys that the ruling can depend on.

@@ -28,7 +28,7 @@ from consumer_guard.decision import Outcome, Reason
 from consumer_guard.deliberation import Rules
 from consumer_guard.guard import Guard
 from consumer_guard.intake import GuardedRequest
-from consumer_guard.model import Caller, Operation, Owner, Ownership, Standing
+from consumer_guard.model import Caller, Operation, Owner, Ownership, Standing, Truth
 from consumer_guard.rehearsal import KnownOwners, Person, make_environ
 
 _PROVIDER = '50000000-0000-4000-8000-000000000005'
@@ -122,13 +122,27 @@ _ASKED = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Fixed:
-    """A :class:`consumer_guard.guard.RuleSource` of one snapshot."""
+class _Quiet:
+    """A rule source of one snapshot, whose rules never ask elsewhere."""
 
     rules: Rules
 
-    def current(self) -> Rules:
-        return self.rules
+    def current(self) -> '_Quiet':
+        return self
+
+    def judge(
+        self,
+        rule: str,
+        caller: Caller,
+        target: Mapping[str, str],
+        *,
+        final: bool,  # noqa: ARG002  # the protocol's
+    ) -> Truth:
+        # Security: nobody elsewhere is asked about invented owners.
+        return self.rules.judge(rule, caller, target, final=False)
+
+    def reads(self, rule: str) -> frozenset[str]:
+        return self.rules.reads(rule)
 
 
 def survey(
@@ -146,13 +160,13 @@ def survey(
     of the table), carry the current generation, and all requests are of the
     latest microversion.
 
-    :param rules: a rulebook without an asker, or checks that are answered
-        elsewhere (``http:``) are asked about invented consumers
+    :param rules: their checks that are answered elsewhere (``http:``) are not
+        asked; they stay unknown
     :param conceal: ``denial = conceal``
     :param passage_role: '' when it is turned off
     """
     guard = Guard(
-        _Fixed(rules),
+        _Quiet(rules),
         KnownOwners(_OWNERS),
         max_body_size=_MAX_BODY_SIZE,
         patience=_PATIENCE,

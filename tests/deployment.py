@@ -77,6 +77,13 @@ class Tokens:
 
     def issue(self, user: User) -> str:
         """Issue the user's token; returns its id."""
+        token = self.make_body(user)
+        issued: str = self._fixture.add_token(token, token_id=user.token)
+        return issued
+
+    @staticmethod
+    def make_body(user: User) -> keystone_fixture.V3Token:
+        """The token as keystone answers about it."""
         project = {}
         if user.scope == 'project':
             project = {
@@ -93,8 +100,7 @@ class Tokens:
             token.set_domain_scope(id='default', name='Default')
         for role in user.roles:
             token.add_role(name=role)
-        issued: str = self._fixture.add_token(token, token_id=user.token)
-        return issued
+        return token
 
     def close(self) -> None:
         """Put auth_token back."""

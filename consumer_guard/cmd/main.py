@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command ``consumer-guard``."""
 
+import logging
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -10,9 +11,14 @@ from cliff import app, commandmanager
 
 from consumer_guard.errors import GuardError
 
+#: The loggers of the guard's own modules begin with it.
+_PACKAGE = 'consumer_guard.'
+
 
 class GuardApp(app.App):
     """One program, its commands are entry points."""
+
+    DEFAULT_VERBOSE_LEVEL = 0
 
     def __init__(self) -> None:
         super().__init__(
@@ -33,6 +39,14 @@ class GuardApp(app.App):
             'consumer-guard.conf)',
         )
         return parser
+
+    def configure_logging(self) -> None:
+        """Commands say themselves what matters; ``-v`` shows the guard's log too."""
+        super().configure_logging()
+        if self.options.verbose_level == 0:
+            for handler in logging.getLogger('').handlers:
+                if not isinstance(handler, logging.FileHandler):
+                    handler.addFilter(lambda record: _PACKAGE not in record.name)
 
     def clean_up(self, cmd: Any, result: int, err: BaseException | None) -> None:
         """Remember that a command could not go on; cliff has said why."""

@@ -70,13 +70,13 @@ class Scene:
             'update': ('PUT', f'/allocations/{consumer}', claim),
             'delete': ('DELETE', f'/allocations/{consumer}', None),
             'manage': ('POST', '/allocations', {consumer: claim}),
-            'reshape': ('POST', '/reshaper', self._reshape(consumer, claim)),
+            'reshape': ('POST', '/reshaper', self.reshape(consumer, claim)),
         }[operation]
         return self.guarded.request(
             method, path, self.caller, version=version, body=body
         )
 
-    def _reshape(self, consumer: str, claim: dict[str, object]) -> object:
+    def reshape(self, consumer: str, claim: dict[str, object]) -> object:
         provider = self.guarded.request(
             'GET', f'/resource_providers/{self.provider}', self.guarded.admin
         ).json

@@ -14,6 +14,40 @@ EXPECTED = {
         'oslo.middleware.healthcheck',
         'consumer_guard',
     ): 'consumer_guard.healthcheck:GuardHealthcheck',
+    ('consumer_guard.commands', 'matrix'): 'consumer_guard.cmd.matrix:ShowMatrix',
+    (
+        'consumer_guard.matrix_formatter',
+        'csv',
+    ): 'cliff.formatters.commaseparated:CSVLister',
+    (
+        'consumer_guard.matrix_formatter',
+        'json',
+    ): 'cliff.formatters.json_format:JSONFormatter',
+    (
+        'consumer_guard.matrix_formatter',
+        'markdown',
+    ): 'consumer_guard.cmd.markdown:MarkdownFormatter',
+    (
+        'consumer_guard.matrix_formatter',
+        'table',
+    ): 'cliff.formatters.table:TableFormatter',
+    (
+        'consumer_guard.matrix_formatter',
+        'value',
+    ): 'cliff.formatters.value:ValueFormatter',
+    (
+        'consumer_guard.matrix_formatter',
+        'yaml',
+    ): 'cliff.formatters.yaml_format:YAMLFormatter',
+    (
+        'consumer_guard.commands',
+        'policy_check',
+    ): 'consumer_guard.cmd.policy:CheckPolicy',
+    (
+        'consumer_guard.commands',
+        'policy_diff',
+    ): 'consumer_guard.cmd.policy_diff:DiffPolicy',
+    ('consumer_guard.commands', 'can-i'): 'consumer_guard.cmd.can_i:CanI',
     (
         'consumer_guard.commands',
         'generation_list',

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every cell of the matrix is what placement behind the guard really answers."""
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import webtest
+
+from consumer_guard import answers, model
+from consumer_guard.caller_classes import (
+    FOREIGN_PROJECT_ID,
+    FOREIGN_USER_ID,
+    PROJECT_ID,
+    USER_ID,
+)
+from consumer_guard.decision import Outcome, Reason
+from consumer_guard.matrix import Matrix, make_matrix
+from consumer_guard.rulebook import PolicyText, Rulebook
+from consumer_guard.survey import CallerClass, Cell, Relation
+from tests.deployment import OWNER_RULES, Deployment, User, make_claim
+
+#: Rules that read everything there is, and differ by user, type and project.
+MIXED_RULES = {
+    'consumer_guard:allocations:list': 'rule:consumer_guard:admin_or_service'
+    ' or role:reader and user_id:%(user_id)s',
+    'consumer_guard:allocations:update': 'role:admin or role:member and'
+    " not project_id:%(project_id)s and 'INSTANCE':%(consumer_type)s",
+    'consumer_guard:allocations:manage': 'role:admin or role:auditor',
+    'consumer_guard:resource_providers:allocations:list': 'role:admin or'
+    ' not project_id:%(project_id)s',
+    'consumer_guard:usages': 'role:admin or user_id:%(user_id)s',
+    'consumer_guard:allocations:delete': '@',
+    'consumer_guard:reshaper:reshape': 'role:admin or is_admin_project:True and'
+    ' role:reader',
+}
+
+NOBODYS = '00000000-0000-0000-0000-000000000000'
+OWNERS = {
+    Relation.OWNED: User((), PROJECT_ID, USER_ID),
+    Relation.FOREIGN: User((), FOREIGN_PROJECT_ID, FOREIGN_USER_ID),
+}
+
+
+def make(rules: dict[str, str], conceal: bool) -> Matrix:
+    text = '\n'.join(f'"{name}": "{rule}"' for name, rule in rules.items())
+    return make_matrix(
+        Rulebook.build([PolicyText('policy.yaml', text)]),
+        (),
+        conceal=conceal,
+        passage_role='consumer_guard_passage',
+        nobodys_project_id=NOBODYS,
+    )
+
+
+class Stage:
+    """One deployment, with a consumer of each relation."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self.deployment = deployment
+        self.provider = deployment.add_provider(total=100_000)
+        self._consumers: dict[Relation, str] = {}
+
+    def find(self, relation: Relation) -> str:
+        """A consumer at generation 1, or none for UNKNOWN."""
+        if relation not in self._consumers:
+            self._consumers[relation] = self._add(relation)
+        return self._consumers[relation]
+
+    def make_user(self, one: CallerClass) -> User:
+        credentials = one.caller.credentials
+        scope = one.caller.scope
+        if scope == 'project' and not credentials['project_id']:
+            scope = 'none'
+        user = User(
+            tuple(credentials['roles']),
+            credentials['project_id'],
+            user_id=credentials['user_id'],
+            scope=scope,
+        )
+        self.deployment.tokens.issue(user)
+        return user
+
+    def _add(self, relation: Relation) -> str:
+        consumer = str(uuid.uuid4())
+        if relation is Relation.UNKNOWN:
+            return consumer
+        owner = OWNERS.get(relation, OWNERS[Relation.OWNED])
+        version = '1.38' if relation in OWNERS else '1.7'
+        body = make_claim(self.provider, owner, None, version)
+        written = self.deployment.request(
+            *('PUT', f'/allocations/{consumer}', self.deployment.admin),
+            version=version,
+            body=body,
+        )
+        assert written.status_int == 204, written.text
+        return consumer
+
+    def ask(
+        self, user: User, operation: model.Operation, relation: Relation, consumer: str
+    ) -> webtest.TestResponse:
+        claimed = OWNERS.get(relation, OWNERS[Relation.OWNED])
+        generation = None if relation is Relation.UNKNOWN else 1
+        claim = make_claim(self.provider, claimed, generation)
+        path = operation.path.format(consumer_uuid=consumer, uuid=self.provider)
+        body: Any = None
+        if operation is model.ALLOCATIONS_UPDATE:
+            body = claim
+        elif operation is model.ALLOCATIONS_MANAGE:
+            body = {consumer: claim}
+        elif operation is model.RESHAPE:
+            body = self._reshape({consumer: claim})
+        elif operation is model.USAGES:
+            path += '?' + self._query(relation)
+        answer = self.deployment.request(operation.method, path, user, body=body)
+        if operation.writes and answer.status_int < 400:
+            del self._consumers[relation]
+        return answer
+
+    def _reshape(self, allocations: dict[str, Any]) -> dict[str, Any]:
+        provider = self.deployment.request(
+            'GET', f'/resource_providers/{self.provider}', self.deployment.admin
+        ).json
+        inventories = {
+            self.provider: {
+                'resource_provider_generation': provider['generation'],
+                'inventories': {'VCPU': {'total': 100_000}},
+            }
+        }
+        return {'inventories': inventories, 'allocations': allocations}
+
+    def _query(self, relation: Relation) -> str:
+        owner = OWNERS.get(relation)
+        if owner is not None:
+            return f'project_id={owner.project_id}&user_id={owner.user_id}'
+        return f'project_id={NOBODYS if relation is Relation.NOBODYS else "9" * 32}'
+
+
+def assert_is(
+    cell: Cell, answer: webtest.TestResponse, operation: model.Operation, consumer: str
+) -> None:
+    """Whether the answer is what the cell says."""
+    if cell.outcome is Outcome.REFUSE:
+        assert not cell.allowed
+        if cell.answer == answers.CONCEALED:
+            assert answer.status_int == 200
+            assert answer.json == {'allocations': {}}
+            return
+        assert answer.status_int == int(cell.answer)
+        assert 'Policy does not allow consumer_guard' in answer.text
+        return
+    if cell.outcome is Outcome.FILTER:
+        assert answer.status_int == 200
+        assert answer.json['resource_provider_generation'] is None
+        assert (consumer in answer.json['allocations']) is cell.allowed
+        assert cell.allowed is (cell.reason is Reason.OWNER)
+        return
+    assert cell.allowed
+    if operation is model.PROVIDER_ALLOCATIONS_LIST:
+        assert answer.json['resource_provider_generation'] is not None
+    # Deleting what is not there is placement's own 404.
+    assert answer.status_int in (200, 204) or (
+        operation is model.ALLOCATIONS_DELETE and answer.status_int == 404
+    ), answer.text
+
+
+@pytest.mark.parametrize(
+    ('rules', 'denial'),
+    [({}, 'forbid'), (OWNER_RULES, 'conceal'), (MIXED_RULES, 'forbid')],
+    ids=['defaults', 'owners', 'mixed'],
+)
+def test_cells(
+    deploy: Callable[..., Deployment],
+    rules: dict[str, str],
+    denial: str,
+) -> None:
+    matrix = make(rules, denial == 'conceal')
+    stage = Stage(deploy(rules=rules, options={'denial': denial}))
+    for one in matrix.classes:
+        user = stage.make_user(one)
+        for operation in model.OPERATIONS:
+            for relation in Relation:
+                consumer = stage.find(relation)
+                answer = stage.ask(user, operation, relation, consumer)
+                cell = matrix.cells[one.name, operation.name, relation]
+                try:
+                    assert_is(cell, answer, operation, consumer)
+                except AssertionError as wrong:
+                    where = f'{one.name}, {operation.name}, {relation.value}'
+                    raise AssertionError(f'{where}: {cell}: {answer.text}') from wrong

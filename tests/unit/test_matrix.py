@@ -1,0 +1,310 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``consumer-guard matrix`` without a placement: formats, page, comparison."""
+
+import html.parser
+import json
+import pathlib
+import re
+
+import pytest
+import yaml
+
+from consumer_guard import model
+from consumer_guard.matrix import FIELDS, Change, compare
+from consumer_guard.survey import CALLER_CLASSES, Relation
+from tests.commands import Commands
+from tests.deployment import OWNER_RULES
+
+CELLS = len(CALLER_CLASSES) * len(model.OPERATIONS) * len(Relation)
+
+
+class Guard:
+    """A configuration in a folder, whose database is never there."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self.folder = folder
+        self.conf = folder / 'consumer-guard.conf'
+        self.configure()
+        self.commands = Commands(self.conf)
+
+    def configure(self, *lines: str) -> None:
+        away = 'connection = sqlite:////nowhere/placement.db'
+        self.conf.write_text('\n'.join(['[consumer_guard]', away, *lines, '']))
+
+    def rule(self, rules: dict[str, str]) -> None:
+        (self.folder / 'policy.yaml').write_text(yaml.safe_dump(rules))
+
+    def save(self, name: str = 'before.json') -> str:
+        """Write the matrix as it is now."""
+        run = self.commands.run('matrix', '-f', 'json')
+        assert run.status == 0, run.err
+        path = self.folder / name
+        path.write_text(run.out)
+        return str(path)
+
+    def page(self) -> str:
+        path = self.folder / 'page.html'
+        run = self.commands.run('matrix', '--html', str(path))
+        assert run.status == 0, run.err
+        return path.read_text(encoding='utf-8')
+
+
+@pytest.fixture
+def guard(tmp_path: pathlib.Path) -> Guard:
+    return Guard(tmp_path)
+
+
+def test_table(guard: Guard) -> None:
+    run = guard.commands.run('matrix')
+    assert run.status == 0
+    assert run.err == ''
+    lines = run.out.splitlines()
+    reader = next(line for line in lines if line.startswith('| reader of the project '))
+    assert [cell.strip() for cell in reader.split('|')[1:-1]] == [
+        *('reader of the project', 'owned', '-', '-', '-', '-', 'owned', '-'),
+    ]
+    admin = next(line for line in lines if line.startswith('| admin '))
+    assert admin.count(' all ') == 7
+
+
+def test_filtered_lists_are_named(guard: Guard) -> None:
+    guard.rule(OWNER_RULES)
+    out = guard.commands.run('matrix').out
+    assert out.count('list of owned') == 5
+    assert out.count('empty list') == 3
+
+
+def test_markdown(guard: Guard) -> None:
+    lines = guard.commands.run('matrix', '-f', 'markdown').out.splitlines()
+    assert lines[0].startswith('| caller | allocations:list |')
+    assert set(lines[1]) == set('| -')
+    assert len(lines) == 2 + len(CALLER_CLASSES)
+    assert {line.count('|') for line in lines} == {9}
+
+
+def test_markdown_cannot_be_broken_by_a_role(guard: Guard) -> None:
+    out = guard.commands.run('matrix', '-f', 'markdown', '--role', 'a|b\\').out
+    lines = out.splitlines()
+    assert lines[-2].startswith('| a\\|b\\\\ of the project |')
+
+
+def test_one_row_a_cell(guard: Guard) -> None:
+    rows = guard.commands.run('matrix', '-f', 'json').json
+    assert len(rows) == CELLS
+    assert tuple(rows[0]) == FIELDS
+    csv = guard.commands.run('matrix', '-f', 'csv').out.splitlines()
+    assert len(csv) == CELLS + 1
+
+
+@pytest.mark.parametrize('options', [(), ('denial = conceal',), ('passage_role =',)])
+def test_the_same_bytes_every_time(guard: Guard, options: tuple[str, ...]) -> None:
+    guard.configure(*options)
+    for arguments in (('-f', 'json'), ('-f', 'csv'), (), ('-f', 'markdown')):
+        first, second = (guard.commands.run('matrix', *arguments) for _ in range(2))
+        assert first == second
+    assert guard.page() == guard.page()
+
+
+def test_shadow_is_what_would_be(guard: Guard) -> None:
+    enforced = guard.commands.run('matrix', '-f', 'json')
+    guard.configure('enforcement = shadow')
+    shadow = guard.commands.run('matrix', '-f', 'json')
+    assert shadow.out == enforced.out
+    assert 'this is what would be' in shadow.err
+    assert 'Shadow mode' in guard.page()
+
+
+def test_roles_of_the_rules_have_rows(guard: Guard) -> None:
+    guard.rule({'consumer_guard:usages': 'role:Auditor or role:consumer_guard_passage'})
+    out = guard.commands.run('matrix', '--role', 'Helpdesk', '--role', 'reader').out
+    names = re.findall(r'^\| (\S.*? project) ', out, re.MULTILINE)
+    assert names[-4:] == [
+        'auditor of the project',
+        'auditor of another project',
+        'helpdesk of the project',
+        'helpdesk of another project',
+    ]
+    assert 'passage' not in out
+
+
+def test_checks_elsewhere_are_said_and_not_asked(guard: Guard) -> None:
+    guard.rule({'consumer_guard:usages': 'http://127.0.0.1:9/secret'})
+    run = guard.commands.run('matrix')
+    assert run.status == 0
+    assert 'rule of usages asks elsewhere too' in run.err
+    assert 'secret' not in run.err
+
+
+class TestCompare:
+    def test_equal(self, guard: Guard) -> None:
+        run = guard.commands.run('matrix', '--compare', guard.save(), '-f', 'json')
+        assert run.status == 0
+        assert run.json == []
+        assert run.err == f'0 of {CELLS} cells differ\n'
+
+    def test_newly_allowed_comes_first(self, guard: Guard) -> None:
+        before = guard.save()
+        guard.rule(
+            {
+                'consumer_guard:allocations:list': 'role:service',
+                'consumer_guard:usages': 'role:reader',
+                'consumer_guard:allocations:delete': 'role:reader and '
+                'project_id:%(project_id)s or rule:consumer_guard:admin_or_service',
+            }
+        )
+        run = guard.commands.run('matrix', '--compare', before, '-f', 'json')
+        assert run.status == 1
+        changes = [row['change'] for row in run.json]
+        assert changes == sorted(changes, key=[one.value for one in Change].index)
+        assert set(changes) == {one.value for one in Change}
+        assert run.json[0]['before'].startswith('refused: ')
+        assert run.json[0]['now'].startswith('allowed: ')
+        for row in run.json:
+            if row['operation'] == 'allocations:delete':
+                # Ownership never allows it: only the reason is another.
+                assert row['change'] == 'another way'
+
+    def test_readable(self, guard: Guard) -> None:
+        before = guard.save()
+        guard.rule({'consumer_guard:reshaper:reshape': '@'})
+        run = guard.commands.run('matrix', '--compare', before)
+        assert run.status == 1
+        assert 'newly allowed' in run.out
+        assert 'no roles' in run.out
+        assert f'36 of {CELLS} cells differ' in run.err
+
+    def test_conceal_is_a_difference(self, guard: Guard) -> None:
+        before = guard.save()
+        guard.configure('denial = conceal')
+        run = guard.commands.run('matrix', '--compare', before, '-f', 'json')
+        assert run.status == 1
+        assert {row['change'] for row in run.json} == {'another way'}
+        assert {row['operation'] for row in run.json} == {'allocations:list'}
+
+    def test_rows_that_come_and_go(self, guard: Guard) -> None:
+        without = guard.save()
+        guard.rule({'consumer_guard:usages': 'role:auditor'})
+        having = guard.save('having.json')
+        run = guard.commands.run('matrix', '--compare', without, '-f', 'json')
+        new = [row for row in run.json if row['caller'].startswith('auditor')]
+        assert {row['before'] for row in new} == {''}
+        assert {row['change'] for row in new if row['operation'] == 'usages'} == {
+            'newly allowed'
+        }
+        guard.rule({})
+        run = guard.commands.run('matrix', '--compare', having, '-f', 'json')
+        gone = [row for row in run.json if row['caller'].startswith('auditor')]
+        assert {row['now'] for row in gone} == {''}
+        assert {row['change'] for row in gone if row['operation'] == 'usages'} == {
+            'newly refused'
+        }
+
+    def test_nothing_and_everything(self) -> None:
+        row = ('a', 'b', 'owned', True, 'role', 'why', 'answer')
+        assert compare([], []) == []
+        assert [one.change for one in compare([], [row])] == [Change.ALLOWED]
+        assert [one.change for one in compare([row], [])] == [Change.REFUSED]
+
+
+class TestBadInput:
+    """One clear line, and status 2."""
+
+    @pytest.mark.parametrize(
+        ('text', 'words'),
+        [
+            ('{', 'not JSON'),
+            ('', 'not JSON'),
+            ('{}', 'not a matrix'),
+            ('[]', 'not a matrix'),
+            ('[5]', 'not a matrix'),
+            ('[{"caller": "x"}]', 'not a matrix'),
+            (json.dumps([{name: [] for name in FIELDS}]), 'neither text nor a truth'),
+        ],
+    )
+    def test_file_to_compare(self, guard: Guard, text: str, words: str) -> None:
+        path = guard.folder / 'before.json'
+        path.write_text(text)
+        run = guard.commands.run('matrix', '--compare', str(path))
+        run.assert_stopped('--compare', 'before.json', words)
+
+    def test_no_file_to_compare(self, guard: Guard) -> None:
+        run = guard.commands.run('matrix', '--compare', '/nowhere/x.json')
+        run.assert_stopped('--compare /nowhere/x.json', 'No such file')
+
+    def test_page_that_cannot_be_written(self, guard: Guard) -> None:
+        run = guard.commands.run('matrix', '--html', '/nowhere/x.html')
+        run.assert_stopped('--html /nowhere/x.html', 'No such file')
+
+    @pytest.mark.parametrize('text', ['[', '5', '"consumer_guard:usage": "@"'])
+    def test_policy_file(self, guard: Guard, text: str) -> None:
+        (guard.folder / 'policy.yaml').write_text(text)
+        guard.commands.run('matrix').assert_stopped('policy.yaml')
+
+    def test_configuration(self, tmp_path: pathlib.Path) -> None:
+        Commands(tmp_path / 'absent.conf').run('matrix').assert_stopped('absent.conf')
+
+    def test_options(self, guard: Guard) -> None:
+        guard.configure('denial = maybe')
+        guard.commands.run('matrix').assert_stopped('denial')
+
+    def test_format(self, guard: Guard) -> None:
+        run = guard.commands.run('matrix', '-f', 'poem')
+        assert run.status == 2
+        assert 'Traceback' not in run.err
+
+
+class Reader(html.parser.HTMLParser):
+    """What a page holds."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+class TestPage:
+    def test_every_cell_says_what_it_is(self, guard: Guard) -> None:
+        buttons = Reader(guard.page()).all('button')
+        assert len(buttons) == CELLS
+        labels = {button['aria-label'] for button in buttons}
+        assert len(labels) == CELLS
+        assert 'reader of the project, usages, foreign: refused' in labels
+        for button in buttons:
+            assert button['data-reason']
+            assert button['data-answer']
+
+    def test_it_needs_nothing_else(self, guard: Guard) -> None:
+        page = guard.page()
+        for _, attributes in Reader(page).tags:
+            assert not {'src', 'href', 'srcset', 'action'} & set(attributes)
+        assert 'url(' not in page
+        assert '@import' not in page
+        assert '://' not in page
+
+    def test_rules_are_text(self, guard: Guard) -> None:
+        """A rule of an operator's cannot become a tag."""
+        guard.rule({'consumer_guard:usages': 'role:<script>alert(1)</script>&"\''})
+        page = guard.page()
+        assert '<script>alert' not in page
+        assert len(Reader(page).all('script')) == 1
+        assert '&lt;script&gt;alert(1)&lt;/script&gt;&amp;' in page
+
+    def test_tables_have_headers(self, guard: Guard) -> None:
+        headers = Reader(guard.page()).all('th')
+        scopes = [header.get('scope') for header in headers]
+        assert scopes.count('colgroup') == len(model.OPERATIONS)
+        assert scopes.count('row') == len(CALLER_CLASSES) + len(model.OPERATIONS)
+        assert None not in scopes
+
+    def test_conceal_has_its_own_sign(self, guard: Guard) -> None:
+        assert 'answered as if unknown' not in guard.page()
+        guard.configure('denial = conceal')
+        assert 'answered as if unknown' in guard.page()
