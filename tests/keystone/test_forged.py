@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Identities that a client makes up, beside a real token and instead of one."""
+
+from collections.abc import Callable
+
+import pytest
+from keystonemiddleware.auth_token import _request
+
+from tests.keystone.town import VARIANTS, Town
+
+#: The headers that auth_token sets, by its own list, and what else could count.
+NAMES = sorted(
+    {
+        *_request._AuthTokenRequest({})._all_auth_headers(),
+        'OpenStack-System-Scope',
+        'X-Storage-Token',
+        'X-Service-System-Scope',
+        'Keystone.Token-Info',
+        'Keystone.Token-Auth',
+        'X-Trust-Id',
+        'X-Openstack-Request-Id',
+    }
+)
+
+SPELLINGS: dict[str, Callable[[str], str]] = {
+    'dashes': str,
+    'underscores': lambda name: name.replace('-', '_'),
+    'lower case': str.lower,
+}
+
+
+def make_value(town: Town, name: str) -> str:
+    """What would make the client an administrator of beta."""
+    if 'Role' in name:
+        return 'admin,service,consumer_guard_passage'
+    if 'Status' in name:
+        return 'Confirmed'
+    if 'Project-Id' in name or 'Tenant-Id' in name:
+        return town.beta.id
+    if 'Domain' in name:
+        return 'default'
+    return {
+        'X-Is-Admin-Project': 'True',
+        'OpenStack-System-Scope': 'all',
+        'X-Service-System-Scope': 'all',
+        'X-Service-Catalog': '[]',
+        'Keystone.Token-Info': '{}',
+        'Keystone.Token-Auth': '{}',
+    }.get(name, 'admin')
+
+
+def test_the_list_is_the_whole() -> None:
+    """Those that the guard reads are in it, whatever auth_token's list becomes."""
+    assert {
+        'X-Roles',
+        'X-Role',
+        'X-Service-Roles',
+        'X-User-Id',
+        'X-Project-Id',
+        'X-Tenant-Id',
+        'X-Tenant',
+        'X-User',
+        'X-Identity-Status',
+        'X-Service-Identity-Status',
+        'X-Is-Admin-Project',
+        'X-Domain-Id',
+    } <= set(NAMES)
+
+
+def test_underscores_arrive(town: Town) -> None:
+    """Or the tests with the other spelling would show nothing."""
+    spelt = {'X_Auth_Token': town.add_token('reader')}
+    assert town.read(None, headers=spelt) == (200, 403)
+
+
+@pytest.mark.parametrize('spelling', SPELLINGS)
+@pytest.mark.parametrize('variant', ['RegionOne', 'delayed'])
+class TestForged:
+    def test_beside_a_token(self, town: Town, variant: str, spelling: str) -> None:
+        spell = SPELLINGS[spelling]
+        token = town.add_token('reader')
+        for name in NAMES:
+            forged = {spell(name): make_value(town, name)}
+            assert town.read(token, variant, forged) == (200, 403), name
+
+    def test_all_beside_a_token(self, town: Town, variant: str, spelling: str) -> None:
+        forged = {SPELLINGS[spelling](name): make_value(town, name) for name in NAMES}
+        assert town.read(town.add_token('reader'), variant, forged) == (200, 403)
+        passer_by = town.add_token('passer-by')
+        assert town.read(passer_by, variant, forged) == (403, 403)
+
+    def test_without_a_token(self, town: Town, variant: str, spelling: str) -> None:
+        forged = {SPELLINGS[spelling](name): make_value(town, name) for name in NAMES}
+        for token in (None, '', 'no such token'):
+            assert town.read(token, variant, forged) == (401, 401)
+            answer = town.client(token, variant).request(
+                'GET', '/resource_providers', headers=forged
+            )
+            assert answer.status_code == 401
+            writing = town.client(token, variant).request(
+                'DELETE',
+                f'/allocations/{town.add_consumer(town.alpha)}',
+                headers=forged,
+            )
+            assert writing.status_code == 401
+
+
+class TestRolesOfKeystone:
+    """Roles that somebody made in keystone, with names that mean something here."""
+
+    @pytest.mark.parametrize(
+        'name', ['consumer_guard_passage', 'Consumer_Guard_Passage']
+    )
+    def test_the_passage_role(self, town: Town, name: str) -> None:
+        """Removed from what goes to placement; the guard's own still arrives."""
+        token = town.add_token('reader', name)
+        assert town.read(token, 'open') == (200, 403)
+        traits = town.client(token, 'open').request('GET', '/traits')
+        assert traits.status_code == 403
+
+    def test_the_passage_role_of_a_service(self, town: Town) -> None:
+        beside = {
+            'X-Service-Token': town.add_token('service', 'consumer_guard_passage')
+        }
+        token = town.add_token('reader')
+        assert town.read(token, 'open', beside) == (200, 403)
+        traits = town.client(token, 'open').request('GET', '/traits', headers=beside)
+        assert traits.status_code == 403
+
+    def test_a_comma_makes_no_other_role(self, town: Town) -> None:
+        """auth_token joins role names with commas; nobody may split 'x,admin'."""
+        for name in ('x,admin', 'x,service', 'x,consumer_guard_passage', 'x, admin ,y'):
+            token = town.add_token('reader', name)
+            for variant in ('RegionOne', 'open'):
+                assert town.read(token, variant) == (200, 403), name
+
+
+def test_every_variant_starts(town: Town) -> None:
+    """None of them is open to whoever has no token, but for the root."""
+    for variant in VARIANTS:
+        client = town.client(None, variant)
+        assert client.request('GET', '/').status_code == 200
+        assert client.request('GET', '/resource_providers').status_code == 401

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keystone stops in the middle, and comes back."""
+
+import time
+
+import pytest
+
+from tests.cloud.placement import Client
+from tests.cloud.stack import Cloud
+from tests.keystone.town import Town
+
+#: Seconds to be back after keystone, without a restart of placement.
+BACK = 10
+
+
+def is_back(client: Client, path: str) -> bool:
+    """Whether a request is answered as it was before, within BACK seconds."""
+    deadline = time.monotonic() + BACK
+    while client.request('GET', path).status_code != 200:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.2)
+    return True
+
+
+@pytest.mark.parametrize('how', ['stopped', 'frozen'])
+def test_away(town: Town, cloud: Cloud, how: str) -> None:
+    """503, where decisions are delayed 401; known tokens go on; back by itself."""
+    own, foreign = f'/allocations/{town.own}', f'/allocations/{town.foreign}'
+    token = town.add_token('reader')
+    known = town.client(token)
+    away = {'conceal': 503, 'delayed': 401}
+    others = {
+        variant: town.client(town.add_token('reader'), variant) for variant in away
+    }
+    assert known.request('GET', own).status_code == 200
+    # It was there before: they know the catalog, but not these tokens.
+    for variant in away:
+        assert town.read(token, variant)[0] == 200
+    server = cloud.keystone.server
+    server.stop() if how == 'stopped' else server.freeze()
+    try:
+        for variant, client in others.items():
+            for path in (own, foreign):
+                began = time.monotonic()
+                answer = client.request('GET', path)
+                assert answer.status_code == away[variant], (variant, answer.text)
+                assert time.monotonic() - began < 10
+                assert town.beta.id not in answer.text
+            assert client.request('GET', '/').status_code == 200
+        # auth_token has this one in its cache.
+        assert known.request('GET', own).status_code == 200
+        assert known.request('GET', foreign).status_code == 403
+    finally:
+        server.start() if how == 'stopped' else server.thaw()
+    for client in (known, *others.values()):
+        assert is_back(client, own)
+    assert known.request('GET', foreign).status_code == 403
+    assert town.read(town.add_token('reader')) == (200, 403)

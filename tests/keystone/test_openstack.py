@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ``openstack`` command with osc-placement: what its users see."""
+
+import dataclasses
+import json
+import pathlib
+import subprocess
+import uuid
+from typing import Any
+
+import pytest
+
+from tests.cloud.identities import User
+from tests.cloud.processes import make_environment
+from tests.keystone.town import RULE, Town
+
+REFUSED = f'Policy does not allow {RULE} to be performed. (HTTP 403)'
+
+
+@dataclasses.dataclass(frozen=True)
+class Said:
+    """What a command printed, and its exit status."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def rows(self) -> Any:
+        """The table, as JSON."""
+        return json.loads(self.out)
+
+
+class Shell:
+    """The command as one user of alpha."""
+
+    def __init__(self, town: Town, user: User, folder: pathlib.Path) -> None:
+        path = folder / f'{user.name}.yaml'
+        town.cloud.write_clouds(path, {'it': town.cloud.make_entry(user, town.alpha)})
+        self._env = {'OS_CLIENT_CONFIG_FILE': str(path), 'OS_CLOUD': 'it'}
+        self._folder = folder
+
+    def __call__(
+        self, command: str, version: str | None = '1.38', region: str = 'RegionOne'
+    ) -> Said:
+        env = self._env | {'OS_REGION_NAME': region}
+        if version is not None:
+            env['OS_PLACEMENT_API_VERSION'] = version
+        done = subprocess.run(
+            ['openstack', *command.split()],
+            cwd=self._folder,
+            env=make_environment(env),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return Said(done.returncode, done.stdout, done.stderr.strip())
+
+
+@pytest.fixture(scope='module')
+def member(town: Town, scratch: pathlib.Path) -> Shell:
+    return Shell(town, town.add_user('member'), scratch)
+
+
+SHOW = 'resource provider allocation show -f json'
+
+
+@pytest.mark.parametrize('version', [None, '1.38'])
+def test_own(town: Town, member: Shell, version: str | None) -> None:
+    """Without a version the command asks for the newest that both know."""
+    said = member(f'{SHOW} {town.add_consumer(town.alpha)}', version)
+    assert said.status == 0, said.err
+    [row] = said.rows
+    assert row['project_id'] == town.alpha.id
+    assert row['resources'] == {'VCPU': 1}
+
+
+@pytest.mark.parametrize('version', [None, '1.0', '1.38'])
+def test_foreign(town: Town, member: Shell, version: str | None) -> None:
+    """One line, the last of the detail; the same as for an unknown one."""
+    said = member(f'{SHOW} {town.add_consumer(town.beta)}', version)
+    assert (said.status, said.out.strip(), said.err) == (1, '', REFUSED)
+
+
+def test_unknown(member: Shell) -> None:
+    said = member(f'{SHOW} {uuid.uuid4()}')
+    assert (said.status, said.out.strip(), said.err) == (1, '', REFUSED)
+
+
+def test_concealed(town: Town, member: Shell) -> None:
+    """With ``denial = conceal`` an empty table, and nothing said."""
+    said = member(f'{SHOW} {town.add_consumer(town.beta)}', region='conceal')
+    assert (said.status, said.rows, said.err) == (0, [], '')
+
+
+def test_usages(town: Town, member: Shell) -> None:
+    said = member(f'resource usage show -f json {town.alpha.id}')
+    assert said.status == 0, said.err
+    [row] = said.rows
+    assert row['resource_class'] == 'VCPU'
+    said = member(f'resource usage show -f json {town.beta.id}')
+    rule = 'consumer_guard:usages'
+    assert said.status == 1
+    assert said.err == f'Policy does not allow {rule} to be performed. (HTTP 403)'
+
+
+def test_delete_names_the_way(town: Town, member: Shell) -> None:
+    """Ownership never allows it; what the owner may do instead is what is printed."""
+    consumer = town.add_consumer(town.alpha)
+    said = member(f'resource provider allocation delete {consumer}', region='open')
+    assert said.status == 1
+    assert said.err == (
+        'To delete, owners may PUT empty allocations with microversion 1.28 or'
+        ' later. (HTTP 403)'
+    )
+
+
+def test_set(town: Town, member: Shell) -> None:
+    """The command reads the generation by itself, so the seal is there."""
+    text = (
+        'resource provider allocation set -f json --consumer-type INSTANCE'
+        f' --allocation rp={town.provider},VCPU=3'
+        f' --project-id {town.alpha.id} --user-id someone '
+    )
+    own, foreign = town.add_consumer(town.alpha), town.add_consumer(town.beta)
+    said = member(text + own, region='open')
+    assert said.status == 0, said.err
+    [row] = said.rows
+    assert row['resources'] == {'VCPU': 3}
+    said = member(text + foreign, region='open')
+    assert said.status == 1
+    assert said.err == REFUSED
+    shown = town.admin.must('GET', f'/allocations/{foreign}')
+    assert shown['project_id'] == town.beta.id
+
+
+def test_without_a_version_that_owners_may_write_with(
+    town: Town, member: Shell
+) -> None:
+    said = member(
+        'resource provider allocation set -f json'
+        f' --allocation rp={town.provider},VCPU=3'
+        f' --project-id {town.alpha.id} --user-id someone'
+        f' {town.add_consumer(town.alpha)}',
+        version='1.12',
+        region='open',
+    )
+    assert said.status == 1
+    assert said.err.startswith('Owners may only PUT or POST allocations')

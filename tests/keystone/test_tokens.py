@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tokens that are restricted, over, taken back, or beside another one."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cloud.processes import WebServer
+from tests.cloud.stack import Cloud
+from tests.keystone.town import Town
+
+#: Seconds that a token of the second server is valid.
+LIFE = 3
+
+
+class TestAccessRules:
+    """Application credentials that are good for some paths only."""
+
+    def add(self, town: Town, method: str, path: str) -> str:
+        user = town.add_user('member')
+        token = town.identities.log_in(user, project_id=town.alpha.id)
+        rule = {'service': 'placement', 'method': method, 'path': path}
+        return town.add_application_credential(token, user, [rule])
+
+    def test_what_the_rule_names(self, town: Town) -> None:
+        token = self.add(town, 'GET', '/allocations/*')
+        assert town.read(token, 'open') == (200, 403)
+
+    def test_everything_else(self, town: Town) -> None:
+        """auth_token refuses what ownership would allow."""
+        client = town.client(self.add(town, 'GET', '/allocations/*'), 'open')
+        own = f'/allocations/{town.add_consumer(town.alpha)}'
+        usages = f'/usages?project_id={town.alpha.id}'
+        assert client.request('GET', own).status_code == 200
+        assert client.request('GET', usages).status_code == 401
+        put = client.request('PUT', own, town.claim(town.alpha))
+        assert put.status_code == 401
+
+    def test_a_rule_gives_nothing(self, town: Town) -> None:
+        """A rule that names what ownership never allows does not open it."""
+        token = self.add(town, 'DELETE', '/allocations/*')
+        own = f'/allocations/{town.add_consumer(town.alpha)}'
+        assert town.client(token, 'open').request('DELETE', own).status_code == 403
+
+    def test_a_service_token_lifts_the_rule_not_the_guard(self, town: Town) -> None:
+        client = town.client(self.add(town, 'GET', '/usages'), 'open')
+        beside = {'X-Service-Token': town.add_token('service')}
+        for project, status in ((town.alpha, 200), (town.beta, 403)):
+            path = f'/allocations/{town.add_consumer(project)}'
+            assert client.request('GET', path).status_code == 401
+            assert client.request('GET', path, headers=beside).status_code == status
+
+
+class TestTrusts:
+    """What the trustor delegates, and no more."""
+
+    @pytest.mark.parametrize('impersonation', [False, True])
+    def test_roles(self, town: Town, impersonation: bool) -> None:
+        trustor = town.add_user('member')
+        token = town.add_trust(trustor, 'reader', impersonation=impersonation)
+        assert town.read(token, 'open') == (200, 403)
+        path = f'/allocations/{town.add_consumer(town.alpha)}'
+        body = town.claim(town.alpha)
+        put = town.client(token, 'open').request('PUT', path, body)
+        assert put.status_code == 403
+
+    def test_the_end_of_the_trustors_role(self, town: Town) -> None:
+        trustor = town.add_user('member')
+        token = town.add_trust(trustor, 'member', impersonation=False)
+        assert town.read(token, 'conceal')[0] == 200
+        town.identities.take(trustor, 'member', f'projects/{town.alpha.id}')
+        assert town.read(token, 'conceal') == (401, 401)
+
+
+class TestRevoked:
+    """Where auth_token caches no tokens, what keystone says counts at once."""
+
+    def test_a_token(self, town: Town) -> None:
+        token = town.add_token('reader')
+        assert town.read(token, 'conceal') == (200, 200)
+        town.identities.revoke(token)
+        assert town.read(token, 'conceal') == (401, 401)
+
+    def test_a_role(self, town: Town) -> None:
+        user = town.add_user('admin', 'reader')
+        token = town.identities.log_in(user, project_id=town.alpha.id)
+        consumer = town.add_consumer(town.beta)
+        path = f'/allocations/{consumer}'
+        client = town.client(token, 'conceal')
+        assert client.must('GET', path)['allocations']
+        town.identities.take(user, 'admin', f'projects/{town.alpha.id}')
+        assert client.request('GET', path).status_code == 401
+        client.token = town.identities.log_in(user, project_id=town.alpha.id)
+        assert client.must('GET', path) == {'allocations': {}}
+
+    def test_a_project(self, town: Town) -> None:
+        project = town.identities.add_project()
+        token = town.add_token('reader', project=project)
+        path = f'/allocations/{town.add_consumer(project)}'
+        client = town.client(token, 'conceal')
+        assert client.request('GET', path).status_code == 200
+        body = {'project': {'enabled': False}}
+        town.identities.call('PATCH', f'/projects/{project.id}', body)
+        assert client.request('GET', path).status_code == 401
+
+
+@pytest.fixture(scope='module')
+def short_lived(cloud: Cloud) -> Iterator[WebServer]:
+    """The same keystone, issuing tokens that end after LIFE seconds."""
+    server = cloud.keystone.make_server('short-lived', expiration=LIFE)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+class TestExpired:
+    """A token whose time is over, alone and beside a service token."""
+
+    @pytest.fixture
+    def expired(self, town: Town, short_lived: WebServer) -> str:
+        """It was used before, so the placements with a cache have it there."""
+        user = town.add_user('reader')
+        token = town.identities.log_in(
+            user, url=f'{short_lived.url}/v3', project_id=town.alpha.id
+        )
+        issued = time.monotonic()
+        path = f'/allocations/{town.add_consumer(town.alpha)}'
+        assert town.client(token).request('GET', path).status_code == 200
+        time.sleep(max(0.0, issued + LIFE + 1 - time.monotonic()))
+        return token
+
+    def test_alone(self, town: Town, expired: str) -> None:
+        for variant in ('RegionOne', 'conceal', 'delayed'):
+            assert town.read(expired, variant) == (401, 401), variant
+
+    def test_beside_a_service_token(self, town: Town, expired: str) -> None:
+        """Accepted again (allow_expired), and only for what is its own."""
+        beside = {'X-Service-Token': town.add_token('service')}
+        for variant in ('RegionOne', 'delayed'):
+            assert town.read(expired, variant, beside) == (200, 403), variant
+
+    def test_beside_another_token(self, town: Town, expired: str) -> None:
+        """Only the role service makes a service token."""
+        for role in ('admin', 'member'):
+            beside = {'X-Service-Token': town.add_token(role)}
+            for variant in ('RegionOne', 'delayed'):
+                assert town.read(expired, variant, beside) == (401, 401)
+
+    def test_a_service_token_that_is_over(self, town: Town, expired: str) -> None:
+        beside = {'X-Service-Token': expired}
+        assert town.read(town.add_token('reader'), headers=beside) == (401, 401)
+
+
+class TestServiceTokens:
+    """The user's roles decide, unless a rule names service_roles."""
+
+    def test_beside(self, town: Town) -> None:
+        beside = {'X-Service-Token': town.add_token('admin', 'service')}
+        for variant in ('RegionOne', 'delayed'):
+            read = town.read(town.add_token('reader'), variant, beside)
+            assert read == (200, 403), variant
+
+    def test_alone(self, town: Town) -> None:
+        beside = {'X-Service-Token': town.add_token('admin', 'service')}
+        for variant in ('RegionOne', 'delayed'):
+            for token in (None, 'no such token'):
+                assert town.read(token, variant, beside) == (401, 401)
+
+    def test_a_rule_that_names_it(self, town: Town) -> None:
+        path = f'/allocations/{town.add_consumer(town.beta)}'
+        client = town.client(town.add_token('reader'), 'delayed')
+        assert client.request('DELETE', path).status_code == 403
+        for role, status in (('member', 403), ('service', 204)):
+            beside = {'X-Service-Token': town.add_token(role)}
+            answer = client.request('DELETE', path, headers=beside)
+            assert answer.status_code == status
+
+    def test_an_invalid_one_under_delay(self, town: Town) -> None:
+        """The user's own token is good; the other one gives nothing."""
+        beside = {'X-Service-Token': 'no such token'}
+        token = town.add_token('reader')
+        assert town.read(token, headers=beside) == (401, 401)
+        assert town.read(token, 'delayed', beside) == (200, 403)
+        path = f'/allocations/{town.add_consumer(town.beta)}'
+        client = town.client(token, 'delayed')
+        answer = client.request('DELETE', path, headers=beside)
+        assert answer.status_code == 403
