@@ -14,7 +14,7 @@ from typing import Any
 
 from oslo_config import cfg
 
-from consumer_guard import configuration, identity, opts, responses
+from consumer_guard import authtoken, configuration, identity, opts, responses
 from consumer_guard.errors import ConfigurationError
 from consumer_guard.responses import Application, Environ, Refusal, StartResponse
 
@@ -114,12 +114,12 @@ def authtoken_factory(
 
     ``GET /`` stays open, unlike behind plain auth_token.
     """
-    from placement import auth
+    conf = _read_placement_conf()
 
-    made: Filter = auth.filter_factory(
-        dict(local_conf), oslo_config_config=_read_placement_conf()
-    )
-    return made
+    def make(application: Application) -> Application:
+        return authtoken.make_authtoken(application, local_conf, conf)
+
+    return make
 
 
 def noauth_factory(global_conf: Mapping[str, Any] | None, **local_conf: str) -> Filter:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from keystoneauth1 import exceptions as keystone_exceptions
 from keystoneauth1 import fixture as keystone_fixture
 from keystonemiddleware import auth_token
 
@@ -156,3 +157,39 @@ def test_threads(guarded: Deployment) -> None:
 
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
         assert all(pool.map(ask, range(800)))
+
+
+@pytest.mark.parametrize(
+    'failure',
+    [
+        # What auth_token lets out, when keystone takes the connection and then
+        # says nothing, is not in its catalog, or cuts the connection.
+        keystone_exceptions.ConnectTimeout('timed out'),
+        keystone_exceptions.EndpointNotFound('identity'),
+        keystone_exceptions.UnknownConnectionError('reset', OSError()),
+    ],
+    ids=lambda failure: type(failure).__name__,
+)
+@pytest.mark.parametrize('delayed', [False, True])
+def test_keystone_that_cannot_be_asked(
+    deploy: Deploy, monkeypatch: pytest.MonkeyPatch, failure: Exception, delayed: bool
+) -> None:
+    """503, never an exception for the server to answer with 500."""
+    deployed = deploy()
+    if delayed:
+        path = deployed.directory / 'placement' / 'placement.conf'
+        path.write_text(path.read_text() + 'delay_auth_decision = true\n')
+        deployed.load()
+    scene = Scene(deployed)
+
+    def fetch_token(self: Any, token: str, **kwargs: Any) -> Any:
+        raise failure
+
+    with monkeypatch.context() as patch:
+        patch.setattr(auth_token.AuthProtocol, 'fetch_token', fetch_token)
+        for path_info in ('/allocations/{CA}', '/allocations/{CB}', '/traits'):
+            answer = send(deployed.application, scene.environ('GET', path_info))
+            assert answer.status == 503
+            scene.assert_tells_nothing(answer)
+    environ = scene.environ('GET', '/allocations/{CA}')
+    assert send(deployed.application, environ).status == 200

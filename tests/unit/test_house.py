@@ -57,7 +57,7 @@ FLOORS = (
     ('replay', 'lint.texts', 'lint.ours', 'lint.placement'),
     ('policychanges', 'lint.files', 'lint.across'),
     ('lint.everything',),
-    ('assembly',),
+    ('assembly', 'authtoken'),
     (
         'middleware',
         'backend',
@@ -127,6 +127,7 @@ LIBRARIES = {
     'responses': {'microversion_parse', 'webob'},
     'decision': set(),
     'assembly': {'oslo_config'},
+    'authtoken': {'keystoneauth1', 'oslo_config', 'placement', 'webob'},
     'vocabulary': set(),
     'worlds': set(),
     'worldtexts': set(),
