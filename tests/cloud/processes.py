@@ -29,6 +29,9 @@ BIN = pathlib.Path(sys.executable).parent
 _GUNICORN_CONF = 'control_socket_disable = True\nheader_map = "dangerous"\n'
 
 
+#: Loopback is not behind anybody's proxy.
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
 _LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -192,7 +195,7 @@ class WebServer:
 
     def _answers(self) -> bool:
         try:
-            with urllib.request.urlopen(self.url, timeout=PATIENCE):
+            with _DIRECT.open(self.url, timeout=PATIENCE):
                 return True
         except urllib.error.HTTPError as answer:
             answer.close()

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -63,16 +63,19 @@ class Command:
         assert list(self.folder.iterdir()) == []
 
 
+Start = Callable[..., Command]
+
+
 @pytest.fixture
-def start(tmp_path: pathlib.Path) -> Iterator[type[Command]]:
+def start(tmp_path: pathlib.Path) -> Iterator[Start]:
+    """Start the command: start(*arguments)."""
     running: list[Command] = []
 
-    class Started(Command):
-        def __init__(self, *arguments: str) -> None:
-            super().__init__(tmp_path, *arguments)
-            running.append(self)
+    def begin(*arguments: str) -> Command:
+        running.append(Command(tmp_path, *arguments))
+        return running[-1]
 
-    yield Started
+    yield begin
     for command in running:
         if command.process.poll() is None:
             os.killpg(command.process.pid, signal.SIGTERM)
@@ -82,7 +85,7 @@ def start(tmp_path: pathlib.Path) -> Iterator[type[Command]]:
 SHOW = 'openstack --os-cloud {} resource provider allocation show -f value -c resources'
 
 
-def test_run(start: type[Command]) -> None:
+def test_run(start: Start) -> None:
     """One command instead of a shell: the three clouds, and its status."""
     script = '; '.join(
         [
@@ -106,7 +109,7 @@ def test_run(start: type[Command]) -> None:
     command.assert_nothing_left()
 
 
-def test_sigterm_while_a_command_runs(start: type[Command]) -> None:
+def test_sigterm_while_a_command_runs(start: Start) -> None:
     command = start('--run', 'echo begun; sleep 600; echo never')
     command.read_until('begun')
     assert any('gunicorn' in line for line in find_processes(command.folder))
@@ -115,7 +118,7 @@ def test_sigterm_while_a_command_runs(start: type[Command]) -> None:
     command.assert_nothing_left()
 
 
-def test_interrupted_while_it_starts(start: type[Command]) -> None:
+def test_interrupted_while_it_starts(start: Start) -> None:
     """Ctrl-C, twice, as an impatient user presses it."""
     command = start('--run', 'echo never')
     command.read_until('Starting')
@@ -130,7 +133,7 @@ def test_interrupted_while_it_starts(start: type[Command]) -> None:
     command.assert_nothing_left()
 
 
-def test_an_option_that_is_wrong(start: type[Command]) -> None:
+def test_an_option_that_is_wrong(start: Start) -> None:
     command = start('--set', 'denial', '--run', 'true')
     status, said = command.end()
     assert status == 2
