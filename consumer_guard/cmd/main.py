@@ -28,6 +28,7 @@ class GuardApp(app.App):
             deferred_help=True,
         )
         self.stopped = False
+        self._others = frozenset(logging.getLogger().handlers)
 
     def build_option_parser(self, *args: Any, **kwargs: Any) -> Any:
         """Add where the configuration is to every command."""
@@ -44,7 +45,7 @@ class GuardApp(app.App):
         """Commands say themselves what matters; ``-v`` shows the guard's log too."""
         super().configure_logging()
         if self.options.verbose_level == 0:
-            for handler in logging.getLogger('').handlers:
+            for handler in set(logging.getLogger().handlers) - self._others:
                 if not isinstance(handler, logging.FileHandler):
                     handler.addFilter(lambda record: _PACKAGE not in record.name)
 
@@ -56,8 +57,15 @@ class GuardApp(app.App):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status, 2 when nothing could be done."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
     app_ = GuardApp()
-    status = app_.run(list(sys.argv[1:] if argv is None else argv))
+    try:
+        status = app_.run(list(sys.argv[1:] if argv is None else argv))
+    finally:
+        # cliff gives the root logger a handler; who calls this again has it twice.
+        root.handlers[:] = handlers
+        root.setLevel(level)
     return 2 if app_.stopped else int(status)
 
 
