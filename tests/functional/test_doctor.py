@@ -42,6 +42,8 @@ def _root_handlers() -> Iterator[None]:
     """cliff gives the root logger a handler for every run."""
     root = logging.getLogger()
     before = list(root.handlers)
+    # A deployment of this process leaves some that print to other streams.
+    root.handlers[:] = []
     yield
     root.handlers[:] = before
 

@@ -29,9 +29,10 @@ NEW: dict[str, str] = {}
 
 @pytest.fixture(autouse=True)
 def _root_handlers() -> Iterator[None]:
-    """cliff gives the root logger a handler for every run."""
+    """A deployment of this process leaves handlers that print to other streams."""
     root = logging.getLogger()
     before = list(root.handlers)
+    root.handlers[:] = []
     yield
     root.handlers[:] = before
 

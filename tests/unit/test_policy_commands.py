@@ -37,6 +37,8 @@ class Desk:
         """Status, output, errors."""
         root = logging.getLogger()
         before = list(root.handlers)
+        # A deployment of this process leaves some that print to other streams.
+        root.handlers[:] = []
         status = guard_main.main(argv)
         root.handlers[:] = before  # cliff adds one for every run
         captured = self._capsys.readouterr()
