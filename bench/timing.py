@@ -76,6 +76,11 @@ def measure(
     return samples
 
 
+def once(call: Call, clock: Callable[[], int] = time.process_time_ns) -> float:
+    """Seconds of one call, for what is too slow to be repeated."""
+    return _run(call, 1, clock) / 1e9
+
+
 def _run(call: Call, count: int, clock: Callable[[], int]) -> int:
     gc.collect()
     started = clock()
