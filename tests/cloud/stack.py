@@ -66,10 +66,12 @@ class Cloud:
             self.identities.admin, project_id=self.admin_project.id
         )
 
-    def make_entry(self, user: User, project: Project) -> dict[str, Any]:
+    def make_entry(
+        self, user: User, project: Project, region: str = REGION
+    ) -> dict[str, Any]:
         """What clouds.yaml says of one cloud."""
         return {
-            'region_name': REGION,
+            'region_name': region,
             'identity_api_version': 3,
             'auth': {
                 'auth_url': self.keystone.url,

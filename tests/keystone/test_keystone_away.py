@@ -10,7 +10,7 @@ from tests.cloud.stack import Cloud
 from tests.keystone.town import Town
 
 #: Seconds to be back after keystone, without a restart of placement.
-BACK = 10
+BACK = 30
 
 
 def is_back(client: Client, path: str) -> bool:
@@ -44,11 +44,12 @@ def test_away(town: Town, cloud: Cloud, how: str) -> None:
     server.stop() if how == 'stopped' else server.freeze()
     try:
         for variant, client in others.items():
-            for path in (own, foreign):
+            # A keystone that hangs is waited for once.
+            for path in (own, foreign) if how == 'stopped' else (foreign,):
                 began = time.monotonic()
                 answer = client.request('GET', path)
                 assert answer.status_code == away[variant], (variant, answer.text)
-                assert time.monotonic() - began < 10
+                assert time.monotonic() - began < 20
                 assert town.beta.id not in answer.text
             assert client.request('GET', '/').status_code == 200
         # auth_token has this one in its cache.
