@@ -17,7 +17,7 @@ Unknown at the end of a decision refuses, under ``not`` too.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from consumer_guard.model import Truth
 
@@ -30,8 +30,7 @@ ForeignCheck = Callable[..., object]
 Ask = Callable[[ForeignCheck, Mapping[str, str], Mapping[str, Any]], bool]
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):
     """All that a check may look at.
 
     :ivar credentials: the caller's, see :attr:`model.Caller.credentials`

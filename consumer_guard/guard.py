@@ -34,6 +34,17 @@ _REASON_OF_ERROR: dict[type[RequestError], Reason] = {
 }
 
 
+#: What is decided when the rule allows whoever the owner is, for each rule.
+_BY_ROLE = {
+    operation.rule: Decision(
+        Outcome.ROLE,
+        Reason.ROLE,
+        rulings=(Ruling(operation.rule, 'caller', Truth.YES),),
+    )
+    for operation in model.OPERATIONS
+}
+
+
 class RuleSource(Protocol):
     """Where the rules in force come from."""
 
@@ -76,9 +87,9 @@ class Guard:
             return _stopped(exc, depends=False, rulings=())
         rule = request.operation.rule
         truth = rules.judge(rule, caller, {}, final=False)
-        rulings = (Ruling(rule, 'caller', truth),)
         if truth is Truth.YES:
-            return Decision(Outcome.ROLE, Reason.ROLE, rulings=rulings)
+            return _BY_ROLE[rule]
+        rulings = (Ruling(rule, 'caller', truth),)
         if truth is Truth.NO:
             return Decision(Outcome.REFUSE, Reason.DENIED, rulings=rulings)
         try:

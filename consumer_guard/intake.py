@@ -10,8 +10,7 @@ a decision needs it.
 import functools
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import microversion_parse
 import webob
@@ -37,12 +36,17 @@ _ROUTE = re.compile(
     r')$'
 )
 
-_BY_METHOD_ON_CONSUMER = {
-    operation.method: operation
-    for operation in (
-        model.ALLOCATIONS_LIST,
-        model.ALLOCATIONS_UPDATE,
-        model.ALLOCATIONS_DELETE,
+#: The operation of what _ROUTE has matched last, and of the method.
+_OPERATIONS = {
+    (matched, operation.method): operation
+    for matched, operation in (
+        ('consumer', model.ALLOCATIONS_LIST),
+        ('consumer', model.ALLOCATIONS_UPDATE),
+        ('consumer', model.ALLOCATIONS_DELETE),
+        ('allocations', model.ALLOCATIONS_MANAGE),
+        ('provider', model.PROVIDER_ALLOCATIONS_LIST),
+        ('usages', model.USAGES),
+        ('reshaper', model.RESHAPE),
     )
 }
 
@@ -57,8 +61,7 @@ _LONGEST_KEPT = 64
 _ASKED = ('project_id', 'user_id', 'consumer_type')
 
 
-@dataclass(frozen=True, slots=True)
-class GuardedRequest:
+class GuardedRequest(NamedTuple):
     """One request for one of the guarded operations.
 
     :ivar consumer_uuid: the path's consumer id, raw, where there is one
@@ -86,20 +89,8 @@ def recognise(environ: Environ) -> tuple[model.Operation, re.Match[str]] | None:
     if match is None:
         return None
     method = environ.get('REQUEST_METHOD')
-    operation: model.Operation | None = None
-    if match['consumer'] is not None:
-        operation = _BY_METHOD_ON_CONSUMER.get(method or '')
-    elif match['provider'] is not None:
-        operation = model.PROVIDER_ALLOCATIONS_LIST
-    elif match['allocations'] is not None:
-        operation = model.ALLOCATIONS_MANAGE
-    elif match['usages'] is not None:
-        operation = model.USAGES
-    else:
-        operation = model.RESHAPE
-    if operation is None or operation.method != method:
-        return None
-    return operation, match
+    operation = _OPERATIONS.get((match.lastgroup or '', method or ''))
+    return None if operation is None else (operation, match)
 
 
 def take_in(
@@ -110,11 +101,11 @@ def take_in(
 ) -> GuardedRequest:
     """Build the request from what :func:`recognise` found."""
     return GuardedRequest(
-        operation=operation,
-        consumer_uuid=match['consumer'],
-        provider_uuid=match['provider'],
-        microversion=read_microversion(environ, versions),
-        environ=environ,
+        operation,
+        match['consumer'],
+        match['provider'],
+        read_microversion(environ, versions),
+        environ,
     )
 
 

@@ -8,7 +8,7 @@ import this one.
 import enum
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 #: Every rule of ours starts with this (oslo.policy namespace).
 NAMESPACE = 'consumer_guard:'
@@ -206,8 +206,7 @@ class Claim:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(NamedTuple):
     """Who asks, from a proven identity only.
 
     :ivar credentials: what policy checks compare with, the keys of

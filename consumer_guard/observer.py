@@ -11,7 +11,7 @@ from consumer_guard.decision import Decision, Outcome, Reason
 from consumer_guard.generation_watch import Plan
 from consumer_guard.identity import ENV_REQUEST_ID
 from consumer_guard.intake import Environ, GuardedRequest
-from consumer_guard.metrics import Metrics, name_decision
+from consumer_guard.metrics import NONE, Metrics, name_decision
 from consumer_guard.model import Caller, Owner
 from consumer_guard.veil import Veil
 
@@ -42,6 +42,7 @@ class Observer:
         self._mode = mode
         self._journal = journal
         self._metrics = told
+        self._nobody_listens = which == 'none' and told is NONE
         self._owners = owners
         self._max_body_size = max_body_size
 
@@ -58,6 +59,8 @@ class Observer:
         :param seconds: what it took
         :returns: to be called when the write has succeeded, None for nothing
         """
+        if self._nobody_listens:
+            return None
         operation = request.operation
         said = records.name_outcome(decision.outcome, self._mode)
         self._metrics.count(name_decision(operation, said.split()[-1], self._mode))

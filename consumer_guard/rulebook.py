@@ -117,7 +117,7 @@ class Rulebook:
         """
         entry = self._entries[rule]
         # As in oslo.policy the top rule's scope alone counts, and first.
-        if not self.admits(rule, caller.scope):
+        if entry.scopes is not None and caller.scope not in entry.scopes:
             return model.Truth.NO
         ask = entry.ask if final else None
         return entry.node.evaluate(

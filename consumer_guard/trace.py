@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A rule's check tree with the value of every check, for people to read."""
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -59,7 +58,7 @@ def trace_rule(rule: str, node: checks.Node, facts: Facts) -> Trace:
         these facts allow it
     """
     if facts.ask is not None:
-        facts = dataclasses.replace(facts, ask=_remember(facts.ask))
+        facts = facts._replace(ask=_remember(facts.ask))
     return _Tracer(facts).trace(node, rule)
 
 

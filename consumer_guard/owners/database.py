@@ -54,6 +54,7 @@ class DatabaseOwners:
             for listed in built.listed
         ]
         self._bind = built.bind
+        self._gathered = built.gathered
         self._reader = OwnerReader(
             settings.nobodys_project_id, settings.nobodys_user_id
         )
@@ -98,7 +99,7 @@ class DatabaseOwners:
             return self._ask(
                 listed,
                 self._bind_all(asked),
-                lambda rows: self._reader.group(asked, rows),
+                lambda rows: self._reader.group(asked, rows, self._gathered),
             )
 
     def swap_generations(self, swaps: Iterable[Swap]) -> bool:

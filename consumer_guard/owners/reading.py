@@ -7,7 +7,7 @@ another.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,33 +49,30 @@ class OwnerReader:
         return {id_: self._owner(id_, recorded.get(id_), id_ in holders) for id_ in ids}
 
     def group(
-        self, asked: Iterable[str], rows: Iterable[Any]
+        self,
+        asked: Iterable[str],
+        rows: Iterable[Any],
+        gathered: Callable[[Any], Iterable[Any]],
     ) -> list[tuple[Mapping[str, str], Collection[str]]]:
         """The consumers asked for, by what is recorded of their owners.
 
-        :param rows: the uuid, then some of :data:`SAID`, in that order
+        :param rows: uuids, then some of :data:`SAID`, in that order
+        :param gathered: the uuids of a row's first column
         :returns: policy targets without an id, and the consumers of each;
             nobody's are left out
         :raises UnexpectedAnswer: see :meth:`read`
         """
-        # Of the rows nothing is kept but one of the facts that are the same.
-        facts_of: dict[str, Any] = dict.fromkeys(asked)
-        known: dict[Any, Any] = {}
-        for row in rows:
-            uuid = row[0]
-            if uuid not in facts_of:
-                continue
-            facts = row[1:]
-            facts = known.setdefault(facts, facts)
-            # One row may come twice, for two spellings that were asked for.
-            if facts_of[uuid] not in (None, facts):
-                raise UnexpectedAnswer('two consumers of one id')
-            facts_of[uuid] = facts
+        # Of the rows nothing is kept but one of the facts that are the same: the
+        # ids are the very ones that were asked for.
+        own = {uuid: uuid for uuid in asked}
         said: defaultdict[Any, list[str]] = defaultdict(list)
-        for uuid, facts in facts_of.items():
-            said[facts].append(uuid)
-        said.pop(None, None)
-        groups = [(self._target(*facts), uuids) for facts, uuids in said.items()]
+        for row in rows:
+            said[row[1:]] += filter(None, map(own.get, gathered(row[0])))
+        # One row may come twice, for two spellings that were asked for.
+        once = {facts: tuple({*uuids}) for facts, uuids in said.items()}
+        if sum(map(len, once.values())) > len(set[str]().union(*once.values())):
+            raise UnexpectedAnswer('two consumers of one id')
+        groups = [(self._target(*facts), uuids) for facts, uuids in once.items()]
         return [group for group in groups if 'project_id' in group[0]]
 
     def _target(
