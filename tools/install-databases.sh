@@ -1,10 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# Installs the PostgreSQL and MariaDB servers, and the Apache with mod_wsgi, that
-# the lanes functional-postgresql, functional-mysql and servers start for
-# themselves. No server is started here.
-# Usage: tools/install-databases.sh [postgresql] [mysql] [apache]
+# Installs the PostgreSQL and MariaDB servers, the Apache with mod_wsgi, and the
+# memcached that the lanes functional-postgresql, functional-mysql, servers and
+# keystone start for themselves. No server is started here.
+# Usage: tools/install-databases.sh [postgresql] [mysql] [apache] [memcached]
 # (both databases without arguments).
 
 set -eu
@@ -22,6 +22,10 @@ have_apache() {
     [ -e /usr/sbin/apache2 ] && [ -e /usr/lib/apache2/modules/mod_wsgi.so ]
 }
 
+have_memcached() {
+    command -v memcached >/dev/null
+}
+
 fail() {
     echo "install-databases: $*" >&2
     exit 1
@@ -37,7 +41,8 @@ find_missing() {
             apache)
                 have_apache || missing="$missing apache2 libapache2-mod-wsgi-py3"
                 ;;
-            *) fail "'$wanted' is none of postgresql, mysql, apache" ;;
+            memcached) have_memcached || missing="$missing memcached" ;;
+            *) fail "'$wanted' is none of postgresql, mysql, apache, memcached" ;;
         esac
     done
 }
