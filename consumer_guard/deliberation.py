@@ -10,6 +10,7 @@ from consumer_guard import claims as body_claims
 from consumer_guard import intake, model
 from consumer_guard.decision import Decision, Outcome, Reason
 from consumer_guard.errors import OwnersUnavailable, Unreadable
+from consumer_guard.foreign import STAND_IN
 from consumer_guard.intake import GuardedRequest
 from consumer_guard.model import Caller, Owner, Ownership, Ruling, Standing, Truth
 
@@ -26,8 +27,8 @@ class Rules(Protocol):
         """The target keys that the rule looks at."""
 
 
-#: Stands for an owner where there is none; no id of keystone's.
-_NOBODY = {'project_id': 'consumer-guard-nobody', 'user_id': 'consumer-guard-nobody'}
+#: Stands for an owner where there is none.
+_NOBODY = {'project_id': STAND_IN, 'user_id': STAND_IN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,7 @@ class Deliberation:
         claims = body.claims
         for claim in claims:
             self._demand_canonical(claim.consumer_uuid)
+            body_claims.demand_canonical_owner(claim)
         owners = self.owners.find([claim.consumer_uuid for claim in claims])
         # Security: all are judged, whatever the first ones say; the work done
         # must not tell which of them was refused.

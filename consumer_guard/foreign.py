@@ -25,6 +25,9 @@ LOG = logging.getLogger(__name__)
 #: handed the whole target, so it reads every one.
 TARGET_KEYS = frozenset({'consumer_uuid', 'project_id', 'user_id', 'consumer_type'})
 
+#: What is asked about in place of what must not be said; no id of keystone's.
+STAND_IN = 'consumer-guard-nobody'
+
 # What may go into a URL as raw text and still be one plain segment of it.
 _PLAIN = re.compile(r'(?!\.+\Z)[A-Za-z0-9_.:@-]+\Z')
 
@@ -45,11 +48,15 @@ class Foreign(Leaf):
         if facts.ask is None:
             return Truth.UNKNOWN
         # Security: raw target text goes into URLs; '/', '?' or '..' in an
-        # owner's id would ask about something else.
-        if not all(_is_plain(value) for value in facts.target.values()):
-            return Truth.UNKNOWN
+        # owner's id would ask about something else. It is asked about nobody
+        # then, and the answer thrown away: not to be asked would tell that the
+        # consumer is recorded.
+        target = {
+            key: value if _is_plain(value) else STAND_IN
+            for key, value in facts.target.items()
+        }
         try:
-            asked = facts.ask(self.check, facts.target, facts.credentials)
+            asked = facts.ask(self.check, target, facts.credentials)
         except Exception as error:
             # Security: the kind only; the rest may hold passwords and owners.
             LOG.warning(
@@ -57,6 +64,8 @@ class Foreign(Leaf):
                 self.kind,
                 type(error).__name__,
             )
+            return Truth.UNKNOWN
+        if target != facts.target:
             return Truth.UNKNOWN
         return Truth.YES if asked else Truth.NO
 

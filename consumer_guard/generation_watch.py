@@ -9,13 +9,13 @@ before anything is refused or rolled.
 import enum
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from consumer_guard import claims as body_claims
 from consumer_guard import model
 from consumer_guard.claims import Body
-from consumer_guard.errors import OwnersUnavailable, RequestError
+from consumer_guard.errors import OwnersUnavailable, RequestError, Unreadable
 from consumer_guard.generation_alarm import GenerationAlarm
 from consumer_guard.generations import Step, Swap, Thresholds
 from consumer_guard.intake import GuardedRequest
@@ -52,14 +52,14 @@ class Plan:
 
     :ivar near: consumer ids and the generations near their end, to be logged
         when the write succeeded
-    :ivar rolled: the new generation of each consumer that was rolled; the
-        request must carry it
+    :ivar content: the body that the request must carry, because generations
+        in it were rolled
     :ivar body: the parsed body, when it was read
     """
 
     verdict: Verdict = Verdict.GO
     near: tuple[tuple[str, float], ...] = ()
-    rolled: Mapping[str, int] = field(default_factory=dict)
+    content: bytes | None = None
     body: Body | None = None
 
 
@@ -136,7 +136,7 @@ class GenerationWatch:
         if not self._acts:
             verdict = Verdict.REFUSE if self._store is None else Verdict.GO
             return Plan(verdict, near, body=body)
-        return self._act(acting, near, body)
+        return self._act(request, acting, near, body)
 
     def _confirm(
         self, claims: Mapping[str, Claim], owners: Mapping[str, Owner] | None
@@ -167,7 +167,11 @@ class GenerationWatch:
         return acting
 
     def _act(
-        self, acting: list[Swap], near: tuple[tuple[str, float], ...], body: Body
+        self,
+        request: GuardedRequest,
+        acting: list[Swap],
+        near: tuple[tuple[str, float], ...],
+        body: Body,
     ) -> Plan:
         if self._store is None:
             for swap in acting:
@@ -179,6 +183,13 @@ class GenerationWatch:
                     swap.uuid,
                 )
             return Plan(Verdict.REFUSE, near, body=body)
+        rolled = {swap.uuid: swap.new for swap in acting}
+        try:
+            # First: what is swapped has to go on.
+            content = body_claims.rewrite(request, body, rolled)
+        except Unreadable as exc:
+            LOG.info('A write is forwarded unwatched: %s', exc)
+            return Plan(near=near, body=body)
         if not self._store.swap_generations(acting):
             return Plan(Verdict.LOST, near, body=body)
         for swap in acting:
@@ -188,8 +199,7 @@ class GenerationWatch:
                 swap.expected,
                 swap.new,
             )
-        rolled = {swap.uuid: swap.new for swap in acting}
-        return Plan(near=near, rolled=rolled, body=body)
+        return Plan(near=near, content=content, body=body)
 
     def _near(
         self, generations: Iterable[tuple[str, float | None]]

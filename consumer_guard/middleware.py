@@ -14,7 +14,7 @@ from typing import Any
 
 from consumer_guard import (
     assembly,
-    claims,
+    bodies,
     configuration,
     identity,
     intake,
@@ -144,8 +144,8 @@ class ConsumerGuard:
                 refusal = refusals.make_refusal(request, decision)
                 return self._refuse(refusal, made_id)
             responses.put_decoy(environ)
-        if plan.rolled and plan.body is not None:
-            claims.replace_generations(request, plan.body, plan.rolled)
+        if plan.content is not None:
+            bodies.put_body(environ, plan.content)
         if decision.outcome is Outcome.ROLE:
             return self._writes.observe(
                 self._application, request, decision, plan, then

@@ -37,7 +37,7 @@ def list_defaults(
         check, old = rule.check_str, rule.deprecated_rule
         if (
             not new_alone
-            and old is not None
+            and old
             and old.check_str != check
             and rule.name not in written
         ):
@@ -59,7 +59,7 @@ def lint_deprecated(
     """
     for rule in registered:
         old = rule.deprecated_rule
-        if old is not None and old.name != rule.name and old.name in written:
+        if old and old.name != rule.name and old.name in written:
             found = written[old.name]
             complaint = warn(
                 f'the name is out of date, "{rule.name}" took its place',

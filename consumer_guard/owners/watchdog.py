@@ -25,12 +25,13 @@ _LOOKS = 5
 class _Watched:
     """Connections in use in one process.
 
-    :ivar until: the moment (``time.monotonic``) and file descriptor, by the
-        pool's record of the connection
+    :ivar until: the moment (``time.monotonic``) and the driver's connection, by
+        the pool's record of it
     """
 
-    until: dict[int, tuple[float, int]] = field(default_factory=dict)
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    until: dict[int, tuple[float, Any]] = field(default_factory=dict)
+    # Re-entrant: the collector may give a connection back in the middle.
+    lock: threading.RLock = field(default_factory=threading.RLock)
     thread: threading.Thread | None = None
 
 
@@ -63,15 +64,17 @@ class Watchdog:
         watched = self._processes.setdefault(os.getpid(), _Watched())
         until = time.monotonic() + self._timeout
         with watched.lock:
-            watched.until[id(record)] = (until, connection.fileno())
+            watched.until[id(record)] = (until, connection)
             if watched.thread is None:
-                watched.thread = threading.Thread(
+                thread = threading.Thread(
                     target=_watch,
                     args=(weakref.ref(self), watched, self._timeout / _LOOKS),
                     name='consumer_guard look-ups',
                     daemon=True,
                 )
-                watched.thread.start()
+                thread.start()
+                # Not before: one that could not be started is tried again.
+                watched.thread = thread
 
     def _end(self, _connection: Any, record: Any = None) -> None:
         watched = self._processes.get(os.getpid())
@@ -91,6 +94,13 @@ def _watch(owner: 'weakref.ref[Watchdog]', watched: _Watched, pause: float) -> N
                 _shut(watched.until.pop(key)[1])
 
 
-def _shut(descriptor: int) -> None:
-    with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as end:
+def _shut(connection: Any) -> None:
+    # Of a connection that failed while it was being made the pool tells nothing;
+    # its descriptor may be somebody else's by now.
+    if connection.closed:
+        return
+    with (
+        contextlib.suppress(OSError),
+        socket.socket(fileno=os.dup(connection.fileno())) as end,
+    ):
         end.shutdown(socket.SHUT_RDWR)

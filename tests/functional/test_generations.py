@@ -2,6 +2,7 @@
 """Generations at their end, over real placement."""
 
 import concurrent.futures
+import json
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -130,6 +131,33 @@ class TestRefuse:
         assert answer.status_int == 409
         assert refusing.stored(consumer) == LIMIT
 
+    @pytest.mark.parametrize(
+        'odd',
+        [
+            {'user_id': 'someone '},
+            {'user_id': 'a\xa0b'},
+            {'user_id': 'tab\there'},
+            {'project_id': '\tx'},
+        ],
+        ids=str,
+    )
+    @pytest.mark.parametrize('beside', [False, True])
+    def test_an_odd_owner(
+        self, refusing: Shelf, odd: dict[str, str], beside: bool
+    ) -> None:
+        """G01 G10: placement takes any text; the generation is watched all the same."""
+        consumer = refusing.add(LIMIT)
+        claim = make_claim(refusing.provider, refusing.owner, LIMIT)
+        body: dict[str, Any] = claim | odd
+        method, path = 'PUT', f'/allocations/{consumer}'
+        if beside:
+            new = make_claim(refusing.provider, refusing.owner, None) | odd
+            body = {consumer: claim, str(uuid.uuid4()): new}
+            method, path = 'POST', '/allocations'
+        admin = refusing.deployed.admin
+        _assert_spent(refusing.deployed.request(method, path, admin, body=body))
+        assert refusing.stored(consumer) == LIMIT
+
     def test_one_before_the_reserve(self, refusing: Shelf) -> None:
         """G02"""
         consumer = refusing.add(LIMIT - 4)
@@ -240,6 +268,30 @@ class TestRoll:
         shown = rolling.deployed.show(consumer)
         assert shown['consumer_generation'] == LOWEST + 1
         assert shown['allocations'][rolling.provider]['resources'] == {'VCPU': 2}
+
+    @pytest.mark.parametrize('depth', [1, 100, 600, 100_000])
+    def test_a_body_that_placement_refuses(self, rolling: Shelf, depth: int) -> None:
+        """However deep: the answer is placement's own, as without the guard."""
+        spent, fine = rolling.add(LIMIT), rolling.add(1)
+
+        def put(consumer: str, generation: int) -> webtest.TestResponse:
+            claim = make_claim(rolling.provider, rolling.owner, generation)
+            deep = '[' * depth + ']' * depth
+            return rolling.deployed.client.request(
+                f'/allocations/{consumer}',
+                method='PUT',
+                body=f'{json.dumps(claim)[:-1]}, "mappings": {deep}}}'.encode(),
+                headers={
+                    'Content-Type': 'application/json',
+                    'X-Auth-Token': rolling.deployed.admin.token,
+                    'OpenStack-API-Version': 'placement 1.38',
+                },
+                expect_errors=True,
+            )
+
+        answer = put(spent, LIMIT)
+        assert answer.status_int == put(fine, 1).status_int >= 400
+        assert rolling.deployed.show(spent)['allocations']
 
     def test_a_stale_client_re_reads_and_goes_on(self, rolling: Shelf) -> None:
         consumer = rolling.add(LIMIT)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from microversion_parse import middleware as microversion_middleware
 from placement import handler, microversion
 
-from consumer_guard import claims, intake, model
+from consumer_guard import bodies, claims, intake, model
 from consumer_guard.errors import Unreadable
 from tests.fuzz import names
 from tests.fuzz import requests as made
@@ -138,7 +138,7 @@ def assert_same_claims(
     request = intake.GuardedRequest(operation, consumer, None, (1, minor), {})
     owners = [(part.get('project_id'), part.get('user_id')) for part in parts.values()]
     try:
-        read = claims.read_claims(request, claims.parse_body(body))
+        read = claims.read_claims(request, bodies.parse_body(body))
     except Unreadable:
         # Only what is no id of keystone's; a reshape may be of no consumer.
         assert any(_is_odd(text) for owner in owners for text in owner) or not parts

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from oslo_config import cfg
 from oslo_policy import policy
 
 from consumer_guard import checks, checktrees, model
 from consumer_guard.errors import PolicyFileError
+from tests.unit.parsed import parse_nothing
 
 NO, UNKNOWN, YES = model.Truth
 
@@ -94,7 +94,7 @@ def ask_check(
 def test_answers_as_oslo_policy_does(text: str, answer: model.Truth) -> None:
     """The table, and oslo.policy's own answer beside it."""
     rules = policy.Rules.from_dict({'r': text})
-    enforcer = policy.Enforcer(cfg.ConfigOpts(), rules=rules, use_conf=False)
+    enforcer = policy.Enforcer(parse_nothing(), rules=rules, use_conf=False)
     assert bool(enforcer.enforce('r', TARGET, dict(CREDENTIALS))) is (answer is YES)
     assert ask_check(text) is answer
 
@@ -227,7 +227,10 @@ def test_kleene() -> None:
 )
 def test_text_that_cannot_be_parsed_is_an_error(text: str) -> None:
     """oslo.policy denies in silence, and ``not`` of that allows."""
-    with pytest.raises(PolicyFileError, match=r'policy.yaml: rule "r": cannot'):
+    # Some releases of it make a text of some of these, which is no check.
+    with pytest.raises(
+        PolicyFileError, match=r'policy.yaml: rule "r": (cannot|a plug)'
+    ):
         compile_text(text)
 
 

@@ -17,6 +17,7 @@ from consumer_guard import model, policies
 from consumer_guard.errors import PolicyFileError
 from consumer_guard.foreign import EnforcerAsker
 from consumer_guard.rulebook import PolicyText, Rulebook
+from tests.unit.parsed import parse_nothing
 
 NO, UNKNOWN, YES = model.Truth
 LIST = model.ALLOCATIONS_LIST.rule
@@ -303,7 +304,7 @@ def test_foreign_check_is_asked_in_the_final_pass_only(
     """With a copy of the credentials and the top rule's name."""
     book = build(
         f'"{LIST}": "rule:helper"\nhelper: "consumer_guard_probe:x"',
-        conf=cfg.ConfigOpts(),
+        conf=parse_nothing(),
     )
     caller = make_caller('reader')
     assert book.judge(LIST, caller, OWN, final=False) is UNKNOWN
@@ -318,12 +319,12 @@ def test_foreign_check_is_asked_in_the_final_pass_only(
 def test_foreign_check_reaches_the_rules(seen: list[tuple[Any, ...]]) -> None:
     """The Enforcer it is given holds the same rules, and reads no file."""
     text = f'"{LIST}": "consumer_guard_probe:rule"'
-    assert judge(build(text, conf=cfg.ConfigOpts())) is YES
+    assert judge(build(text, conf=parse_nothing())) is YES
 
 
 def test_foreign_check_of_the_old_form() -> None:
     """As in oslo.policy: three arguments."""
-    book = build(f'"{LIST}": "consumer_guard_old_probe:x"', conf=cfg.ConfigOpts())
+    book = build(f'"{LIST}": "consumer_guard_old_probe:x"', conf=parse_nothing())
     assert judge(book) is YES
     assert judge(book, target={'project_id': 'B'}) is NO
 
@@ -334,7 +335,7 @@ def test_foreign_check_cannot_compare_two_nothings(
 ) -> None:
     """A plugin's ``target.get('user_id')`` of an unknown user is no None."""
     text = f'"{LIST}": "{form.format("consumer_guard_probe:get")}"'
-    assert judge(build(text, conf=cfg.ConfigOpts())) is UNKNOWN
+    assert judge(build(text, conf=parse_nothing())) is UNKNOWN
     assert len(seen) == 1
 
 
@@ -369,7 +370,7 @@ def decision_point() -> Iterator[Callable[[str], Rulebook]]:
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     root = f'http://127.0.0.1:{server.server_port}'
-    conf = cfg.ConfigOpts()
+    conf = parse_nothing()
     yield lambda path: build(f'"{LIST}": "{root}{path}"', conf=conf)
     server.shutdown()
     thread.join()
@@ -385,14 +386,16 @@ def test_http_check(decision_point: Callable[[str], Rulebook]) -> None:
     for odd in ('../True', '..', 'A?x', 'A/../B'):
         book = decision_point('/True/%(project_id)s')
         assert judge(book, 'reader', target={'project_id': odd}) is UNKNOWN
+    # Not to be asked would tell of such an owner.
+    assert _DecisionPoint.paths[2:] == ['/True/consumer-guard-nobody'] * 4
     assert judge(decision_point('/True/%(user_id)s'), 'reader') is UNKNOWN
-    assert len(_DecisionPoint.paths) == 2
+    assert len(_DecisionPoint.paths) == 6
 
 
 def test_http_check_of_a_dead_host_refuses(caplog: pytest.LogCaptureFixture) -> None:
     """R09: unknown, under ``not`` too; the log tells the kind alone."""
     text = f'"{LIST}": "not http://127.0.0.1:1/secret"'
-    assert judge(build(text, conf=cfg.ConfigOpts())) is UNKNOWN
+    assert judge(build(text, conf=parse_nothing())) is UNKNOWN
     lines = [one for one in caplog.records if one.name == 'consumer_guard.foreign']
     assert 'A check of kind http could not be asked' in lines[0].getMessage()
     assert 'secret' not in lines[0].getMessage()

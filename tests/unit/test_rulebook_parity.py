@@ -19,11 +19,11 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oslo_config import cfg
 from oslo_policy import policy
 
 from consumer_guard import model, policies
 from consumer_guard.rulebook import PolicyText, Rulebook
+from tests.unit.parsed import parse_nothing
 
 NO, UNKNOWN, YES = model.Truth
 TOP = model.ALLOCATIONS_LIST.rule
@@ -123,7 +123,7 @@ def make_caller(values: Mapping[str, Any]) -> model.Caller:
 
 def make_enforcer(rules: Mapping[str, str]) -> policy.Enforcer:
     """oslo.policy's own, with the registered defaults and these rules."""
-    enforcer = policy.Enforcer(cfg.ConfigOpts(), use_conf=False)
+    enforcer = policy.Enforcer(parse_nothing(), use_conf=False)
     enforcer.register_defaults(policies.list_rules())
     texts = {rule.name: rule.check_str for rule in policies.list_rules()}
     enforcer.set_rules(policy.Rules.from_dict({**texts, **rules}))
