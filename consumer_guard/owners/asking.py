@@ -16,6 +16,8 @@ from typing import Any, TypeVar, cast
 
 import sqlalchemy as sa
 
+from consumer_guard.owners.prepared import Preparation
+
 LOG = logging.getLogger(__name__)
 
 _Answer = TypeVar('_Answer')
@@ -63,6 +65,7 @@ def ask(
     value: Any,
     read: Callable[[Iterable[Any]], _Answer],
     timeout: float,
+    preparation: Preparation | None = None,
 ) -> _Answer:
     """Ask; once more if a connection of the pool was dead already.
 
@@ -70,13 +73,18 @@ def ask(
     :param read: makes the answer of the rows, as they come; it may be called
         again from the first row on
     :param timeout: seconds; who waited as long is not made to wait again
+    :param preparation: of the question's statement
     :raises Exception: whatever the driver, the pool or SQLAlchemy raises
     """
     started = time.monotonic()
     if question.text is not None:
         try:
-            return _ask_driver(engine, question.text, question.bind(value), read)
+            return _ask_driver(
+                engine, question.text, question.bind(value), read, preparation
+            )
         except engine.dialect.loaded_dbapi.Error as error:
+            if preparation is not None:
+                preparation.look_at(error)
             # A server that lets us wait is not asked again.
             if time.monotonic() - started >= timeout:
                 raise
@@ -96,9 +104,12 @@ def _ask_driver(
     text: str,
     parameters: Any,
     read: Callable[[Iterable[Any]], _Answer],
+    preparation: Preparation | None,
 ) -> _Answer:
     connection = engine.raw_connection()
     try:
+        if preparation is not None and preparation.holds(connection):
+            text = preparation.text
         with contextlib.closing(connection.cursor()) as cursor:
             cursor.execute(text, parameters)
             # SQLAlchemy's protocol of cursors does not say that they iterate.

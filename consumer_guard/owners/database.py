@@ -21,6 +21,7 @@ from consumer_guard.generations import Swap
 from consumer_guard.model import Owner
 from consumer_guard.owners import OwnerLookupSettings, counters, engine, statements
 from consumer_guard.owners.asking import Question, ask
+from consumer_guard.owners.prepared import Preparation
 from consumer_guard.owners.reading import OwnerReader, count_said
 
 LOG = logging.getLogger(__name__)
@@ -48,6 +49,10 @@ class DatabaseOwners:
         self._engine = engine.make_engine(settings)
         built = statements.build(self._engine.dialect.name)
         self._one = Question.compile(built.one, 'id', self._engine.dialect)
+        self._prepared: Preparation | None = None
+        if self._engine.dialect.driver == 'psycopg2':
+            self._prepared = Preparation(built.one, 'id')
+            self._prepared.attach(self._engine)
         self._many = Question.compile(built.many, 'ids', self._engine.dialect)
         self._listed = [
             Question.compile(listed, 'ids', self._engine.dialect)
@@ -80,12 +85,13 @@ class DatabaseOwners:
         with _faults_told():
             if not asked:
                 return self._reader.read(consumer_ids, ())
-            question, value = self._one, next(iter(asked))
+
+            def read(rows: Iterable[Any]) -> Mapping[str, Owner]:
+                return self._reader.read(consumer_ids, rows)
+
             if len(asked) > 1:
-                question, value = self._many, self._bind_all(asked)
-            return self._ask(
-                question, value, lambda rows: self._reader.read(consumer_ids, rows)
-            )
+                return self._ask(self._many, self._bind_all(asked), read)
+            return self._ask(self._one, next(iter(asked)), read, self._prepared)
 
     def find_groups(
         self, consumer_ids: Collection[str], keys: Collection[str]
@@ -127,9 +133,14 @@ class DatabaseOwners:
         return self._bind(sorted(ids))
 
     def _ask(
-        self, question: Question, value: Any, read: Callable[[Iterable[Any]], _Answer]
+        self,
+        question: Question,
+        value: Any,
+        read: Callable[[Iterable[Any]], _Answer],
+        preparation: Preparation | None = None,
     ) -> _Answer:
-        return ask(self.engine, question, value, read, self._settings.timeout)
+        timeout = self._settings.timeout
+        return ask(self.engine, question, value, read, timeout, preparation)
 
     def _leave_parent(self) -> None:
         """In a forked child: start with connections of our own.

@@ -293,6 +293,69 @@ def test_one_statement_however_many(tables, make, count) -> None:
     assert len(found) == count
 
 
+@pytest.fixture
+def planned(url: str, lookup: DatabaseOwners) -> list[str]:
+    """What psycopg2 sends; the connection is made already."""
+    if not url.startswith('postgresql'):
+        pytest.skip('only psycopg2 needs to be told')
+    lookup.find([new_id()])
+    return []
+
+
+@pytest.mark.on_database('postgresql')
+def test_planned_once_a_connection(tables, lookup, planned) -> None:
+    ids = [new_id() for _ in range(20)]
+    for id_ in ids:
+        tables.consume(id_)
+    with statements.noted(planned.append, lookup.engine):
+        for id_ in ids:
+            assert lookup.find([id_])[id_].standing is Standing.RECORDED
+    assert {text.split()[0] for text in planned} == {'EXECUTE'}
+    assert len(planned) == 20
+
+
+@pytest.mark.on_database('postgresql')
+def test_sessions_that_do_not_keep_it(tables, lookup, planned) -> None:
+    """As behind a pooler: right all the same, and not tried for ever."""
+    id_ = new_id()
+    tables.consume(id_)
+    with lookup.engine.connect() as connection:
+        connection.exec_driver_sql('DEALLOCATE ALL')
+    with statements.noted(planned.append, lookup.engine):
+        for _ in range(3):
+            assert lookup.find([id_])[id_].standing is Standing.RECORDED
+    assert [text.split()[0] for text in planned] == ['EXECUTE', *['SELECT'] * 3]
+
+
+@pytest.mark.on_database('postgresql')
+def test_a_table_that_changes_under_it(tables, lookup, planned) -> None:
+    """An upgrade of placement's schema costs one question more, once."""
+    id_ = new_id()
+    tables.consume(id_, project='project-b')
+    change = 'ALTER TABLE projects ALTER COLUMN external_id TYPE {}'
+    with tables.engine.begin() as connection:
+        connection.exec_driver_sql(change.format('text'))
+    try:
+        with statements.noted(planned.append, lookup.engine):
+            for _ in range(3):
+                assert lookup.find([id_])[id_].project_id == 'project-b'
+    finally:
+        with tables.engine.begin() as connection:
+            connection.exec_driver_sql(change.format('varchar(255)'))
+    assert planned[-1].startswith('EXECUTE')
+
+
+@pytest.mark.on_database('postgresql')
+def test_it_is_no_transaction(url, lookup, planned) -> None:
+    assert planned == []
+    with sa.create_engine(url, poolclass=sa.NullPool).connect() as connection:
+        states = connection.exec_driver_sql(
+            "SELECT state FROM pg_stat_activity WHERE query LIKE '%%consumer_guard_%%'"
+        ).all()
+    assert ('idle',) in states
+    assert ('idle in transaction',) not in states
+
+
 def check_groups(tables, lookup, keys) -> None:
     """Groups say of a list's consumers what the look-up of each says."""
     ids = [str(uuid.uuid4()) for _ in range(12)]

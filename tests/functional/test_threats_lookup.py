@@ -298,7 +298,8 @@ def test_many_refusals(deploy: Deploy) -> None:
     assert statuses == {400, 403, 409}
     # And failures, behind the checkout.
     lookup = steps.lookup
-    good = lookup._one, lookup._many
+    good = lookup._one, lookup._many, lookup._prepared
+    lookup._prepared = None
     lookup._one, lookup._many = [
         Question.compile(
             sa.text(f'SELECT 1 FROM nowhere WHERE :{name} = :{name}'),
@@ -309,7 +310,7 @@ def test_many_refusals(deploy: Deploy) -> None:
     ]
     for number in range(many(48, 1_000)):
         assert ask(scene, sent[number % 2 * 3]).status == 503
-    lookup._one, lookup._many = good
+    lookup._one, lookup._many, lookup._prepared = good
     pool = steps.lookup.engine.pool
     assert pool.checkedout() == 0
     assert pool.checkedin() == 1

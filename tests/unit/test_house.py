@@ -36,7 +36,7 @@ FLOORS = (
         'rehearsal',
         'generation_alarm',
     ),
-    ('claims', 'owners.watchdog'),
+    ('claims', 'owners.watchdog', 'owners.prepared'),
     ('owners.engine', 'owners.statements', 'owners.counters', 'owners.asking'),
     ('owners.reading',),
     (
