@@ -269,7 +269,7 @@ class TestRoll:
         assert shown['consumer_generation'] == LOWEST + 1
         assert shown['allocations'][rolling.provider]['resources'] == {'VCPU': 2}
 
-    @pytest.mark.parametrize('depth', [1, 100, 600, 100_000])
+    @pytest.mark.parametrize('depth', [1, 100, 600, 4_000])
     def test_a_body_that_placement_refuses(self, rolling: Shelf, depth: int) -> None:
         """However deep: the answer is placement's own, as without the guard."""
         spent, fine = rolling.add(LIMIT), rolling.add(1)

@@ -384,14 +384,18 @@ def test_foreign_check_that_raises_is_unknown(
     'value', ['a/b', '..', '.', 'a?b', 'a#b', 'a%2e', 'a b', 'a\n', 'é', '', None, 5]
 )
 def test_foreign_check_gets_no_raw_text(value: object) -> None:
-    """Raw target text goes into URLs: not asked, and unknown."""
+    """Raw target text goes into URLs: asked about nobody, and unknown.
+
+    Not to be asked would tell of such an owner.
+    """
     asked = []
 
-    def ask(*given: object) -> bool:
-        asked.append(given)
+    def ask(_check: object, about: Mapping[str, str], _credentials: object) -> bool:
+        asked.append(about)
         return True
 
     target = {**TARGET, 'user_id': value}
     assert ask_check('http://x/%(project_id)s', target, ask=ask) is UNKNOWN
-    assert asked == []
+    assert asked == [{**TARGET, 'user_id': 'consumer-guard-nobody'}]
+    assert ask_check('not http://x', target, ask=ask) is UNKNOWN
     assert ask_check('http://x', {'user_id': 'a.b_c-d:e@f'}, ask=ask) is YES
