@@ -30,7 +30,7 @@ pytestmark = [
     # The world is watched through a file of SQLite.
     pytest.mark.placement_on('sqlite'),
     # Webob, which placement reads with, leaves a large chunked body's file open.
-    pytest.mark.filterwarnings('ignore:unclosed file <_io.Buffered:ResourceWarning'),
+    pytest.mark.filterwarnings('ignore:unclosed file <_io:ResourceWarning'),
 ]
 
 PASSAGE = 'consumer_guard_passage'
