@@ -16,7 +16,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from bench import growth, lists, middleware, results, serving, stores, timing, whole
+from bench import (
+    growth,
+    inside,
+    lists,
+    middleware,
+    results,
+    serving,
+    stores,
+    timing,
+    whole,
+)
 from bench.results import Chapter, Finding
 from bench.stores import Store
 
@@ -105,7 +115,12 @@ class Programme:
 
     def p4(self) -> Chapter:
         """Owner path."""
-        return whole.owner_path(self._reads, [table for _, table in self._lookups])
+        return whole.owner_path(
+            self.stores,
+            [table for _, table in self._reads],
+            [apart(inside.measure, store, self.effort) for store in self.stores],
+            [table for _, table in self._lookups],
+        )
 
     @functools.cached_property
     def _lists(self) -> tuple[Chapter, Chapter]:

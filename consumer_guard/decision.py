@@ -3,7 +3,7 @@
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from consumer_guard.claims import Body
 from consumer_guard.errors import RequestError
@@ -44,8 +44,7 @@ class Reason(enum.Enum):
     MICROVERSION = "the microversion is not one of placement's"
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """All rulings of a request and what follows from them.
 
     :ivar depends: whether the rule left it open until the owner was known;

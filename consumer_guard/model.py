@@ -137,8 +137,7 @@ class Standing(enum.Enum):
     ABSENT = 'absent'  #: neither a consumers row nor allocations
 
 
-@dataclass(frozen=True, slots=True)
-class Owner:
+class Owner(NamedTuple):
     """The recorded owner of one consumer, as one look-up saw it.
 
     :ivar consumer_uuid: the id exactly as it was asked for
@@ -222,8 +221,7 @@ class Caller(NamedTuple):
     global_request_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Ruling:
+class Ruling(NamedTuple):
     """One rule judged on one target."""
 
     rule: str

@@ -6,7 +6,6 @@ A made environ goes the way of a real one: through
 :func:`consumer_guard.intake.recognise`, so that nothing is decided twice.
 """
 
-import dataclasses
 import io
 import urllib.parse
 from collections.abc import Collection, Mapping
@@ -154,8 +153,7 @@ class OneOwner:
     def find(self, consumer_ids: Collection[str]) -> Mapping[str, model.Owner]:
         """The same owner for every id."""
         return {
-            id_: dataclasses.replace(
-                self._owner,
+            id_: self._owner._replace(
                 consumer_uuid=id_,
                 generation=self._generations.get(id_, self._owner.generation),
             )

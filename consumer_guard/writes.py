@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Care for writes that were allowed: their generations before, a look after."""
 
-import dataclasses
 import logging
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -39,17 +38,14 @@ class Writes:
         try:
             plan = self._watch.plan(request, decision.body, decision.owners)
         except OwnersUnavailable as exc:
-            stopped = dataclasses.replace(
-                decision, outcome=Outcome.REFUSE, reason=Reason.UNAVAILABLE, error=exc
+            stopped = decision._replace(
+                outcome=Outcome.REFUSE, reason=Reason.UNAVAILABLE, error=exc
             )
             return stopped, _NO_PLAN
         if plan.verdict is Verdict.GO:
             return decision, plan
         reason = Reason.SPENT if plan.verdict is Verdict.REFUSE else Reason.LOST_ROLL
-        return (
-            dataclasses.replace(decision, outcome=Outcome.REFUSE, reason=reason),
-            plan,
-        )
+        return decision._replace(outcome=Outcome.REFUSE, reason=reason), plan
 
     def observe(
         self,

@@ -7,12 +7,11 @@ does not change from one look-up to the next is compiled once. What fails there
 is asked again by SQLAlchemy, which knows each driver's lost connections.
 """
 
-import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
@@ -110,10 +109,13 @@ def _ask_driver(
     try:
         if preparation is not None and preparation.holds(connection):
             text = preparation.text
-        with contextlib.closing(connection.cursor()) as cursor:
+        # SQLAlchemy's protocol of cursors does not say that they iterate.
+        cursor: Any = connection.cursor()
+        try:
             cursor.execute(text, parameters)
-            # SQLAlchemy's protocol of cursors does not say that they iterate.
-            answer = read(cast(Iterable[Any], cursor))
+            answer = read(cursor)
+        finally:
+            cursor.close()
     except BaseException:
         # Security: an answer that was not read to its end would be the next
         # one's, with another's owner in it.

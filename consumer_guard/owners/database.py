@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Owners from placement's own database: one SELECT a look-up, never a cache."""
 
-import contextlib
 import logging
 import os
 import weakref
@@ -9,7 +8,6 @@ from collections.abc import (
     Callable,
     Collection,
     Iterable,
-    Iterator,
     Mapping,
 )
 from typing import Any, TypeVar
@@ -82,16 +80,18 @@ class DatabaseOwners:
         than :data:`LONGEST_ID`) are absent without asking.
         """
         asked = _choose(consumer_ids)
-        with _faults_told():
+
+        def read(rows: Iterable[Any]) -> Mapping[str, Owner]:
+            return self._reader.read(consumer_ids, rows)
+
+        try:
             if not asked:
-                return self._reader.read(consumer_ids, ())
-
-            def read(rows: Iterable[Any]) -> Mapping[str, Owner]:
-                return self._reader.read(consumer_ids, rows)
-
+                return read(())
             if len(asked) > 1:
                 return self._ask(self._many, self._bind_all(asked), read)
             return self._ask(self._one, next(iter(asked)), read, self._prepared)
+        except Exception as error:
+            raise _tell(error) from error
 
     def find_groups(
         self, consumer_ids: Collection[str], keys: Collection[str]
@@ -101,12 +101,14 @@ class DatabaseOwners:
         if not asked:
             return ()
         listed = self._listed[count_said(keys) - 1]
-        with _faults_told():
+        try:
             return self._ask(
                 listed,
                 self._bind_all(asked),
                 lambda rows: self._reader.group(asked, rows, self._gathered),
             )
+        except Exception as error:
+            raise _tell(error) from error
 
     def swap_generations(self, swaps: Iterable[Swap]) -> bool:
         """Compare and swap consumer generations, all or none.
@@ -189,18 +191,12 @@ def _may_exist(id_: str) -> bool:
     return id_.isascii() and '\0' not in id_ and len(id_) <= LONGEST_ID
 
 
-@contextlib.contextmanager
-def _faults_told() -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        # Security: whatever a driver raises, there is no owner then. Texts
-        # of drivers quote SQL and rows: not for clients, not for the log.
-        LOG.warning('Owners cannot be looked up: %s', _describe(error))
-        LOG.debug('Owners cannot be looked up', exc_info=True)
-        raise errors.OwnersUnavailable(
-            'The owner of the consumer could not be looked up.'
-        ) from error
+def _tell(error: Exception) -> errors.OwnersUnavailable:
+    """What is raised instead, whatever a driver raised: there is no owner then."""
+    # Security: texts of drivers quote SQL and rows: not for clients, not for the log.
+    LOG.warning('Owners cannot be looked up: %s', _describe(error))
+    LOG.debug('Owners cannot be looked up', exc_info=True)
+    return errors.OwnersUnavailable('The owner of the consumer could not be looked up.')
 
 
 def _describe(error: Exception) -> str:
