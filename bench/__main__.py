@@ -17,7 +17,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog='python -m bench', description='Measure what the guard costs.'
     )
-    parser.add_argument('--quick', action='store_true', help='two minutes at most')
+    parser.add_argument('--quick', action='store_true', help='two or three minutes')
     parser.add_argument(
         '--long', action='store_true', help='a million requests for the memory'
     )
