@@ -6,6 +6,7 @@ member and reader of one project, sends requests that hypothesis makes up.
 """
 
 import collections
+import dataclasses
 import json
 import uuid
 from collections.abc import Collection, Iterator
@@ -229,7 +230,7 @@ def assert_nothing_written(world: World, guard: str) -> None:
         before = world.known[key]
         if now != before:
             assert before.project_id == names.OWN_PROJECT
-            assert now == before._replace(generation=ROLLED_TO)
+            assert now == dataclasses.replace(before, generation=ROLLED_TO)
 
 
 @pytest.mark.parametrize(
