@@ -242,6 +242,11 @@ class Load:
                 least = self.writes[consumer]
                 assert least <= written <= least + self.unsure[consumer], consumer
 
+    def read_own(self, user: User) -> Answer:
+        """One read more, on a connection of its own; the account has it not."""
+        path = f'/allocations/{self.consumers[user]}'
+        return ask(self._port, 'GET', path, headers=self._make_headers(user))
+
     def wait_until_well(self, patience: float) -> float:
         """Until every owner reads its own again, from every worker.
 
@@ -250,9 +255,7 @@ class Load:
         started = time.monotonic()
         well = 0
         while well < 20:
-            user = self._users[well % len(self._users)]
-            path = f'/allocations/{self.consumers[user]}'
-            answer = ask(self._port, 'GET', path, headers=self._make_headers(user))
+            answer = self.read_own(self._users[well % len(self._users)])
             well = well + 1 if answer.status == 200 else 0
             took = time.monotonic() - started
             assert took < patience, f'not well after {patience} s: {answer}'
