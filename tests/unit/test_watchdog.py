@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The watch over libpq's connections: it shuts the late ones, and no others."""
 
+import contextlib
 import socket
 import struct
 import threading
@@ -47,18 +48,20 @@ class Server:
         self.port = self._listener.getsockname()[1]
         self._thread = threading.Thread(target=self._serve)
         self._clients: list[socket.socket] = []
+        self._over = False
         self._thread.start()
 
     def _serve(self) -> None:
         while True:
             client, _ = self._listener.accept()
             self._clients.append(client)
-            if not self._log_in(client):
+            if self._over:
                 return
-            if self.answer is not None:
-                client.recv(4096)
-                client.sendall(self.answer)
-                client.close()
+            with contextlib.suppress(OSError, struct.error):
+                if self._log_in(client) and self.answer is not None:
+                    client.recv(4096)
+                    client.sendall(self.answer)
+                    client.close()
 
     @staticmethod
     def _log_in(client: socket.socket) -> bool:
@@ -74,7 +77,11 @@ class Server:
             client.sendall(b'N')  # neither TLS nor GSS
 
     def close(self) -> None:
-        """The end."""
+        """The end, also of those who were let in and say nothing."""
+        self._over = True
+        for client in [*self._clients]:
+            with contextlib.suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
         socket.create_connection(('127.0.0.1', self.port)).close()
         self._thread.join()
         for end in (self._listener, *self._clients):
