@@ -313,7 +313,9 @@ def mariadb(extra_args: Sequence[str] = ()) -> Iterator[Server]:
     with _folder('mysql') as folder:
         data, port = folder / 'data', _free_port()
         make = f'{install} --no-defaults --datadir={data} --skip-test-db'
-        make += ' --auth-root-authentication-method=normal'
+        # Of its own: a MariaDB that starts removes the temporary tables that it
+        # finds there, also those of another one that is being made.
+        make += f' --auth-root-authentication-method=normal --tmpdir={folder}'
         _run(make.split(), 'mysql', folder)
         account = folder / 'account.sql'
         account.write_text(
