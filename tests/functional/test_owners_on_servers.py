@@ -6,7 +6,6 @@ postgresql and mysql; sqlite alone by default. Every server is thrown away.
 """
 
 import contextlib
-import ctypes
 import os
 import threading
 import time
@@ -23,6 +22,7 @@ from consumer_guard import errors, owners
 from consumer_guard.model import Owner, Standing
 from consumer_guard.owners.database import DatabaseOwners
 from tests import servers, statements
+from tests.forking import hookless_fork
 
 NOBODY = '00000000-0000-0000-0000-000000000000'
 TIMEOUT = 1.0
@@ -444,11 +444,6 @@ def test_threads_get_their_own_answers(tables, make) -> None:
 
 
 # Forks ----------------------------------------------------------------------
-
-
-def hookless_fork() -> int:
-    """Fork as a server written in C may: Python's hooks do not run."""
-    return int(ctypes.PyDLL(None).fork())
 
 
 @pytest.mark.parametrize('fork', [os.fork, hookless_fork])

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The driver ``database`` over placement's real tables in SQLite files."""
 
-import ctypes
 import gc
 import json
 import logging
@@ -27,6 +26,7 @@ from consumer_guard.model import Owner, Standing
 from consumer_guard.owners import statements
 from consumer_guard.owners.database import LONGEST_ID, DatabaseOwners
 from tests import statements as statements_at_drivers
+from tests.forking import hookless_fork
 from tests.servers import Tables
 
 NOBODY = '00000000-0000-0000-0000-000000000000'
@@ -520,11 +520,6 @@ def test_threads_get_their_own_answers(tables, make) -> None:
 
 
 # Forks ----------------------------------------------------------------------
-
-
-def hookless_fork() -> int:
-    """Fork as a server written in C may: Python's hooks do not run."""
-    return int(ctypes.PyDLL(None).fork())
 
 
 def fork_and_check(fork: Callable[[], int], check: Callable[[], bool]) -> int:
