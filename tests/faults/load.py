@@ -236,8 +236,10 @@ class Load:
         with contextlib.closing(Client(self._port)) as client:
             for user, consumer in self.consumers.items():
                 headers = self._make_headers(self._admin)
-                shown = client.ask('GET', f'/allocations/{consumer}', headers).json
-                assert shown['project_id'] == user.project_id
+                answer = client.ask('GET', f'/allocations/{consumer}', headers)
+                assert answer.status == 200, answer
+                shown = answer.json
+                assert shown.get('project_id') == user.project_id, answer
                 written = shown['consumer_generation'] - 1
                 least = self.writes[consumer]
                 assert least <= written <= least + self.unsure[consumer], consumer
