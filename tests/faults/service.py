@@ -19,6 +19,12 @@ from tests.faults.http import ask
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 
+# gunicorn reads it in its folder.
+_HOOK = """
+def post_worker_init(worker):
+    open(f'ready-{worker.pid}', 'w').close()
+"""
+
 #: Seconds that a service may take to start.
 PATIENCE = 60
 
@@ -67,6 +73,7 @@ class Service:
         }
         self._workers = workers
         self._output = output or str(folder / 'gunicorn.log')
+        (folder / 'gunicorn.conf.py').write_text(_HOOK)
         with socket.socket() as probe:
             probe.bind(('127.0.0.1', 0))
             self.port = int(probe.getsockname()[1])
@@ -92,7 +99,11 @@ class Service:
                 stderr=output,
             )
         deadline = time.monotonic() + PATIENCE
-        while ask(self.port, 'GET', '/').status != 200:
+        # All of them: one that starts while its policy file is broken is locked.
+        while (
+            len([*self.folder.glob('ready-*')]) < self._workers
+            or ask(self.port, 'GET', '/').status != 200
+        ):
             assert self._process.poll() is None, self.log()
             assert time.monotonic() < deadline, self.log()
             time.sleep(0.1)
