@@ -7,7 +7,6 @@ piece runs right after a whole request of placement, and only its own time count
 so that the noise of placement's own milliseconds is left out.
 """
 
-import gc
 import itertools
 import random
 import time
@@ -22,8 +21,6 @@ from bench.statistics import estimate, median
 from bench.stores import Store
 from bench.straightforward import StraightforwardGuard
 from consumer_guard import identity
-from consumer_guard.owners import OwnerLookupSettings
-from consumer_guard.owners.database import DatabaseOwners
 
 CONTEXT = 'of that: the RequestContext'
 LOOK_UP = 'of that: the look-up'
@@ -53,11 +50,13 @@ class Clocked:
 
 
 def measure(store: Store, effort: timing.Effort) -> Table:
-    """The guard's own CPU time in GET /allocations/{c}, and its pieces'."""
+    """The guard's own CPU time in GET /allocations/{c}, and its pieces', in µs.
+
+    The intervals are those of independent samples; calls in a row are not quite.
+    """
     uuids = stores.read_consumers(store, 1000)
     ids = itertools.cycle(uuids)
-    nobody = '00000000-0000-0000-0000-000000000000'
-    lookup = DatabaseOwners(OwnerLookupSettings(store.url, 2.0, 5, nobody, nobody))
+    lookup = whole.make_lookup(store)
     with (
         scene.make_scene(store.url) as place,
         whole.raw_cursor(store, prepared=True) as raw,
@@ -133,14 +132,12 @@ def _interleave(pieces: Mapping[str, Callable[[], int]], rounds: int) -> timing.
     order = list(pieces)
     # Not for secrets: the order of the pieces.
     shuffle = random.Random(1).shuffle  # noqa: S311
-    gc.collect()
-    gc.freeze()
-    for _ in range(rounds):
-        shuffle(order)
-        for name in order:
-            spent = [pieces[name]() / 1e9 for _ in range(_CALLS)]
-            samples[name] += spent[_COLD:]
-    gc.unfreeze()
+    with timing.steady_collector():
+        for _ in range(rounds):
+            shuffle(order)
+            for name in order:
+                spent = [pieces[name]() / 1e9 for _ in range(_CALLS)]
+                samples[name] += spent[_COLD:]
     return samples
 
 
@@ -165,6 +162,6 @@ def _tabulate(store: Store, samples: timing.Samples) -> Table:
         'µs',
         tuple(rows),
         whole.BARE,
-        'each called once, right after a request of placement; its own CPU time;'
-        ' percent of the median of bare placement',
+        'each call right after a request of placement, the first ones left out; its'
+        ' own CPU time, in percent of the median of bare placement',
     )

@@ -116,8 +116,7 @@ class Programme:
     def p4(self) -> Chapter:
         """Owner path."""
         return whole.owner_path(
-            self.stores,
-            [table for _, table in self._reads],
+            self._reads,
             [apart(inside.measure, store, self.effort) for store in self.stores],
             [table for _, table in self._lookups],
         )

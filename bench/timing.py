@@ -66,7 +66,7 @@ def measure(
     order = list(calls)
     # Not for secrets: the order of the variants.
     shuffle = random.Random(seed).shuffle  # noqa: S311
-    with _steady_collector():
+    with steady_collector():
         for number in range(effort.rounds + 1):
             shuffle(order)
             for name in order:
@@ -101,7 +101,8 @@ def _count(call: Call, batch: float, clock: Callable[[], int]) -> int:
 
 
 @contextlib.contextmanager
-def _steady_collector() -> Iterator[None]:
+def steady_collector() -> Iterator[None]:
+    """What lives now is frozen meanwhile, and garbage is collected before."""
     gc.collect()
     gc.freeze()
     try:

@@ -126,10 +126,15 @@ RAW = 'the raw driver'
 CORE = 'SQLAlchemy Core, autocommit'
 
 
+def make_lookup(store: Store) -> DatabaseOwners:
+    """The guard's driver on a database, with the options' defaults."""
+    return DatabaseOwners(OwnerLookupSettings(store.url, 2.0, 5, _NOBODY, _NOBODY))
+
+
 def look_up(store: Store, effort: timing.Effort) -> Table:
     """One owner: the guard's driver beside what else there is."""
     uuids = stores.read_consumers(store, 1000)
-    lookup = DatabaseOwners(OwnerLookupSettings(store.url, 2.0, 5, _NOBODY, _NOBODY))
+    lookup = make_lookup(store)
     engine = sa.create_engine(
         store.url,
         isolation_level='AUTOCOMMIT',
@@ -201,11 +206,14 @@ def raw_cursor(store: Store, prepared: bool = False) -> Iterator[Any]:
 
 
 def owner_path(
-    stores_: list[Store], reads: list[Table], inside: list[Table], lookups: list[Table]
+    reads: list[tuple[Store, Table]], inside: list[Table], lookups: list[Table]
 ) -> Chapter:
-    """P4 of the tables of all databases, each list in their order."""
+    """P4 of the tables of all databases.
+
+    :param inside: in the order of the reads
+    """
     findings = []
-    for store, read, clocked in zip(stores_, reads, inside, strict=True):
+    for (store, read), clocked in zip(reads, inside, strict=True):
         limit = LIMITS[store.engine]
         findings += [
             Finding(
@@ -222,4 +230,9 @@ def owner_path(
                 '%',
             ),
         ]
-    return Chapter('P4', 'Owner path', tuple(findings), (*reads, *inside, *lookups))
+    return Chapter(
+        'P4',
+        'Owner path',
+        tuple(findings),
+        (*(table for _, table in reads), *inside, *lookups),
+    )
