@@ -9,8 +9,8 @@ from bench import results, scene, statistics, stores, timing, whole
 from bench.results import Chapter, Curve, Finding, Table
 from bench.scene import Nothing
 from bench.stores import Store
-from consumer_guard import model
-from consumer_guard.rulebook import PolicyText, Rulebook
+from consumer_guard.guard import model
+from consumer_guard.rules.rulebook import PolicyText, Rulebook
 
 #: Rules of others in the policy file.
 RULES = (0, 10, 100, 1000, 10_000)

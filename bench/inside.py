@@ -20,7 +20,7 @@ from bench.results import Role, Row, Table
 from bench.statistics import estimate, median
 from bench.stores import Store
 from bench.straightforward import StraightforwardGuard
-from consumer_guard import identity
+from consumer_guard.guard import identity
 
 CONTEXT = 'of that: the RequestContext'
 LOOK_UP = 'of that: the look-up'

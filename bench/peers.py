@@ -19,8 +19,8 @@ import casbin
 import cedarpy
 
 from bench import straightforward
-from consumer_guard import model
-from consumer_guard.rulebook import Rulebook
+from consumer_guard.guard import model
+from consumer_guard.rules.rulebook import Rulebook
 
 RULE = 'consumer_guard:allocations:list'
 

@@ -18,7 +18,11 @@ from typing import Any
 import yaml
 
 from bench import stores
-from consumer_guard import backend
+from consumer_guard.backend.application import (
+    app_factory,
+    authtoken_factory,
+    request_log_factory,
+)
 from consumer_guard.middleware import ConsumerGuard, filter_factory
 from tests.deployment import OWNER_RULES, Tokens, User
 
@@ -125,7 +129,7 @@ class Scene:
 
     def placement(self) -> Application:
         """Placement's application as etc/ names it; once a process."""
-        return backend.app_factory({})
+        return app_factory({})
 
 
 @contextmanager
@@ -146,7 +150,7 @@ class Requests:
             start_response('204 No Content', [])
             return ()
 
-        pipeline = backend.request_log_factory({})(backend.authtoken_factory({})(keep))
+        pipeline = request_log_factory({})(authtoken_factory({})(keep))
         tokens = Tokens()
         self._made: dict[User, Environ] = {}
         try:

@@ -20,7 +20,7 @@ from oslo_context import context
 from oslo_db.sqlalchemy import enginefacade
 from oslo_policy import opts, policy
 
-from consumer_guard import policies
+from consumer_guard.rules import defaults
 
 _CONSUMER = re.compile(r'^/allocations/([^/]+)$')
 _PROVIDER = re.compile(r'^/resource_providers/([^/]+)/allocations$')
@@ -118,7 +118,7 @@ def make_enforcer(rules: Mapping[str, str] | None = None) -> policy.Enforcer:
     conf([], default_config_files=[], default_config_dirs=[])
     enforcer = policy.Enforcer(conf)
     enforcer.suppress_deprecation_warnings = True
-    for rule in policies.list_rules():
+    for rule in defaults.list_rules():
         text = (rules or {}).get(rule.name, rule.check_str)
         enforcer.register_default(
             policy.RuleDefault(rule.name, text, scope_types=rule.scope_types)

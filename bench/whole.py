@@ -13,7 +13,7 @@ from bench import results, scene, stores, timing
 from bench.results import Chapter, Finding, Table
 from bench.stores import Store
 from bench.straightforward import StraightforwardGuard
-from consumer_guard.owners import OwnerLookupSettings
+from consumer_guard.owners.api import OwnerLookupSettings
 from consumer_guard.owners.database import DatabaseOwners
 from tests.deployment import make_claim
 

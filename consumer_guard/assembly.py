@@ -7,16 +7,20 @@ from collections.abc import Sequence
 
 from oslo_config import cfg
 
-from consumer_guard import configuration, intake, metrics, model, owners
-from consumer_guard.audit import Journal
-from consumer_guard.errors import ConfigurationError
-from consumer_guard.foreign import EnforcerAsker
-from consumer_guard.generation_watch import GenerationStore, GenerationWatch
-from consumer_guard.groups import OwnerGroups
-from consumer_guard.observer import Observer
-from consumer_guard.rulebook import Rulebook
-from consumer_guard.rulefiles import RuleFiles
-from consumer_guard.settings import Settings
+from consumer_guard.config import loading
+from consumer_guard.config.settings import Settings
+from consumer_guard.generations.watch import GenerationStore, GenerationWatch
+from consumer_guard.guard import model
+from consumer_guard.guard.errors import ConfigurationError
+from consumer_guard.guard.groups import OwnerGroups
+from consumer_guard.guard.request import KNOWN_MICROVERSIONS
+from consumer_guard.owners.api import OwnerLookupSettings, load_driver
+from consumer_guard.rules.reloading import ReloadedRules
+from consumer_guard.rules.remote import EnforcerCaller
+from consumer_guard.rules.rulebook import Rulebook
+from consumer_guard.telemetry import metrics
+from consumer_guard.telemetry.journal import Journal
+from consumer_guard.telemetry.recorder import Recorder
 
 
 def make_lookup(settings: Settings) -> model.OwnerLookup:
@@ -24,9 +28,9 @@ def make_lookup(settings: Settings) -> model.OwnerLookup:
 
     :raises ConfigurationError: there is none, or it cannot use ``connection``
     """
-    return owners.load_driver(
+    return load_driver(
         settings.owner_lookup,
-        owners.OwnerLookupSettings(
+        OwnerLookupSettings(
             connection=settings.connection or '',
             timeout=settings.lookup_timeout,
             pool_size=settings.lookup_pool_size,
@@ -55,11 +59,11 @@ def measure(lookup: model.OwnerLookup, told: metrics.Metrics) -> model.OwnerLook
     return metrics.MeasuredLookup(lookup, told)
 
 
-def make_observer(
+def make_recorder(
     settings: Settings, lookup: model.OwnerLookup, told: metrics.Metrics
-) -> Observer:
+) -> Recorder:
     """What writes the records and counts."""
-    return Observer(
+    return Recorder(
         settings.audit,
         settings.enforcement,
         Journal(settings.audit_key or '', settings.audit_unmasked_file, told),
@@ -103,23 +107,21 @@ def make_watch(
 
 def watch_rule_files(
     conf: cfg.ConfigOpts, settings: Settings, told: metrics.Metrics = metrics.NONE
-) -> RuleFiles:
+) -> ReloadedRules:
     """The policy files of ``[oslo_policy]``, found as oslo.policy finds them.
 
     A check that asks elsewhere waits as long as a look-up, unless
     ``[oslo_policy] remote_timeout`` says otherwise (oslo.policy: 60 seconds).
     """
     conf.set_default('remote_timeout', settings.lookup_timeout, group='oslo_policy')
-    return RuleFiles(
+    return ReloadedRules(
         find_file=conf.find_file,
         policy_file=conf.oslo_policy.policy_file,
-        policy_file_is_explicit=configuration.is_said(
-            conf, 'policy_file', 'oslo_policy'
-        ),
+        policy_file_is_explicit=loading.is_set(conf, 'policy_file', 'oslo_policy'),
         policy_dirs=tuple(conf.oslo_policy.policy_dirs),
         poll_interval=settings.policy_poll_interval,
         told=told,
-        build=functools.partial(Rulebook.build, asker=EnforcerAsker(conf)),
+        build=functools.partial(Rulebook.build, asker=EnforcerCaller(conf)),
     )
 
 
@@ -128,6 +130,6 @@ def find_versions() -> Sequence[str]:
     try:
         placement = importlib.import_module('placement.microversion')
     except ImportError:
-        return intake.KNOWN_MICROVERSIONS
+        return KNOWN_MICROVERSIONS
     versions: Sequence[str] = placement.VERSIONS
     return versions

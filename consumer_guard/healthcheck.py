@@ -16,10 +16,17 @@ from typing import Any
 from oslo_config import cfg
 from oslo_middleware.healthcheck import pluginbase
 
-from consumer_guard import assembly, configuration, model, opts
-from consumer_guard.errors import ConfigurationError, OwnersUnavailable, PolicyLocked
-from consumer_guard.rulefiles import RuleFiles
-from consumer_guard.settings import Settings
+from consumer_guard import assembly
+from consumer_guard.config import loading
+from consumer_guard.config.options import OPTS
+from consumer_guard.config.settings import Settings
+from consumer_guard.guard import model
+from consumer_guard.guard.errors import (
+    ConfigurationError,
+    OwnersUnavailable,
+    PolicyLocked,
+)
+from consumer_guard.rules.reloading import ReloadedRules
 
 LOG = logging.getLogger(__name__)
 
@@ -31,15 +38,13 @@ _LONGEST = 300
 
 _PASSWORD = re.compile(r'//[^/\s@]*@')
 
-_SECTION_KEYS = frozenset(
-    {*configuration.LOCATION_KEYS, *(option.dest for option in opts.OPTS)}
-)
+_SECTION_KEYS = frozenset({*loading.LOCATION_KEYS, *(option.dest for option in OPTS)})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Parts:
     settings: Settings
-    rules: RuleFiles
+    rules: ReloadedRules
     lookup: model.OwnerLookup
 
 
@@ -83,8 +88,8 @@ def _make_parts(conf: Mapping[str, Any]) -> _Parts | None:
     """
     local_conf = {key: str(conf[key]) for key in _SECTION_KEYS & set(conf)}
     try:
-        parsed = configuration.parse_files(local_conf)
-        read = configuration.load_settings(parsed, local_conf)
+        parsed = loading.parse_files(local_conf)
+        read = loading.load_settings(parsed, local_conf)
         settings = dataclasses.replace(read, lookup_pool_size=1)
         return _Parts(
             settings,

@@ -12,25 +12,23 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from consumer_guard import (
-    assembly,
-    bodies,
-    configuration,
-    identity,
-    intake,
-    model,
-    refusals,
-    responses,
+from consumer_guard import assembly
+from consumer_guard.config import loading
+from consumer_guard.config.settings import Settings
+from consumer_guard.generations.watch import Plan
+from consumer_guard.guard import identity, model, refusals, responses
+from consumer_guard.guard.authorizer import Guard, RuleSource
+from consumer_guard.guard.body import put_body
+from consumer_guard.guard.decision import Decision, Outcome, Reason
+from consumer_guard.guard.model import Caller
+from consumer_guard.guard.obligations import Writes
+from consumer_guard.guard.request import (
+    GuardedRequest,
+    make_guarded_request,
+    match_operation,
 )
-from consumer_guard.decision import Decision, Outcome, Reason
-from consumer_guard.generation_watch import Plan
-from consumer_guard.guard import Guard, RuleSource
-from consumer_guard.intake import GuardedRequest
-from consumer_guard.metrics import NONE, Metrics
-from consumer_guard.model import Caller
-from consumer_guard.responses import Application, Environ, Refusal, StartResponse
-from consumer_guard.settings import Settings
-from consumer_guard.writes import Writes
+from consumer_guard.guard.responses import Application, Environ, Refusal, StartResponse
+from consumer_guard.telemetry.metrics import NONE, Metrics
 
 LOG = logging.getLogger(__name__)
 
@@ -76,7 +74,7 @@ class ConsumerGuard:
         watch = assembly.make_watch(settings, lookup, lookup_told, metrics)
         self._writes = Writes(watch, self._guard)
         self._refuser = responses.Refuser(versions)
-        self._observer = assembly.make_observer(settings, lookup, metrics)
+        self._observer = assembly.make_recorder(settings, lookup, metrics)
 
     def __call__(
         self, environ: Environ, start_response: StartResponse
@@ -84,7 +82,7 @@ class ConsumerGuard:
         """Judge the request, then let one application answer it."""
         # Security: on every request, also in shadow mode and on other routes.
         identity.strip_role(environ, self._passage_role_lower)
-        found = intake.recognise(environ)
+        found = match_operation(environ)
         respond = self._application if found is None else self._judge(environ, *found)
         return respond(environ, start_response)
 
@@ -98,15 +96,15 @@ class ConsumerGuard:
                 environ, believe_headers=self._believe_headers
             )
             if context is None:
-                self._observer.tell_unjudged(operation, environ, Reason.NO_IDENTITY)
+                self._observer.record_unjudged(operation, environ, Reason.NO_IDENTITY)
                 return self._refuse(refusals.NO_IDENTITY, made_id)
             caller = identity.make_caller(context)
-            request = intake.take_in(environ, operation, match, self._versions)
+            request = make_guarded_request(environ, operation, match, self._versions)
             started = time.perf_counter()
             decision = self._guard.decide(request, caller)
             decision, plan = self._writes.prepare(request, decision)
             seconds = time.perf_counter() - started
-            then = self._observer.tell_decision(
+            then = self._observer.record_decision(
                 request, caller, decision, plan, seconds
             )
             if self._shadow:
@@ -122,7 +120,7 @@ class ConsumerGuard:
                 'forwarded (shadow)' if self._shadow else 'refused',
             )
             forward = self._shadow and _has_identity(environ, self._believe_headers)
-            self._observer.tell_unjudged(
+            self._observer.record_unjudged(
                 operation, environ, Reason.FAULT, forwarded=forward
             )
             if forward:
@@ -145,7 +143,7 @@ class ConsumerGuard:
                 return self._refuse(refusal, made_id)
             responses.put_decoy(environ)
         if plan.content is not None:
-            bodies.put_body(environ, plan.content)
+            put_body(environ, plan.content)
         if decision.outcome is Outcome.ROLE:
             return self._writes.observe(
                 self._application, request, decision, plan, then
@@ -175,7 +173,7 @@ class ConsumerGuard:
                     'The list asked by request %s could not be filtered',
                     caller.request_id,
                 )
-                self._observer.tell_unjudged(request.operation, environ, Reason.FAULT)
+                self._observer.record_unjudged(request.operation, environ, Reason.FAULT)
                 refused = self._refuse(refusals.UNAVAILABLE, made_id)
                 return refused(environ, start_response)
 
@@ -197,10 +195,10 @@ def filter_factory(
     :param global_conf: paste's ``[DEFAULT]``; not looked at
     :param local_conf: where the configuration is, and options of the group
         ``[consumer_guard]`` that win over it
-    :raises consumer_guard.errors.ConfigurationError: naming what and where
+    :raises consumer_guard.guard.errors.ConfigurationError: naming what and where
     """
-    conf = configuration.parse_files(local_conf)
-    settings = configuration.load_settings(conf, local_conf)
+    conf = loading.parse_files(local_conf)
+    settings = loading.load_settings(conf, local_conf)
     metrics = assembly.make_metrics(settings)
     lookup = assembly.make_lookup(settings)
     rules = assembly.watch_rule_files(conf, settings, metrics)

@@ -44,7 +44,7 @@ policy_file = {policy}
 
 
 @dataclasses.dataclass(frozen=True)
-class Person:
+class Subject:
     """Who asks; the noauth pipeline believes what the headers say."""
 
     name: str
@@ -56,11 +56,11 @@ class Person:
         return {'X-Auth-Token': f'{self.name}:{self.project}', 'X-Roles': self.roles}
 
 
-NOVA = Person('nova', 'service', 'service')
-ADMIN = Person('admin', 'admin', 'admin,member,reader')
-ALICE = Person('alice', 'project-a', 'member,reader')
-BOB = Person('bob', 'project-b', 'member,reader')
-MALLORY = Person('alice', 'project-a', 'reader,consumer_guard_passage')
+NOVA = Subject('nova', 'service', 'service')
+ADMIN = Subject('admin', 'admin', 'admin,member,reader')
+ALICE = Subject('alice', 'project-a', 'member,reader')
+BOB = Subject('bob', 'project-b', 'member,reader')
+MALLORY = Subject('alice', 'project-a', 'reader,consumer_guard_passage')
 
 
 class Client:
@@ -70,7 +70,7 @@ class Client:
         self.url = f'http://127.0.0.1:{port}'
 
     def send(
-        self, method: str, path: str, person: Person | None, body: object = None
+        self, method: str, path: str, person: Subject | None, body: object = None
     ) -> tuple[int, str]:
         """Send one request; returns status and body, for any status."""
         headers = {
@@ -140,7 +140,7 @@ def _await(
     raise SystemExit(f'the server did not start:\n{log.read_text()}')
 
 
-def make_claim(provider: str, owner: Person, generation: int | None) -> object:
+def make_claim(provider: str, owner: Subject, generation: int | None) -> object:
     """The body of a PUT of one VCPU."""
     return {
         'allocations': {provider: {'resources': {'VCPU': 1}}},
@@ -157,10 +157,10 @@ class Row:
 
     who: str
     whose: str
-    person: Person | None
+    person: Subject | None
     method: str
     path: str
-    owner: Person | None = None
+    owner: Subject | None = None
     takes_over: bool = False
 
 

@@ -9,18 +9,24 @@ from typing import Any
 
 from cliff import show
 
-from consumer_guard import assembly, claims, intake, metrics, veil
+from consumer_guard import assembly
+from consumer_guard.analysis.explanation import Explanation, explain
+from consumer_guard.analysis.simulation import OneOwner, find_caller, make_environ
 from consumer_guard.cmd import person, verdict
 from consumer_guard.cmd.database import CommandFailed
 from consumer_guard.cmd.rules import read_configuration, read_rules
-from consumer_guard.decision import Reason
-from consumer_guard.errors import RequestError
-from consumer_guard.explanation import Explanation, explain
-from consumer_guard.generation_watch import GenerationWatch
-from consumer_guard.intake import GuardedRequest
-from consumer_guard.model import Owner, OwnerLookup, Standing
-from consumer_guard.rehearsal import OneOwner, find_caller, make_environ
-from consumer_guard.settings import Settings
+from consumer_guard.config.settings import Settings
+from consumer_guard.generations.watch import GenerationWatch
+from consumer_guard.guard import claims
+from consumer_guard.guard.decision import Reason
+from consumer_guard.guard.errors import RequestError
+from consumer_guard.guard.model import Owner, OwnerLookup, OwnerStatus
+from consumer_guard.guard.request import (
+    GuardedRequest,
+    make_guarded_request,
+    match_operation,
+)
+from consumer_guard.telemetry import masking, metrics
 
 #: Exit statuses; 2 is any GuardError (see :func:`consumer_guard.cmd.main.main`).
 _ALLOWED, _REFUSED = 0, 1
@@ -111,13 +117,13 @@ class CanI(show.ShowOne):
                 raise CommandFailed(str(exc)) from None
         _demand_decided(explanation, parsed_args)
         self._status = _ALLOWED if explanation.allowed else _REFUSED
-        key = None if parsed_args.show_owner else veil.make_key(settings.audit_key)
+        key = None if parsed_args.show_owner else masking.make_key(settings.audit_key)
         shown = verdict.describe(
             request,
             caller,
             explanation,
             settings,
-            veil.veil_for(caller.credentials, key),
+            masking.make_mask(caller.credentials, key),
         )
         return tuple(shown), tuple(shown.values())
 
@@ -136,13 +142,13 @@ def _make_request(
         microversion=parsed_args.microversion,
         body=body,
     )
-    found = intake.recognise(environ)
+    found = match_operation(environ)
     if found is None:
         raise CommandFailed(
             f'the guard does not look at {method} {path}: it reaches placement '
             'untouched'
         )
-    request = intake.take_in(environ, *found, versions)
+    request = make_guarded_request(environ, *found, versions)
     if request.microversion is None:
         raise CommandFailed(
             f'--microversion {parsed_args.microversion}: placement has '
@@ -185,7 +191,7 @@ def _suppose(
     nobodys = parsed_args.owner_project == settings.incomplete_consumer_project_id
     owner = Owner(
         '',
-        Standing.NOBODYS if nobodys else Standing.RECORDED,
+        OwnerStatus.UNOWNED if nobodys else OwnerStatus.RECORDED,
         None if nobodys else parsed_args.owner_project,
         parsed_args.owner_user,
         parsed_args.owner_type,

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 import sqlalchemy as sa
 
-from consumer_guard import configuration
-from consumer_guard.errors import GuardError
-from consumer_guard.owners import OwnerLookupSettings, engine
-from consumer_guard.settings import Settings
+from consumer_guard.config import loading
+from consumer_guard.config.settings import Settings
+from consumer_guard.guard.errors import GuardError
+from consumer_guard.owners import engine
+from consumer_guard.owners.api import OwnerLookupSettings
 
 #: Seconds; a command may scan a table of 10^6 rows.
 _PATIENCE = 60.0
@@ -22,12 +23,10 @@ class CommandFailed(GuardError):
 def read_settings(config_file: str | None) -> Settings:
     """The settings of a guard that reads this file.
 
-    :raises consumer_guard.errors.ConfigurationError: it cannot be used
+    :raises consumer_guard.guard.errors.ConfigurationError: it cannot be used
     """
     local_conf = {} if config_file is None else {'oslo_config_file': config_file}
-    return configuration.load_settings(
-        configuration.parse_files(local_conf), local_conf
-    )
+    return loading.load_settings(loading.parse_files(local_conf), local_conf)
 
 
 @contextlib.contextmanager

@@ -10,24 +10,22 @@ from typing import Any
 from cliff import lister
 from oslo_config import cfg
 
-from consumer_guard import configuration
 from consumer_guard.cmd.database import CommandFailed, open_database
-from consumer_guard.diagnosis import (
-    Finding,
-    Severity,
+from consumer_guard.config import loading
+from consumer_guard.config.options import GROUP
+from consumer_guard.config.settings import Settings
+from consumer_guard.doctor import (
     database,
-    find_worst,
+    endpoint,
     keystone,
     mysql,
     pipeline,
-    placement,
     policy,
     rows,
 )
-from consumer_guard.diagnosis.layout import Layout, read_layout
-from consumer_guard.errors import ConfigurationError
-from consumer_guard.opts import GROUP
-from consumer_guard.settings import Settings
+from consumer_guard.doctor.findings import Finding, Severity, find_worst
+from consumer_guard.doctor.paste_file import Layout, read_layout
+from consumer_guard.guard.errors import ConfigurationError
 
 _COLUMNS = ('severity', 'check', 'where', 'finding', 'cure')
 
@@ -45,7 +43,7 @@ DATABASE_CHECKS: tuple[database.Check, ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Patient:
+class Deployed:
     """What is looked at.
 
     :ivar layout: the paste file; None where there is none
@@ -79,7 +77,7 @@ class Doctor(lister.Lister):
             '--paste-config',
             metavar='FILE',
             help='the pipeline (default: the one of the WSGI module, named by '
-            f'{configuration.PASTE_CONFIG_VARIABLE}, else {configuration.PASTE_CONFIG})',
+            f'{loading.PASTE_CONFIG_VARIABLE}, else {loading.PASTE_CONFIG})',
         )
         parser.add_argument(
             '--placement-url',
@@ -119,7 +117,7 @@ class Doctor(lister.Lister):
         )
         found = list(examine(patient, ask_keystone=not parsed_args.no_keystone))
         for url in parsed_args.placement_url:
-            found += placement.examine(url, token)
+            found += endpoint.examine(url, token)
         self._worst = find_worst(found)
         if parsed_args.problems:
             found = [one for one in found if one.severity > Severity.NOTE]
@@ -130,7 +128,7 @@ class Doctor(lister.Lister):
         ]
 
 
-def admit(paste_config: str | None, config_file: str | None) -> Patient:
+def admit(paste_config: str | None, config_file: str | None) -> Deployed:
     """Read the configuration as the guard in the pipeline would.
 
     :param paste_config: None for that of the WSGI module
@@ -142,10 +140,10 @@ def admit(paste_config: str | None, config_file: str | None) -> Patient:
     local_conf = dict(said)
     if config_file is not None:
         local_conf['oslo_config_file'] = config_file
-    conf = configuration.parse_files(local_conf)
-    own = 'connection' in local_conf or configuration.is_said(conf, 'connection', GROUP)
-    settings = configuration.load_settings(conf, local_conf)
-    return Patient(layout, conf, settings, own, keystone.read_placement())
+    conf = loading.parse_files(local_conf)
+    own = 'connection' in local_conf or loading.is_set(conf, 'connection', GROUP)
+    settings = loading.load_settings(conf, local_conf)
+    return Deployed(layout, conf, settings, own, keystone.read_placement())
 
 
 def _read_pipeline(paste_config: str | None) -> Layout | None:
@@ -154,15 +152,15 @@ def _read_pipeline(paste_config: str | None) -> Layout | None:
             raise ConfigurationError(f'--paste-config: there is no file {paste_config}')
         return read_layout(os.path.abspath(paste_config))
     try:
-        path = configuration.find_paste_config()
+        path = loading.find_paste_config()
     except ConfigurationError:
-        if configuration.PASTE_CONFIG_VARIABLE in os.environ:
+        if loading.PASTE_CONFIG_VARIABLE in os.environ:
             raise
         return None
     return read_layout(path)
 
 
-def examine(patient: Patient, *, ask_keystone: bool) -> Iterator[Finding]:
+def examine(patient: Deployed, *, ask_keystone: bool) -> Iterator[Finding]:
     """All the checks but those of another placement."""
     yield from examine_pipeline(patient)
     yield policy.look_at_enforcement(patient.settings)
@@ -175,7 +173,7 @@ def examine(patient: Patient, *, ask_keystone: bool) -> Iterator[Finding]:
         )
 
 
-def examine_pipeline(patient: Patient) -> Iterator[Finding]:
+def examine_pipeline(patient: Deployed) -> Iterator[Finding]:
     """The paste file, and what it says of authentication."""
     layout = patient.layout
     applications = []
@@ -184,10 +182,10 @@ def examine_pipeline(patient: Patient) -> Iterator[Finding]:
         yield Finding(
             Severity.WARNING,
             'pipeline',
-            configuration.PASTE_CONFIG,
+            loading.PASTE_CONFIG,
             'there is no such file: the WSGI module does not start, and the order of '
             'another pipeline could not be looked at',
-            f'give --paste-config, or set {configuration.PASTE_CONFIG_VARIABLE}',
+            f'give --paste-config, or set {loading.PASTE_CONFIG_VARIABLE}',
         )
     else:
         yield from pipeline.examine(layout)
@@ -203,7 +201,7 @@ def examine_pipeline(patient: Patient) -> Iterator[Finding]:
     )
 
 
-def examine_database(patient: Patient) -> list[Finding]:
+def examine_database(patient: Deployed) -> list[Finding]:
     """The database of the look-ups; none where another driver looks up."""
     settings = patient.settings
     if not settings.connection:

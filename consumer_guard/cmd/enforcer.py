@@ -4,7 +4,7 @@
 from oslo_config import cfg
 from oslo_policy import policy
 
-from consumer_guard import policies
+from consumer_guard.rules import defaults
 
 
 def get_enforcer() -> policy.Enforcer:
@@ -14,5 +14,5 @@ def get_enforcer() -> policy.Enforcer:
     this is the one place where the global object is the right one.
     """
     enforcer = policy.Enforcer(cfg.CONF)
-    enforcer.register_defaults(policies.list_rules())
+    enforcer.register_defaults(defaults.list_rules())
     return enforcer

@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from cliff import lister
 
 from consumer_guard.cmd.database import CommandFailed
-from consumer_guard.errors import GuardError
+from consumer_guard.guard.errors import GuardError
 
 # oslo.policy logs a traceback for each rule that it cannot parse; the guard's
 # own loggers would say again what the list says.
 _LOUD = (
     'oslo_policy',
-    'consumer_guard.rulebook',
-    'consumer_guard.foreign',
+    'consumer_guard.rules.rulebook',
+    'consumer_guard.rules.remote',
 )
 
 

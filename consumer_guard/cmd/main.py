@@ -9,7 +9,7 @@ from typing import Any
 import pbr.version
 from cliff import app, commandmanager
 
-from consumer_guard.errors import GuardError
+from consumer_guard.guard.errors import GuardError
 
 #: The loggers of the guard's own modules begin with it.
 _PACKAGE = 'consumer_guard.'

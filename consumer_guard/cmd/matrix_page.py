@@ -6,11 +6,12 @@ import string
 from collections.abc import Mapping
 from html import escape
 
-from consumer_guard import answers, model
-from consumer_guard.decision import Outcome
-from consumer_guard.matrix import Matrix
-from consumer_guard.settings import Settings
-from consumer_guard.survey import CallerClass, Cell, Relation
+from consumer_guard.analysis import prediction
+from consumer_guard.analysis.access import CallerClass, Cell, Relation
+from consumer_guard.analysis.matrix import Matrix
+from consumer_guard.config.settings import Settings
+from consumer_guard.guard import model
+from consumer_guard.guard.decision import Outcome
 
 #: Class of a cell, its sign, and what it means. Signs differ in form too, for
 #: paper and for eyes that do not tell the colours apart.
@@ -40,7 +41,7 @@ def kind_of(cell: Cell) -> str:
         return 'listed' if cell.allowed else 'unlisted'
     if cell.outcome is Outcome.PASSAGE:
         return 'owner'
-    return 'hidden' if cell.answer == answers.CONCEALED else 'refused'
+    return 'hidden' if cell.answer == prediction.CONCEALED else 'refused'
 
 
 def make_page(matrix: Matrix, settings: Settings) -> str:

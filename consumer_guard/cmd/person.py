@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from consumer_guard.analysis.simulation import Subject
 from consumer_guard.cmd.database import CommandFailed
-from consumer_guard.rehearsal import Person
 
 #: The user where nobody in particular is meant; no id of keystone's.
 ANYBODY = 'anybody'
@@ -48,7 +48,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def read_person(parsed_args: argparse.Namespace) -> Person:
+def read_person(parsed_args: argparse.Namespace) -> Subject:
     """Who asks.
 
     :raises CommandFailed: contradictions, or a token file that is none
@@ -72,7 +72,7 @@ def read_person(parsed_args: argparse.Namespace) -> Person:
         if bool(getattr(parsed_args, kind)) != (scope == kind):
             verb = 'needs' if scope == kind else 'has no'
             raise CommandFailed(f'a token of scope {scope} {verb} --{kind}')
-    return Person(
+    return Subject(
         parsed_args.user or ANYBODY,
         tuple(parsed_args.role or ()),
         project_id=parsed_args.project,
@@ -107,7 +107,7 @@ def read_json(path: str, option: str) -> Any:
         raise CommandFailed(f'{option} {path}: not JSON: {why}') from None
 
 
-def read_token(path: str) -> Person:
+def read_token(path: str) -> Subject:
     """The holder of a token, whose body stands in a file.
 
     Source of the form: keystone's identity API v3, "Validate and show
@@ -121,7 +121,7 @@ def read_token(path: str) -> Person:
         user = _mapping(_mapping(token)['user'])
         project = _find(token, 'project')
         domain = _find(token, 'domain')
-        return Person(
+        return Subject(
             _text(user['id']),
             tuple(_text(_mapping(role)['name']) for role in token.get('roles') or ()),
             project_id=None if project is None else _text(project['id']),

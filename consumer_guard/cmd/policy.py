@@ -8,14 +8,14 @@ from typing import Any
 from oslo_config import cfg
 from oslo_policy import opts as policy_opts
 
-from consumer_guard import configuration
+from consumer_guard.analysis.lint.deprecated import find_registered
+from consumer_guard.analysis.lint.findings import Severity
+from consumer_guard.analysis.lint.linter import Policies, lint
+from consumer_guard.analysis.source import read_paths
 from consumer_guard.cmd.listing import StatusLister, make_cell, speak_plainly
-from consumer_guard.errors import PolicyFileError
-from consumer_guard.lint.deprecated import find_registered
-from consumer_guard.lint.everything import Policies, lint
-from consumer_guard.lint.findings import Severity
-from consumer_guard.sightings import PolicyPlaces, PolicyText
-from consumer_guard.written import read_paths
+from consumer_guard.config import loading
+from consumer_guard.guard.errors import PolicyFileError
+from consumer_guard.rules.files import PolicyLocations, PolicyText
 
 _COLUMNS = ('severity', 'file', 'line', 'rule', 'what', 'cure')
 
@@ -76,13 +76,13 @@ def _gather(
     config_file: str | None, files: Sequence[str], placement_files: Sequence[str] | None
 ) -> Policies:
     local_conf = {} if config_file is None else {'oslo_config_file': config_file}
-    conf = configuration.parse_files(local_conf)
+    conf = loading.parse_files(local_conf)
     ours = read_paths(files) if files else find_files(conf)
     new_alone = True
     if placement_files:
         placements = read_paths(placement_files)
     else:
-        placement_conf = configuration.parse_placement(dict(policy_opts.list_opts()))
+        placement_conf = loading.parse_placement(dict(policy_opts.list_opts()))
         placements = find_files(placement_conf)
         new_alone = placement_conf.oslo_policy.enforce_new_defaults
     return Policies(
@@ -101,12 +101,10 @@ def find_files(conf: cfg.ConfigOpts) -> list[PolicyText]:
         is missing
     """
     name = conf.oslo_policy.policy_file
-    places = PolicyPlaces(conf.find_file, name, conf.oslo_policy.policy_dirs)
+    places = PolicyLocations(conf.find_file, name, conf.oslo_policy.policy_dirs)
     try:
         seen = places.look()
-        if seen.main is None and configuration.is_said(
-            conf, 'policy_file', 'oslo_policy'
-        ):
+        if seen.main is None and loading.is_set(conf, 'policy_file', 'oslo_policy'):
             raise PolicyFileError(
                 f'{name}: there is no such file (option policy_file of [oslo_policy])'
             )

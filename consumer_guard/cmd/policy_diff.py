@@ -7,12 +7,12 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from consumer_guard.analysis.diff import compare_all, list_differences
+from consumer_guard.analysis.replay import Effect, Replayer, Tally
+from consumer_guard.analysis.source import read_paths
 from consumer_guard.cmd.database import CommandFailed
 from consumer_guard.cmd.listing import StatusLister, make_cell, speak_plainly
-from consumer_guard.policychanges import compare_all, list_differences
-from consumer_guard.replay import Effect, Replayer, Tally
-from consumer_guard.rulebook import Rulebook
-from consumer_guard.written import read_paths
+from consumer_guard.rules.rulebook import Rulebook
 
 _COLUMNS = (
     'change',

@@ -3,21 +3,22 @@
 
 from oslo_config import cfg
 
-from consumer_guard import assembly, configuration
+from consumer_guard import assembly
 from consumer_guard.cmd.database import CommandFailed
-from consumer_guard.errors import PolicyLocked
-from consumer_guard.rulebook import Rulebook
-from consumer_guard.settings import Settings
+from consumer_guard.config import loading
+from consumer_guard.config.settings import Settings
+from consumer_guard.guard.errors import PolicyLocked
+from consumer_guard.rules.rulebook import Rulebook
 
 
 def read_configuration(config_file: str | None) -> tuple[cfg.ConfigOpts, Settings]:
     """The configuration of a guard that reads this file.
 
-    :raises consumer_guard.errors.ConfigurationError: it cannot be used
+    :raises consumer_guard.guard.errors.ConfigurationError: it cannot be used
     """
     local_conf = {} if config_file is None else {'oslo_config_file': config_file}
-    conf = configuration.parse_files(local_conf)
-    return conf, configuration.load_settings(conf, local_conf)
+    conf = loading.parse_files(local_conf)
+    return conf, loading.load_settings(conf, local_conf)
 
 
 def read_rules(conf: cfg.ConfigOpts, settings: Settings) -> Rulebook:

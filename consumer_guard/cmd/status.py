@@ -10,18 +10,10 @@ from oslo_upgradecheck.upgradecheck import Code, Result
 
 from consumer_guard.cmd import doctor
 from consumer_guard.cmd.database import open_database
-from consumer_guard.cmd.doctor import Patient
-from consumer_guard.diagnosis import (
-    Finding,
-    Severity,
-    database,
-    find_worst,
-    keystone,
-    mysql,
-    policy,
-    rows,
-)
-from consumer_guard.errors import GuardError
+from consumer_guard.cmd.doctor import Deployed
+from consumer_guard.doctor import database, keystone, mysql, policy, rows
+from consumer_guard.doctor.findings import Finding, Severity, find_worst
+from consumer_guard.guard.errors import GuardError
 
 _CODES = {
     Severity.OK: Code.SUCCESS,
@@ -39,7 +31,7 @@ class Checks(upgradecheck.UpgradeCommands):
         super().__init__()
         self._conf = conf
 
-    def _check(self, look: Callable[[Patient], Iterable[Finding]]) -> Result:
+    def _check(self, look: Callable[[Deployed], Iterable[Finding]]) -> Result:
         try:
             files = self._conf.config_file or [None]
             return make_result(list(look(doctor.admit(None, files[0]))))
@@ -101,7 +93,7 @@ class Checks(upgradecheck.UpgradeCommands):
 
 
 def _ask_database(
-    patient: Patient, checks: tuple[database.Check, ...]
+    patient: Deployed, checks: tuple[database.Check, ...]
 ) -> list[Finding]:
     if not patient.settings.connection:
         return []

@@ -6,12 +6,12 @@ from typing import Any
 
 from cliff import columns
 
-from consumer_guard.answers import SHADOWED
-from consumer_guard.explanation import Explanation
-from consumer_guard.intake import GuardedRequest
-from consumer_guard.model import Caller, Owner, Standing
-from consumer_guard.settings import Settings
-from consumer_guard.veil import Veil
+from consumer_guard.analysis.explanation import Explanation
+from consumer_guard.analysis.prediction import SHADOWED
+from consumer_guard.config.settings import Settings
+from consumer_guard.guard.model import Caller, Owner, OwnerStatus
+from consumer_guard.guard.request import GuardedRequest
+from consumer_guard.telemetry.masking import Mask
 
 
 class Shown(columns.FormattableColumn[Any]):
@@ -31,7 +31,7 @@ def describe(
     caller: Caller,
     explanation: Explanation,
     settings: Settings,
-    veil: Veil,
+    veil: Mask,
 ) -> dict[str, Any]:
     """What is shown, by field.
 
@@ -70,13 +70,13 @@ def _describe_answer(explanation: Explanation, settings: Settings) -> str:
     return f'{SHADOWED} {answer}' if settings.shadow else answer
 
 
-def _describe_owner(owner: Owner, veil: Veil) -> dict[str, Any]:
+def _describe_owner(owner: Owner, veil: Mask) -> dict[str, Any]:
     """One recorded owner. Security: another's shows no more than a record does."""
     found: dict[str, Any] = {
         'consumer_uuid': owner.consumer_uuid,
-        'standing': owner.standing.value,
+        'standing': owner.status.value,
     }
-    if owner.standing is Standing.RECORDED:
+    if owner.status is OwnerStatus.RECORDED:
         found['project_id'] = veil.over(owner.project_id)
         found['user_id'] = veil.over(owner.user_id)
         if found['project_id'] == owner.project_id:
@@ -87,9 +87,9 @@ def _describe_owner(owner: Owner, veil: Veil) -> dict[str, Any]:
 
 
 _WORDS = {
-    Standing.RECORDED.value: '',
-    Standing.NOBODYS.value: "nobody's",
-    Standing.ABSENT.value: 'not recorded',
+    OwnerStatus.RECORDED.value: '',
+    OwnerStatus.UNOWNED.value: "nobody's",
+    OwnerStatus.ABSENT.value: 'not recorded',
 }
 
 

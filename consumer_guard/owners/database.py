@@ -14,11 +14,13 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from consumer_guard import errors
-from consumer_guard.generations import Swap
-from consumer_guard.model import Owner
-from consumer_guard.owners import OwnerLookupSettings, counters, engine, statements
-from consumer_guard.owners.asking import Question, ask
+from consumer_guard.generations.store import Kind, swap
+from consumer_guard.generations.thresholds import Swap
+from consumer_guard.guard import errors
+from consumer_guard.guard.model import Owner
+from consumer_guard.owners import engine, statements
+from consumer_guard.owners.api import OwnerLookupSettings
+from consumer_guard.owners.execution import Question, ask
 from consumer_guard.owners.prepared import Preparation
 from consumer_guard.owners.reading import OwnerReader, count_said
 
@@ -32,13 +34,13 @@ LONGEST_ID = 255
 
 
 class DatabaseOwners:
-    """The driver ``database``, a :class:`consumer_guard.model.OwnerLookup`.
+    """The driver ``database``, a :class:`consumer_guard.guard.model.OwnerLookup`.
 
     It may be made before a fork and used by many threads. Worst case of a
     look-up: the timeout for a free connection, again for connecting and again
     for the statement.
 
-    :raises consumer_guard.errors.ConfigurationError: the connection cannot be
+    :raises consumer_guard.guard.errors.ConfigurationError: the connection cannot be
         used with any server; servers are not asked yet
     """
 
@@ -74,7 +76,7 @@ class DatabaseOwners:
         return self._engine
 
     def find(self, consumer_ids: Collection[str]) -> Mapping[str, Owner]:
-        """See :meth:`consumer_guard.model.OwnerLookup.find`.
+        """See :meth:`consumer_guard.guard.model.OwnerLookup.find`.
 
         Ids that placement cannot have written (not ASCII, with a NUL, longer
         than :data:`LONGEST_ID`) are absent without asking.
@@ -96,7 +98,7 @@ class DatabaseOwners:
     def find_groups(
         self, consumer_ids: Collection[str], keys: Collection[str]
     ) -> Collection[tuple[Mapping[str, str], Collection[str]]]:
-        """See :meth:`consumer_guard.groups.OwnerGroups.find_groups`."""
+        """See :meth:`consumer_guard.guard.groups.OwnerGroups.find_groups`."""
         asked = _choose(consumer_ids)
         if not asked:
             return ()
@@ -114,11 +116,11 @@ class DatabaseOwners:
         """Compare and swap consumer generations, all or none.
 
         :returns: False when a race was lost, a deadlock included
-        :raises consumer_guard.errors.OwnersUnavailable: it cannot be told
+        :raises consumer_guard.guard.errors.OwnersUnavailable: it cannot be told
             whether they were swapped; a client that reads again finds out
         """
         try:
-            return counters.swap(self.engine, counters.Kind.CONSUMER, swaps)
+            return swap(self.engine, Kind.CONSUMER, swaps)
         except Exception as error:
             LOG.warning('Generations cannot be swapped: %s', _describe(error))
             LOG.debug('Generations cannot be swapped', exc_info=True)

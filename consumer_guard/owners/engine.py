@@ -13,8 +13,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import event, pool
 
-from consumer_guard import errors
-from consumer_guard.owners import OwnerLookupSettings, watchdog
+from consumer_guard.guard import errors
+from consumer_guard.owners import watchdog
+from consumer_guard.owners.api import OwnerLookupSettings
 
 #: Seconds after which a connection is replaced, as placement's own are.
 RECYCLE = 3600
@@ -33,7 +34,7 @@ _SESSION_LIMITS: Mapping[str, Callable[[float], str]] = {
 def make_engine(settings: OwnerLookupSettings) -> sa.Engine:
     """Make the engine; it opens no connection.
 
-    :raises consumer_guard.errors.ConfigurationError: no or a bad URL, a
+    :raises consumer_guard.guard.errors.ConfigurationError: no or a bad URL, a
         database or driver that is not supported, or a driver that is missing
     """
     if not settings.connection:

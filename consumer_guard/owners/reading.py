@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from consumer_guard.model import Owner, Standing, make_target
+from consumer_guard.guard.model import Owner, OwnerStatus, make_target
 from consumer_guard.owners.statements import Row
 
 #: What is recorded of an owner, as target keys; a list asks for the first ones.
@@ -87,7 +87,7 @@ class OwnerReader:
 
     def _owner(self, id_: str, row: Row | None, holds: bool) -> Owner:
         if row is None:
-            standing = Standing.NOBODYS if holds else Standing.ABSENT
+            standing = OwnerStatus.UNOWNED if holds else OwnerStatus.ABSENT
             return Owner(id_, standing, has_allocations=holds)
         if type(row.row_id) is not int or type(row.generation) is not int:
             raise UnexpectedAnswer('a column of another type')
@@ -100,7 +100,7 @@ class OwnerReader:
             user = None
         return Owner(
             id_,
-            Standing.RECORDED if project else Standing.NOBODYS,
+            OwnerStatus.RECORDED if project else OwnerStatus.UNOWNED,
             project,
             user,
             row.type_name or None,

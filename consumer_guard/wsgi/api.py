@@ -7,9 +7,9 @@ that the environment variable ``CONSUMER_GUARD_PASTE_CONFIG`` names.
 
 from paste import deploy
 
-from consumer_guard import configuration
-from consumer_guard.errors import ConfigurationError
-from consumer_guard.responses import Application
+from consumer_guard.config import loading
+from consumer_guard.guard.errors import ConfigurationError
+from consumer_guard.guard.responses import Application
 
 
 def load_application() -> Application:
@@ -17,7 +17,7 @@ def load_application() -> Application:
 
     :raises ConfigurationError: one message that names what is wrong and where
     """
-    path = configuration.find_paste_config()
+    path = loading.find_paste_config()
     try:
         application: Application = deploy.loadapp(f'config:{path}')
     except ConfigurationError as exc:

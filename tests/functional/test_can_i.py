@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from consumer_guard import answers
+from consumer_guard.analysis import prediction
 from tests.commands import Commands, Run
 from tests.deployment import OWNER_RULES, Deployment, Tokens, User, make_claim
 from tests.functional.test_ownership_matrix import KINDS, Scene
@@ -63,7 +63,7 @@ def make_rules(dice: random.Random) -> dict[str, str]:
     return rules
 
 
-class Asker:
+class RemoteCaller:
     """Asks the command first, then placement behind the guard."""
 
     def __init__(self, deployment: Deployment, folder: pathlib.Path) -> None:
@@ -99,7 +99,7 @@ class Asker:
             assert expected.pop('request_id') != shown.pop('request_id')
             assert shown == expected
             assert real.status_int == int(told['answer'])
-        elif told['answer'] == answers.CONCEALED:
+        elif told['answer'] == prediction.CONCEALED:
             assert real.status_int == 200
             assert real.json == {'allocations': {}}
         else:
@@ -151,7 +151,7 @@ def test_as_deployed(
     """Random rules, callers, owners and microversions, 14 requests a run."""
     dice = random.Random(f'{seed} {denial}')  # noqa: S311  # no secret
     deployment = deploy(rules=make_rules(dice), options={'denial': denial})
-    asker = Asker(deployment, tmp_path)
+    asker = RemoteCaller(deployment, tmp_path)
     told = []
     for operation in OPERATIONS * 2:
         scope = dice.choice(('project', 'project', 'project', 'system', 'domain'))
@@ -170,8 +170,8 @@ def test_as_deployed(
 def asker(
     guarded: Deployment,
     tmp_path: pathlib.Path,
-) -> Asker:
-    return Asker(guarded, tmp_path)
+) -> RemoteCaller:
+    return RemoteCaller(guarded, tmp_path)
 
 
 @pytest.fixture
@@ -182,17 +182,17 @@ def scene(guarded: Deployment) -> Scene:
 class TestAnswers:
     """What is shown besides yes and no."""
 
-    def test_own_read(self, asker: Asker, scene: Scene) -> None:
+    def test_own_read(self, asker: RemoteCaller, scene: Scene) -> None:
         path = f'/allocations/{scene.consumers["owned"]}'
         told = asker.compare(scene.caller, 'GET', path, '1.38')
-        assert told['answer'] == answers.WITH_PASSAGE
+        assert told['answer'] == prediction.WITH_PASSAGE
         assert told['rulings'] == ['recorded owner: yes']
         assert told['trace']['value'] == 'yes'
         owner = told['owners'][0]
         assert owner['project_id'] == scene.caller.project_id
         assert owner['generation'] == 1
 
-    def test_foreign_owner_is_masked(self, asker: Asker, scene: Scene) -> None:
+    def test_foreign_owner_is_masked(self, asker: RemoteCaller, scene: Scene) -> None:
         path = f'/allocations/{scene.consumers["foreign"]}'
         run = asker.can_i(scene.caller, 'GET', path, '1.38')
         assert run.status == 1
@@ -202,7 +202,7 @@ class TestAnswers:
         assert run.json['owners'][0]['project_id'].startswith('h:')
         assert 'generation' not in run.json['owners'][0]
 
-    def test_owner_in_the_clear(self, asker: Asker, scene: Scene) -> None:
+    def test_owner_in_the_clear(self, asker: RemoteCaller, scene: Scene) -> None:
         """Also for a role-holder, for whom no owner is looked up."""
         path = f'/allocations/{scene.consumers["foreign"]}'
         who = ('--project', 'p', '--role', 'service')
@@ -221,7 +221,7 @@ class TestAnswers:
         tmp_path: pathlib.Path,
     ) -> None:
         deployment = deploy(options={'audit_key': 'a secret of this cloud'})
-        asker = Asker(deployment, tmp_path)
+        asker = RemoteCaller(deployment, tmp_path)
         scene = Scene(deployment, deployment.add_user('reader'))
         path = f'/allocations/{scene.consumers["foreign"]}'
         first, second = (
@@ -230,7 +230,7 @@ class TestAnswers:
         assert first == second
         assert '"h:' in first
 
-    def test_trace_for_people(self, asker: Asker, scene: Scene) -> None:
+    def test_trace_for_people(self, asker: RemoteCaller, scene: Scene) -> None:
         path = f'/allocations/{scene.consumers["foreign"]}'
         assert scene.caller.project_id
         run = asker.commands.run(
@@ -247,13 +247,13 @@ class TestAnswers:
         assert 'yes         role:reader' in run.out
         assert 'Forbidden: Policy does not allow' in run.out
 
-    def test_delete_says_the_way(self, asker: Asker, scene: Scene) -> None:
+    def test_delete_says_the_way(self, asker: RemoteCaller, scene: Scene) -> None:
         path = f'/allocations/{scene.consumers["owned"]}'
         told = asker.compare(scene.caller, 'DELETE', path, '1.38')
         assert 'PUT empty allocations' in told['document']['errors'][0]['detail']
 
     def test_filtered_list_of_a_supposed_owner(
-        self, asker: Asker, scene: Scene
+        self, asker: RemoteCaller, scene: Scene
     ) -> None:
         path = f'/resource_providers/{scene.provider}/allocations'
         assert scene.caller.project_id
@@ -274,12 +274,12 @@ class TestAnswers:
         tmp_path: pathlib.Path,
     ) -> None:
         deployment = deploy(options={'enforcement': 'shadow'})
-        asker = Asker(deployment, tmp_path)
+        asker = RemoteCaller(deployment, tmp_path)
         scene = Scene(deployment, deployment.add_user('reader'))
         path = f'/allocations/{scene.consumers["foreign"]}'
         run = asker.can_i(scene.caller, 'GET', path, '1.38')
         assert run.status == 1
-        assert run.json['answer'] == f'{answers.SHADOWED} 403'
+        assert run.json['answer'] == f'{prediction.SHADOWED} 403'
 
     def test_spent_generation(
         self,
@@ -294,14 +294,14 @@ class TestAnswers:
             'generation_reserve': 1,
         }
         deployment = deploy(options=limits)
-        asker = Asker(deployment, tmp_path)
+        asker = RemoteCaller(deployment, tmp_path)
         scene = Scene(deployment, deployment.add_user('service'))
         body = make_claim(scene.provider, scene.victim, 1)
         path = f'/allocations/{scene.consumers["foreign"]}'
         told = asker.compare(scene.caller, 'PUT', path, '1.38', body)
         assert told['answer'] == '409'
         rolling = deploy(options=limits | {'generation_strategy': 'roll'})
-        asker = Asker(rolling, tmp_path)
+        asker = RemoteCaller(rolling, tmp_path)
         run = asker.can_i(scene.caller, 'PUT', path, '1.38', body)
         assert run.status == 0, run.out
         assert rolling.show(scene.consumers['foreign'])['consumer_generation'] == 1

@@ -18,8 +18,9 @@ import sqlalchemy as sa
 from consumer_guard.cmd import doctor
 from consumer_guard.cmd import main as guard_main
 from consumer_guard.cmd import status as guard_status
-from consumer_guard.diagnosis import Finding, Severity, database
-from consumer_guard.settings import Settings
+from consumer_guard.config.settings import Settings
+from consumer_guard.doctor import database
+from consumer_guard.doctor.findings import Finding, Severity
 from tests import servers
 from tests.deployment import ETC
 from tests.functional.test_owners_on_servers import galera_library
@@ -133,7 +134,7 @@ class Report:
         return self.of(check)['severity']
 
 
-class Ask:
+class CallRemote:
     """Runs the command as an operator does."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
@@ -156,12 +157,12 @@ class Ask:
 
 
 @pytest.fixture
-def ask(capsys: pytest.CaptureFixture[str]) -> Ask:
-    return Ask(capsys)
+def ask(capsys: pytest.CaptureFixture[str]) -> CallRemote:
+    return CallRemote(capsys)
 
 
 class TestCommand:
-    def test_all_is_well(self, clinic: Clinic, ask: Ask) -> None:
+    def test_all_is_well(self, clinic: Clinic, ask: CallRemote) -> None:
         clinic.add()
         report = ask()
         assert (report.status, report.errors) == (0, '')
@@ -176,7 +177,7 @@ class TestCommand:
         assert guard_main.main(['doctor', '-f', form]) == 0
         assert 'behind the guard' in capsys.readouterr().out
 
-    def test_problems_alone_worst_first(self, clinic: Clinic, ask: Ask) -> None:
+    def test_problems_alone_worst_first(self, clinic: Clinic, ask: CallRemote) -> None:
         clinic.configure('enforcement = shadow', 'auth_strategy = noauth2')
         report = ask('--problems')
         assert report.status == 2
@@ -184,23 +185,25 @@ class TestCommand:
         assert severities == ['failure', 'warning']
         assert all(row['cure'] for row in report.rows)
 
-    def test_warnings_alone(self, clinic: Clinic, ask: Ask) -> None:
+    def test_warnings_alone(self, clinic: Clinic, ask: CallRemote) -> None:
         clinic.configure('enforcement = shadow')
         assert ask().status == 1
 
-    def test_options_of_the_paste_section_count(self, clinic: Clinic, ask: Ask) -> None:
+    def test_options_of_the_paste_section_count(
+        self, clinic: Clinic, ask: CallRemote
+    ) -> None:
         with clinic.paste.open('a') as file:
             file.write('auth_strategy = noauth2\n')
         report = ask()
         assert report.severity('auth_strategy') == 'failure'
         assert report.of('auth_strategy')['where'] == 'the paste section of placement'
 
-    def test_noauth2_of_placement_itself(self, clinic: Clinic, ask: Ask) -> None:
+    def test_noauth2_of_placement_itself(self, clinic: Clinic, ask: CallRemote) -> None:
         clinic.configure_placement('[api]', 'auth_strategy = noauth2')
         assert ask().severity('auth_strategy') == 'failure'
 
     def test_no_paste_file(
-        self, clinic: Clinic, ask: Ask, monkeypatch: pytest.MonkeyPatch
+        self, clinic: Clinic, ask: CallRemote, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         if os.path.exists('/etc/consumer-guard/api-paste.ini'):
             pytest.skip('there is one on this machine')
@@ -208,7 +211,7 @@ class TestCommand:
         report = ask()
         assert report.severity('pipeline') == 'warning'
 
-    def test_cors(self, clinic: Clinic, ask: Ask) -> None:
+    def test_cors(self, clinic: Clinic, ask: CallRemote) -> None:
         clinic.configure_placement('[cors]', 'allowed_origin = https://x')
         assert ask().severity('cors') == 'warning'
 
@@ -223,7 +226,7 @@ class TestCommand:
     def test_token_cache(
         self,
         clinic: Clinic,
-        ask: Ask,
+        ask: CallRemote,
         servers_: str,
         strategy: str | None,
         severity: str,
@@ -234,7 +237,9 @@ class TestCommand:
         clinic.configure_placement(*lines)
         assert ask().severity('token cache') == severity
 
-    def test_a_file_that_everybody_can_write(self, clinic: Clinic, ask: Ask) -> None:
+    def test_a_file_that_everybody_can_write(
+        self, clinic: Clinic, ask: CallRemote
+    ) -> None:
         clinic.paste.chmod(0o666)
         report = ask()
         assert report.severity('file modes') == 'failure'
@@ -253,7 +258,7 @@ class TestPolicyFiles:
         ],
     )
     def test_files(
-        self, clinic: Clinic, ask: Ask, text: str, severity: str, said: str
+        self, clinic: Clinic, ask: CallRemote, text: str, severity: str, said: str
     ) -> None:
         (clinic.etc / 'policy.yaml').write_text(text)
         report = ask()
@@ -261,7 +266,9 @@ class TestPolicyFiles:
         assert said in report.of('policy files')['finding']
         assert report.errors == ''
 
-    def test_an_explicit_file_that_is_missing(self, clinic: Clinic, ask: Ask) -> None:
+    def test_an_explicit_file_that_is_missing(
+        self, clinic: Clinic, ask: CallRemote
+    ) -> None:
         clinic.configure('[oslo_policy]', 'policy_file = /nowhere.yaml')
         report = ask()
         assert report.severity('policy files') == 'failure'
@@ -274,12 +281,12 @@ class TestRows:
         [(LIMIT - 100_000_001, 'ok'), (LIMIT - 1000, 'failure'), (LIMIT, 'failure')],
     )
     def test_generations(
-        self, clinic: Clinic, ask: Ask, generation: int, severity: str
+        self, clinic: Clinic, ask: CallRemote, generation: int, severity: str
     ) -> None:
         clinic.add(generation=generation)
         assert ask().severity('generations') == severity
 
-    def test_nobodys(self, clinic: Clinic, ask: Ask) -> None:
+    def test_nobodys(self, clinic: Clinic, ask: CallRemote) -> None:
         clinic.add(project=NOBODY)
         lost = clinic.add()
         clinic.tables.run(
@@ -291,7 +298,9 @@ class TestRows:
         assert report.severity("nobody's consumers") == 'note'
         assert report.of("nobody's consumers")['finding'].startswith('2 ')
 
-    def test_allocations_without_a_consumer(self, clinic: Clinic, ask: Ask) -> None:
+    def test_allocations_without_a_consumer(
+        self, clinic: Clinic, ask: CallRemote
+    ) -> None:
         clinic.tables.allocate(str(uuid.uuid4()), 3)
         clinic.tables.allocate(clinic.add())
         report = ask()
@@ -311,25 +320,27 @@ class TestRows:
             lambda id_: '{' + id_.replace('-', '') + '}',
         ],
     )
-    def test_twins(self, clinic: Clinic, ask: Ask, spell: Any) -> None:
+    def test_twins(self, clinic: Clinic, ask: CallRemote, spell: Any) -> None:
         id_ = clinic.add(str(uuid.uuid4()).replace('0', 'a'))
         clinic.add(spell(id_))
         report = ask()
         assert report.severity('twin consumers') == 'warning'
         assert id_ in report.of('twin consumers')['finding']
 
-    def test_twins_that_are_both_odd(self, clinic: Clinic, ask: Ask) -> None:
+    def test_twins_that_are_both_odd(self, clinic: Clinic, ask: CallRemote) -> None:
         id_ = 'abcdefab-0000-4000-8000-00000000000a'
         clinic.add(id_.replace('-', ''))
         clinic.add(id_.replace('-', '', 1))
         assert ask().severity('twin consumers') == 'warning'
 
-    def test_a_twin_that_only_has_allocations(self, clinic: Clinic, ask: Ask) -> None:
+    def test_a_twin_that_only_has_allocations(
+        self, clinic: Clinic, ask: CallRemote
+    ) -> None:
         id_ = clinic.add('abcdefab-0000-4000-8000-00000000000a')
         clinic.tables.allocate(id_.upper())
         assert ask().severity('twin consumers') == 'warning'
 
-    def test_odd_ids_without_a_twin(self, clinic: Clinic, ask: Ask) -> None:
+    def test_odd_ids_without_a_twin(self, clinic: Clinic, ask: CallRemote) -> None:
         clinic.add('ABCDEFAB-0000-4000-8000-00000000000A')
         clinic.add('not a uuid')
         clinic.add()
@@ -347,7 +358,7 @@ class TestDatabase:
             'sqlite:////nowhere/placement.db',
         ],
     )
-    def test_away(self, clinic: Clinic, ask: Ask, connection: str) -> None:
+    def test_away(self, clinic: Clinic, ask: CallRemote, connection: str) -> None:
         clinic.configure(f'connection = {connection}')
         report = ask()
         assert report.status == 2
@@ -375,7 +386,9 @@ class TestDatabase:
             ('nothing', severity)
         ]
 
-    def test_no_tables(self, clinic: Clinic, ask: Ask, tmp_path: pathlib.Path) -> None:
+    def test_no_tables(
+        self, clinic: Clinic, ask: CallRemote, tmp_path: pathlib.Path
+    ) -> None:
         clinic.configure(f'connection = sqlite:///{tmp_path}/empty.db')
         report = ask()
         assert report.severity('SELECT') == 'failure'
@@ -383,7 +396,7 @@ class TestDatabase:
         assert report.severity('generations') == 'warning'
 
     @needs['sqlite']
-    def test_roll_without_the_right(self, clinic: Clinic, ask: Ask) -> None:
+    def test_roll_without_the_right(self, clinic: Clinic, ask: CallRemote) -> None:
         path = clinic.house.url.removeprefix('sqlite:///')
         read_only = f'connection = sqlite:///file:{path}?mode=ro&uri=true'
         clinic.configure(read_only)
@@ -404,7 +417,7 @@ class TestDatabase:
     def test_an_account_of_its_own(
         self,
         clinic: Clinic,
-        ask: Ask,
+        ask: CallRemote,
         grants: tuple[str, ...],
         rights: str,
         excess: str,
@@ -418,7 +431,7 @@ class TestDatabase:
         assert report.severity('more rights') == excess, report.of('more rights')
 
     @pytest.mark.skipif(DATABASE == 'sqlite', reason='sqlite has no accounts')
-    def test_select_is_missing(self, clinic: Clinic, ask: Ask) -> None:
+    def test_select_is_missing(self, clinic: Clinic, ask: CallRemote) -> None:
         with self._account(clinic, f'u{uuid.uuid4().hex[:12]}', ()) as url:
             clinic.configure(f'connection = {url}')
             report = ask()
@@ -448,12 +461,12 @@ class TestDatabase:
                 clinic.tables.run(f'DROP OWNED BY {spelled}')
             clinic.tables.run(f'DROP USER {spelled}')
 
-    def test_placements_own_account(self, clinic: Clinic, ask: Ask) -> None:
+    def test_placements_own_account(self, clinic: Clinic, ask: CallRemote) -> None:
         wanted = 'ok' if DATABASE == 'sqlite' else 'note'
         assert ask().severity('more rights') == wanted
 
     @needs['mysql']
-    def test_a_replica(self, clinic: Clinic, ask: Ask) -> None:
+    def test_a_replica(self, clinic: Clinic, ask: CallRemote) -> None:
         clinic.tables.run('SET GLOBAL read_only = 1')
         try:
             report = ask()
@@ -462,7 +475,7 @@ class TestDatabase:
         assert report.severity('primary') == 'failure'
 
     @needs['mysql']
-    def test_sql_mode(self, clinic: Clinic, ask: Ask) -> None:
+    def test_sql_mode(self, clinic: Clinic, ask: CallRemote) -> None:
         clinic.tables.run("SET GLOBAL sql_mode = ''")
         try:
             report = ask()
@@ -473,7 +486,7 @@ class TestDatabase:
 
 
 @needs['mysql']
-def test_galera(clinic: Clinic, ask: Ask) -> None:
+def test_galera(clinic: Clinic, ask: CallRemote) -> None:
     assert ask().of('wsrep_sync_wait')['finding'] == 'no Galera'
     library = galera_library()
     if not library:
@@ -497,11 +510,11 @@ def test_galera(clinic: Clinic, ask: Ask) -> None:
 class TestBadInput:
     """One clear line and exit status 2."""
 
-    def test_missing_paste_file(self, clinic: Clinic, ask: Ask) -> None:
+    def test_missing_paste_file(self, clinic: Clinic, ask: CallRemote) -> None:
         assert '--paste-config' in ask.one_line('--paste-config', '/nowhere.ini')
 
     def test_the_variable_names_nothing(
-        self, clinic: Clinic, ask: Ask, monkeypatch: pytest.MonkeyPatch
+        self, clinic: Clinic, ask: CallRemote, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv('CONSUMER_GUARD_PASTE_CONFIG', '/nowhere.ini')
         line = ask.one_line()
@@ -518,14 +531,14 @@ class TestBadInput:
         ],
     )
     def test_unusable_paste_file(
-        self, clinic: Clinic, ask: Ask, old: str, new: str, named: str
+        self, clinic: Clinic, ask: CallRemote, old: str, new: str, named: str
     ) -> None:
         text = clinic.paste.read_text()
         assert old in text
         clinic.paste.write_text(text.replace(old, new))
         assert named in ask.one_line()
 
-    def test_missing_configuration(self, clinic: Clinic, ask: Ask) -> None:
+    def test_missing_configuration(self, clinic: Clinic, ask: CallRemote) -> None:
         clinic.conf.unlink()
         assert str(clinic.conf) in ask.one_line()
 
@@ -539,20 +552,26 @@ class TestBadInput:
         ],
     )
     def test_unusable_option(
-        self, clinic: Clinic, ask: Ask, line: str, named: str
+        self, clinic: Clinic, ask: CallRemote, line: str, named: str
     ) -> None:
         clinic.configure(line)
         said = ask.one_line()
         assert named in said
         assert 'sesame' not in said
 
-    def test_missing_placement_configuration(self, clinic: Clinic, ask: Ask) -> None:
+    def test_missing_placement_configuration(
+        self, clinic: Clinic, ask: CallRemote
+    ) -> None:
         clinic.placement.unlink()
         assert str(clinic.placement) in ask.one_line()
 
     @pytest.mark.parametrize('content', [None, b'', b'a b', b'\xff\xfe', b'a\nb'])
     def test_token_file(
-        self, clinic: Clinic, ask: Ask, tmp_path: pathlib.Path, content: bytes | None
+        self,
+        clinic: Clinic,
+        ask: CallRemote,
+        tmp_path: pathlib.Path,
+        content: bytes | None,
     ) -> None:
         path = tmp_path / 'token'
         if content is not None:
@@ -560,7 +579,7 @@ class TestBadInput:
         assert f'--token-file {path}' in ask.one_line('--token-file', str(path))
 
     @pytest.mark.parametrize('url', ['placement', 'file:///etc/passwd', ''])
-    def test_placement_url(self, clinic: Clinic, ask: Ask, url: str) -> None:
+    def test_placement_url(self, clinic: Clinic, ask: CallRemote, url: str) -> None:
         assert '--placement-url' in ask.one_line('--placement-url', url)
 
 

@@ -17,7 +17,8 @@ import pytest
 from keystoneauth1 import fixture as keystone_fixture
 
 from consumer_guard.cmd import main as guard_main
-from consumer_guard.diagnosis import Finding, Severity, keystone, placement
+from consumer_guard.doctor import endpoint, keystone
+from consumer_guard.doctor.findings import Finding, Severity
 from tests.deployment import Deployment, User
 
 Deploy = Callable[..., Deployment]
@@ -221,7 +222,7 @@ UNGUARDED = ('authtoken consumer_guard placement', 'authtoken placement')
 
 def find(url: str, user: User | None, check: str) -> Finding:
     token = None if user is None else user.token
-    found = {one.check: one for one in placement.examine(url, token)}
+    found = {one.check: one for one in endpoint.examine(url, token)}
     assert found['placement'].severity is Severity.OK
     return found[check]
 
@@ -313,7 +314,7 @@ def test_no_placement(cloud: Cloud, answer: str) -> None:
     if answer == 'another service':
         url = f'{cloud.credentials["auth_url"]}/v3/roles/'
         cloud.server.status = 404
-    found = placement.examine(url, None)
+    found = endpoint.examine(url, None)
     assert [one.severity for one in found] == [Severity.WARNING]
     assert url.rstrip('/') == found[0].where
 
@@ -322,8 +323,8 @@ def test_a_host_that_never_answers(deploy: Deploy) -> None:
     with socket.create_server(('127.0.0.1', 0)) as silent:
         url = f'http://127.0.0.1:{silent.getsockname()[1]}'
         started = time.monotonic()
-        found = placement.examine(url, None)
-    assert time.monotonic() - started < 2 * placement.PATIENCE
+        found = endpoint.examine(url, None)
+    assert time.monotonic() - started < 2 * endpoint.PATIENCE
     assert [one.severity for one in found] == [Severity.WARNING]
 
 

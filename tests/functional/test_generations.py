@@ -12,8 +12,8 @@ import sqlalchemy as sa
 import webtest
 from placement import db_api
 
-from consumer_guard.generations import Swap
-from consumer_guard.owners import OwnerLookupSettings
+from consumer_guard.generations.thresholds import Swap
+from consumer_guard.owners.api import OwnerLookupSettings
 from consumer_guard.owners.database import DatabaseOwners
 from tests.deployment import Deployment, User, make_claim
 from tests.functional.conftest import Records

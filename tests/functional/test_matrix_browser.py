@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from consumer_guard.survey import CALLER_CLASSES
+from consumer_guard.analysis.access import CALLER_CLASSES
 from tests.commands import Commands
 
 playwright = pytest.importorskip('playwright.sync_api')

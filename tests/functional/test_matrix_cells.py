@@ -8,17 +8,18 @@ from typing import Any
 import pytest
 import webtest
 
-from consumer_guard import answers, model
-from consumer_guard.caller_classes import (
+from consumer_guard.analysis import prediction
+from consumer_guard.analysis.access import CallerClass, Cell, Relation
+from consumer_guard.analysis.callers import (
     FOREIGN_PROJECT_ID,
     FOREIGN_USER_ID,
     PROJECT_ID,
     USER_ID,
 )
-from consumer_guard.decision import Outcome, Reason
-from consumer_guard.matrix import Matrix, make_matrix
-from consumer_guard.rulebook import PolicyText, Rulebook
-from consumer_guard.survey import CallerClass, Cell, Relation
+from consumer_guard.analysis.matrix import Matrix, make_matrix
+from consumer_guard.guard import model
+from consumer_guard.guard.decision import Outcome, Reason
+from consumer_guard.rules.rulebook import PolicyText, Rulebook
 from tests.deployment import OWNER_RULES, Deployment, User, make_claim
 
 #: Rules that read everything there is, and differ by user, type and project.
@@ -36,7 +37,7 @@ MIXED_RULES = {
     ' role:reader',
 }
 
-NOBODYS = '00000000-0000-0000-0000-000000000000'
+UNOWNED = '00000000-0000-0000-0000-000000000000'
 OWNERS = {
     Relation.OWNED: User((), PROJECT_ID, USER_ID),
     Relation.FOREIGN: User((), FOREIGN_PROJECT_ID, FOREIGN_USER_ID),
@@ -50,7 +51,7 @@ def make(rules: dict[str, str], conceal: bool) -> Matrix:
         (),
         conceal=conceal,
         passage_role='consumer_guard_passage',
-        nobodys_project_id=NOBODYS,
+        nobodys_project_id=UNOWNED,
     )
 
 
@@ -134,7 +135,7 @@ class Stage:
         owner = OWNERS.get(relation)
         if owner is not None:
             return f'project_id={owner.project_id}&user_id={owner.user_id}'
-        return f'project_id={NOBODYS if relation is Relation.NOBODYS else "9" * 32}'
+        return f'project_id={UNOWNED if relation is Relation.UNOWNED else "9" * 32}'
 
 
 def assert_is(
@@ -143,7 +144,7 @@ def assert_is(
     """Whether the answer is what the cell says."""
     if cell.outcome is Outcome.REFUSE:
         assert not cell.allowed
-        if cell.answer == answers.CONCEALED:
+        if cell.answer == prediction.CONCEALED:
             assert answer.status_int == 200
             assert answer.json == {'allocations': {}}
             return

@@ -16,7 +16,7 @@ from types import FrameType
 
 import pytest
 
-from consumer_guard.responses import DECOY
+from consumer_guard.guard.responses import DECOY
 from tests import statements
 from tests.deployment import OWNER_RULES, Deployment
 from tests.functional.between import Steps, step_into

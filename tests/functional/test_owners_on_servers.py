@@ -18,8 +18,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import sqlalchemy as sa
 
-from consumer_guard import errors, owners
-from consumer_guard.model import Owner, Standing
+from consumer_guard.guard import errors
+from consumer_guard.guard.model import Owner, OwnerStatus
+from consumer_guard.owners.api import OwnerLookupSettings
 from consumer_guard.owners.database import DatabaseOwners
 from tests import servers, statements
 from tests.forking import hookless_fork
@@ -41,7 +42,7 @@ START = {'postgresql': servers.postgresql, 'mysql': servers.mariadb}
 
 
 def settings(url: str, timeout: float = TIMEOUT, pool_size: int = 2):
-    return owners.OwnerLookupSettings(url, timeout, pool_size, NOBODY, NOBODY)
+    return OwnerLookupSettings(url, timeout, pool_size, NOBODY, NOBODY)
 
 
 def on(dialect: str, *values: object) -> object:
@@ -135,7 +136,7 @@ def test_recorded(tables, ask) -> None:
     assert isinstance(found.row_id, int)
     assert found == Owner(
         id_,
-        Standing.RECORDED,
+        OwnerStatus.RECORDED,
         'project-b',
         'user-b',
         'INSTANCE',
@@ -149,7 +150,7 @@ def test_recorded_without_allocations_and_type(tables, ask) -> None:
     id_ = new_id()
     tables.consume(id_, allocations=0)
     found = ask(id_)
-    assert (found.standing, found.has_allocations) == (Standing.RECORDED, False)
+    assert (found.status, found.has_allocations) == (OwnerStatus.RECORDED, False)
     assert found.consumer_type is None
 
 
@@ -158,7 +159,7 @@ def test_nobodys_project(tables, ask, project) -> None:
     id_ = new_id()
     tables.consume(id_, project)
     found = ask(id_)
-    assert (found.standing, found.project_id) == (Standing.NOBODYS, None)
+    assert (found.status, found.project_id) == (OwnerStatus.UNOWNED, None)
     assert found.has_allocations
 
 
@@ -166,18 +167,18 @@ def test_nobodys_user(tables, ask) -> None:
     id_ = new_id()
     tables.consume(id_, user=None)
     assert ask(id_).user_id is None
-    assert ask(id_).standing is Standing.RECORDED
+    assert ask(id_).status is OwnerStatus.RECORDED
 
 
 def test_allocations_without_consumer_are_nobodys(tables, ask) -> None:
     id_ = new_id()
     tables.allocate(id_, 2)
-    assert ask(id_) == Owner(id_, Standing.NOBODYS, has_allocations=True)
+    assert ask(id_) == Owner(id_, OwnerStatus.UNOWNED, has_allocations=True)
 
 
 def test_absent(ask) -> None:
     id_ = new_id()
-    assert ask(id_) == Owner(id_, Standing.ABSENT)
+    assert ask(id_) == Owner(id_, OwnerStatus.ABSENT)
 
 
 @pytest.mark.parametrize('generation', [-(2**31), -1, 0, 2**31 - 1])
@@ -216,15 +217,15 @@ def test_another_spelling_is_another_consumer(tables, ask, respell) -> None:
     id_ = new_id()
     tables.consume(id_)
     other = respell(id_)
-    assert ask(other) == Owner(other, Standing.ABSENT)
-    assert ask(id_).standing is Standing.RECORDED
+    assert ask(other) == Owner(other, OwnerStatus.ABSENT)
+    assert ask(id_).status is OwnerStatus.RECORDED
 
 
 @pytest.mark.parametrize('respell', [str.upper, accented, lambda id_: id_ + ' '])
 def test_rows_of_another_spelling_are_not_mine(tables, ask, respell) -> None:
     id_ = new_id()[:30]
     tables.consume(respell(id_))
-    assert ask(id_) == Owner(id_, Standing.ABSENT)
+    assert ask(id_) == Owner(id_, OwnerStatus.ABSENT)
 
 
 @pytest.mark.parametrize('respell', [str.upper, accented, lambda id_: id_ + ' '])
@@ -248,9 +249,9 @@ def test_both_cases_in_one_batch(tables, lookup) -> None:
     id_ = new_id()
     tables.consume(id_)
     found = lookup.find([id_.upper(), id_, id_ + ' '])
-    assert found[id_].standing is Standing.RECORDED
-    assert found[id_.upper()] == Owner(id_.upper(), Standing.ABSENT)
-    assert found[id_ + ' '] == Owner(id_ + ' ', Standing.ABSENT)
+    assert found[id_].status is OwnerStatus.RECORDED
+    assert found[id_.upper()] == Owner(id_.upper(), OwnerStatus.ABSENT)
+    assert found[id_ + ' '] == Owner(id_ + ' ', OwnerStatus.ABSENT)
 
 
 @pytest.mark.on_database('mysql')
@@ -287,7 +288,7 @@ def test_one_statement_however_many(tables, make, count) -> None:
     with statements.noted(seen.append, lookup.engine):
         found = lookup.find(ids)
     assert len(seen) == 1
-    assert [id_ for id_ in ids if found[id_].standing is Standing.RECORDED] == ids[
+    assert [id_ for id_ in ids if found[id_].status is OwnerStatus.RECORDED] == ids[
         :1000
     ]
     assert len(found) == count
@@ -309,7 +310,7 @@ def test_planned_once_a_connection(tables, lookup, planned) -> None:
         tables.consume(id_)
     with statements.noted(planned.append, lookup.engine):
         for id_ in ids:
-            assert lookup.find([id_])[id_].standing is Standing.RECORDED
+            assert lookup.find([id_])[id_].status is OwnerStatus.RECORDED
     assert {text.split()[0] for text in planned} == {'EXECUTE'}
     assert len(planned) == 20
 
@@ -323,7 +324,7 @@ def test_sessions_that_do_not_keep_it(tables, lookup, planned) -> None:
         connection.exec_driver_sql('DEALLOCATE ALL')
     with statements.noted(planned.append, lookup.engine):
         for _ in range(3):
-            assert lookup.find([id_])[id_].standing is Standing.RECORDED
+            assert lookup.find([id_])[id_].status is OwnerStatus.RECORDED
     assert [text.split()[0] for text in planned] == ['EXECUTE', *['SELECT'] * 3]
 
 
@@ -376,7 +377,7 @@ def check_groups(tables, lookup, keys) -> None:
     asked = [*ids, ids[0].upper(), 'weird\0', 'caf\xe9']
     expected = {}
     for id_, owner in lookup.find(asked).items():
-        if owner.standing is Standing.RECORDED:
+        if owner.status is OwnerStatus.RECORDED:
             target = owner.target()
             expected[id_] = {key: target.get(key) for key in keys}
     found = {}
@@ -518,13 +519,13 @@ def test_a_stopped_server(faulty, victim) -> None:
     running, url = faulty
     id_ = new_id()
     servers.Tables(url).consume(id_)
-    assert victim.find([id_])[id_].standing is Standing.RECORDED
+    assert victim.find([id_])[id_].status is OwnerStatus.RECORDED
     running.stop()
     for _ in range(3):
         fails_within(TIMEOUT, victim, id_)
     running.start()
     # By itself, at once, with the same object.
-    assert victim.find([id_])[id_].standing is Standing.RECORDED
+    assert victim.find([id_])[id_].status is OwnerStatus.RECORDED
     assert victim.engine.pool.checkedout() == 0
 
 
@@ -535,7 +536,7 @@ def test_a_server_that_was_down_at_the_start(faulty) -> None:
     fails_within(TIMEOUT, lookup, new_id())
     running.start()
     id_ = new_id()
-    assert lookup.find([id_])[id_].standing is Standing.ABSENT
+    assert lookup.find([id_])[id_].status is OwnerStatus.ABSENT
     lookup.close()
 
 
@@ -571,7 +572,7 @@ def test_a_restart_between_two_look_ups(faulty, victim) -> None:
         pass  # more than one dead connection in the pool
     running.stop()
     running.start()
-    assert victim.find([id_])[id_].standing is Standing.RECORDED
+    assert victim.find([id_])[id_].status is OwnerStatus.RECORDED
 
 
 @contextlib.contextmanager
@@ -612,7 +613,7 @@ def test_a_slow_look_up(faulty, victim) -> None:
             assert spent > 0.9 * TIMEOUT
         # The server does not go on for nobody: that would use up its sessions.
         assert waiting(running) == 0
-    assert victim.find([id_])[id_].standing is Standing.RECORDED
+    assert victim.find([id_])[id_].status is OwnerStatus.RECORDED
 
 
 def test_a_frozen_server(faulty, victim) -> None:
@@ -627,7 +628,7 @@ def test_a_frozen_server(faulty, victim) -> None:
         fails_within(2 + 2 * TIMEOUT, victim, id_)
     finally:
         running.thaw()
-    assert victim.find([id_])[id_].standing is Standing.RECORDED
+    assert victim.find([id_])[id_].status is OwnerStatus.RECORDED
 
 
 def test_a_server_that_takes_no_connections(faulty) -> None:
@@ -664,10 +665,10 @@ def test_drivers(server, dialect, driver, module) -> None:
     for id_ in ids[:3]:
         tables.consume(id_)
     lookup = DatabaseOwners(settings(url))
-    assert lookup.find(ids[:1])[ids[0]].standing is Standing.RECORDED
+    assert lookup.find(ids[:1])[ids[0]].status is OwnerStatus.RECORDED
     found = lookup.find(ids)
-    assert [found[id_].standing for id_ in ids] == [Standing.RECORDED] * 3 + [
-        Standing.ABSENT
+    assert [found[id_].status for id_ in ids] == [OwnerStatus.RECORDED] * 3 + [
+        OwnerStatus.ABSENT
     ] * 2
     with locked_table(running.url(sa.make_url(url).database)):
         assert fails_within(2 * TIMEOUT, lookup, ids[0]) > 0.9 * TIMEOUT

@@ -7,8 +7,13 @@ from wsgiref.validate import validator
 import pytest
 import webtest
 
-from consumer_guard import backend, middleware
-from consumer_guard.responses import Application, Environ, StartResponse
+from consumer_guard import middleware
+from consumer_guard.backend.application import (
+    app_factory,
+    authtoken_factory,
+    request_log_factory,
+)
+from consumer_guard.guard.responses import Application, Environ, StartResponse
 from tests.deployment import OWNER_RULES, Deployment, User, make_claim
 
 Deploy = Callable[..., Deployment]
@@ -34,9 +39,9 @@ def validated(deploy: Deploy, request: pytest.FixtureRequest) -> Deployment:
     guard = middleware.filter_factory(
         {}, oslo_config_file=str(deployed.directory / 'consumer-guard.conf')
     )
-    guarded = _drop_none(validator(guard(validator(backend.app_factory({})))))
-    authtoken = backend.authtoken_factory({})
-    request_log = backend.request_log_factory({})
+    guarded = _drop_none(validator(guard(validator(app_factory({})))))
+    authtoken = authtoken_factory({})
+    request_log = request_log_factory({})
     deployed.client = webtest.TestApp(validator(request_log(authtoken(guarded))))
     return deployed
 

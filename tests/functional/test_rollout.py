@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 import pytest
 import yaml
 
-from consumer_guard import model
 from consumer_guard.cmd import main as guard_main
+from consumer_guard.guard import model
 from tests.deployment import Deployment, Tokens, make_claim
 from tests.functional.conftest import Records
 from tests.functional.traffic import BAD_VERSIONS, Cast, Request, Rows, play

@@ -6,7 +6,8 @@ A new route of a later placement fails here instead of slipping by.
 
 from placement import handler
 
-from consumer_guard import intake, model
+from consumer_guard.guard import model
+from consumer_guard.guard.request import match_operation
 
 #: (method, route): nothing about consumers in them. Read in placement 16;
 #: /resource_providers/{uuid}/usages sums over everybody and names nobody.
@@ -62,7 +63,7 @@ def test_the_guard_recognises_what_it_names() -> None:
     values = {'consumer_uuid': 'c', 'uuid': 'u', 'name': 'n', 'resource_class': 'r'}
     for method, route in _declared():
         environ = {'REQUEST_METHOD': method, 'PATH_INFO': route.format(**values)}
-        found = intake.recognise(environ)
+        found = match_operation(environ)
         if (method, route) in EXEMPT:
             assert found is None
         else:

@@ -15,8 +15,8 @@ import pytest
 import webob
 from hypothesis import given
 
-from consumer_guard import model
-from consumer_guard.responses import DECOY
+from consumer_guard.guard import model
+from consumer_guard.guard.responses import DECOY
 from tests.deployment import Tokens
 from tests.fuzz import names
 from tests.fuzz.accepted import accept
@@ -24,7 +24,7 @@ from tests.fuzz.corpus import with_corpus
 from tests.fuzz.profiles import budget, seeded
 from tests.fuzz.requests import Request, requests
 from tests.fuzz.wire import Answer, comparable
-from tests.fuzz.world import ROLLED_TO, Handled, World
+from tests.fuzz.world import ROLLED_TO, Handled, Scenario
 
 pytestmark = [
     # The world is watched through a file of SQLite.
@@ -48,14 +48,14 @@ SECRETS = (
 @pytest.fixture(scope='module')
 def world(
     tmp_path_factory: pytest.TempPathFactory, tokens: Tokens, database: str
-) -> Iterator[World]:
-    made = World(tmp_path_factory.mktemp('world'), tokens, database)
+) -> Iterator[Scenario]:
+    made = Scenario(tmp_path_factory.mktemp('world'), tokens, database)
     yield made
     made.close()
 
 
 @pytest.mark.parametrize('guard', ['forbid', 'conceal', 'roll'])
-def test_what_ran_was_judged(world: World, guard: str) -> None:
+def test_what_ran_was_judged(world: Scenario, guard: str) -> None:
     """No request reaches a handler unless exactly what it acts on was allowed."""
     reached: collections.Counter[str] = collections.Counter()
 
@@ -108,7 +108,7 @@ def assert_tells_nothing(answer: Answer, request: Request) -> None:
 
 
 def assert_allowed(
-    world: World, guard: str, handled: Handled, answer: Answer, request: Request
+    world: Scenario, guard: str, handled: Handled, answer: Answer, request: Request
 ) -> None:
     """One run of a handler against what the guard asked and answered."""
     operation = handled.operation
@@ -144,7 +144,7 @@ def assert_allowed(
         assert_sealed(world, guard, handled, request)
 
 
-def assert_owned(world: World, handled: Handled, consumers: Collection[str]) -> None:
+def assert_owned(world: Scenario, handled: Handled, consumers: Collection[str]) -> None:
     """Exactly these were looked up, at once, and all of them are A's."""
     assert handled.found == (frozenset(consumers),)
     for consumer in consumers:
@@ -152,7 +152,7 @@ def assert_owned(world: World, handled: Handled, consumers: Collection[str]) -> 
         assert_was_judged(world, consumer, names.OWN_PROJECT)
 
 
-def assert_was_judged(world: World, consumer: str, project_id: str) -> None:
+def assert_was_judged(world: Scenario, consumer: str, project_id: str) -> None:
     wanted = {'consumer_uuid': consumer, 'project_id': project_id}
     assert any(
         wanted.items() <= asked.target.items()
@@ -161,7 +161,7 @@ def assert_was_judged(world: World, consumer: str, project_id: str) -> None:
     )
 
 
-def assert_sums(world: World, handled: Handled) -> None:
+def assert_sums(world: Scenario, handled: Handled) -> None:
     environ = {'REQUEST_METHOD': 'GET', 'QUERY_STRING': handled.query}
     asked = webob.Request(environ).GET
     assert asked.get('project_id') == names.OWN_PROJECT
@@ -171,7 +171,7 @@ def assert_sums(world: World, handled: Handled) -> None:
     assert not world.changed()
 
 
-def assert_filtered(world: World, answer: Answer) -> None:
+def assert_filtered(world: Scenario, answer: Answer) -> None:
     if answer.status != 200:
         assert 400 <= answer.status < 500
         return
@@ -182,7 +182,9 @@ def assert_filtered(world: World, answer: Answer) -> None:
     assert not world.changed()
 
 
-def assert_sealed(world: World, guard: str, handled: Handled, request: Request) -> None:
+def assert_sealed(
+    world: Scenario, guard: str, handled: Handled, request: Request
+) -> None:
     """A write: every consumer, its recorded owner, its claim and generation."""
     operation = handled.operation
     assert operation is not None
@@ -220,7 +222,7 @@ def assert_sealed(world: World, guard: str, handled: Handled, request: Request) 
         )
 
 
-def assert_nothing_written(world: World, guard: str) -> None:
+def assert_nothing_written(world: Scenario, guard: str) -> None:
     """Nothing; but what was allowed may be rolled before placement refuses it."""
     if not world.changed():
         return
@@ -236,7 +238,7 @@ def assert_nothing_written(world: World, guard: str) -> None:
 @pytest.mark.parametrize(
     ('who', 'guard'), [('admin', 'forbid'), ('attacker', 'shadow')]
 )
-def test_nobody_notices(world: World, who: str, guard: str) -> None:
+def test_nobody_notices(world: Scenario, who: str, guard: str) -> None:
     """A role-holder's request, and any in shadow mode, is as without the guard."""
     user = {'admin': world.admin, 'attacker': world.attacker}[who]
     compared: collections.Counter[int] = collections.Counter()

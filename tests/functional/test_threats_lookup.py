@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 from placement.db.sqlalchemy import models
 
-from consumer_guard.owners.asking import Question
+from consumer_guard.owners.execution import Question
 from tests.deployment import OWNER_RULES, Deployment
 from tests.functional.between import Steps, step_into
 from tests.functional.conftest import Records

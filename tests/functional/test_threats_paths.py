@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from consumer_guard.responses import DECOY
+from consumer_guard.guard.responses import DECOY
 from tests.deployment import OWNER_RULES, Deployment, Tokens
 from tests.fuzz.wire import (
     Answer,

@@ -9,7 +9,11 @@ import pytest
 from oslo_context import context as oslo_context
 
 from consumer_guard import middleware
-from consumer_guard.errors import ConfigurationError, OwnersUnavailable, PolicyLocked
+from consumer_guard.guard.errors import (
+    ConfigurationError,
+    OwnersUnavailable,
+    PolicyLocked,
+)
 from tests.fuzz.alone import (
     CONSUMER,
     FAULTS,

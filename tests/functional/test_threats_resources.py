@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from consumer_guard.model import Truth
+from consumer_guard.guard.model import Truth
 from tests.deployment import OWNER_RULES, Deployment
 from tests.fuzz.alone import (
     CONSUMER,

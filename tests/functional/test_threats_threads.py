@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from oslo_context import context
 
-from consumer_guard import identity
+from consumer_guard.guard import identity
 from tests.deployment import OWNER_RULES, Deployment, User
 from tests.fuzz.profiles import many
 from tests.fuzz.wire import Answer, Scene, make_environ, send

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from consumer_guard import model
-from consumer_guard.model import Truth
+from consumer_guard.guard import model
+from consumer_guard.guard.model import Truth
 from tests.fuzz.alone import (
     CONSUMER,
     FAULTS,
@@ -183,7 +183,7 @@ class TestFilter:
         assert owners.asked in ([], [frozenset()])
 
     def test_nobodys_are_not_shown(self) -> None:
-        owner = model.Owner(OTHERS, model.Standing.NOBODYS, PROJECT)
+        owner = model.Owner(OTHERS, model.OwnerStatus.UNOWNED, PROJECT)
         owners = FixedOwners({OTHERS: owner})
         answer = send(make_guard(Recorder([RAW]), owners=owners), ask_for(LISTS))
         assert json.loads(answer.body)['allocations'] == {}

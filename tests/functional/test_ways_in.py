@@ -13,8 +13,9 @@ import pytest
 import webtest
 from paste import deploy as paste_deploy
 
-from consumer_guard import backend, middleware
-from consumer_guard.errors import ConfigurationError
+from consumer_guard import middleware
+from consumer_guard.backend import application
+from consumer_guard.guard.errors import ConfigurationError
 from tests.deployment import ETC, Deployment
 from tests.functional.conftest import Records
 
@@ -96,7 +97,7 @@ def test_a_plain_python_wrapper(guarded: Deployment) -> None:
     placement = paste_deploy.loadapp(
         f'config:{guarded.directory / "api-paste.ini"}', name='placement'
     )
-    authtoken = backend.authtoken_factory({})
+    authtoken = application.authtoken_factory({})
     wrapped = middleware.filter_factory(
         {}, oslo_config_file=str(guarded.directory / 'consumer-guard.conf')
     )(authtoken(placement))
@@ -122,7 +123,7 @@ def test_two_guards_in_one_process(guarded: Deployment) -> None:
         f'config:{guarded.directory / "api-paste.ini"}', name='placement'
     )
     guarded.activate()
-    authtoken = backend.authtoken_factory({})
+    authtoken = application.authtoken_factory({})
     clients = [
         webtest.TestApp(
             authtoken(

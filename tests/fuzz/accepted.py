@@ -12,7 +12,7 @@ from placement import util
 from placement.schemas import allocation as allocation_schema
 from placement.schemas import reshaper as reshaper_schema
 
-from consumer_guard import model
+from consumer_guard.guard import model
 
 #: Schemas by operation, newest first: (since the minor version, schema).
 _SCHEMAS: dict[model.Operation, tuple[tuple[int, Any], ...]] = {

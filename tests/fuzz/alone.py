@@ -6,10 +6,12 @@ import types
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
-from consumer_guard import configuration, intake, model
-from consumer_guard.deliberation import Rules
+from consumer_guard.config import loading
+from consumer_guard.guard import model
+from consumer_guard.guard.model import Owner, OwnerStatus, Truth
+from consumer_guard.guard.ownership import Rules
+from consumer_guard.guard.request import KNOWN_MICROVERSIONS
 from consumer_guard.middleware import ConsumerGuard
-from consumer_guard.model import Owner, Standing, Truth
 from tests.fuzz.wire import Environ, make_environ
 
 #: The project of the caller, and of the consumer that he owns.
@@ -77,7 +79,7 @@ class FixedOwners:
         self._owners = owners or {
             CONSUMER: Owner(
                 CONSUMER,
-                Standing.RECORDED,
+                OwnerStatus.RECORDED,
                 PROJECT,
                 USER,
                 generation=1,
@@ -94,7 +96,7 @@ class FixedOwners:
         if self.fault is not None and len(self.asked) > self.faults_from:
             raise self.fault
         return {
-            uuid: self._owners.get(uuid, Owner(uuid, Standing.ABSENT))
+            uuid: self._owners.get(uuid, Owner(uuid, OwnerStatus.ABSENT))
             for uuid in consumer_ids
         }
 
@@ -156,10 +158,10 @@ def make_guard(
     local = {'connection': 'sqlite://'} | options
     return ConsumerGuard(
         application,
-        settings=configuration.load_settings(configuration.parse_files({}), local),
+        settings=loading.load_settings(loading.parse_files({}), local),
         rules=rules or FixedRules(),
         lookup=owners or FixedOwners(),
-        versions=intake.KNOWN_MICROVERSIONS,
+        versions=KNOWN_MICROVERSIONS,
     )
 
 

@@ -54,7 +54,7 @@ def _bodies() -> Iterator[tuple[str, str, Any]]:
     for more in _MORE:
         yield 'PUT', f'/allocations/{names.OWN}', claim(*more)
         yield 'POST', '/allocations', Pairs([(names.OWN, claim(*more))])
-    for uuid in (names.FOREIGN, names.NOBODYS, names.ORPHAN, names.BARE, names.ABSENT):
+    for uuid in (names.FOREIGN, names.UNOWNED, names.ORPHAN, names.BARE, names.ABSENT):
         for generation in (1, None):
             written = claim(generation=generation)
             yield 'PUT', f'/allocations/{uuid}', written
@@ -94,7 +94,7 @@ def _requests() -> Iterator[Request]:
         yield Request(
             'PUT', f'/allocations/{names.OWN}', version=f'placement {version}', body=old
         )
-    for uuid in (names.OWN, names.ABSENT, names.NOBODYS, names.BARE, *names.TRAPS):
+    for uuid in (names.OWN, names.ABSENT, names.UNOWNED, names.BARE, *names.TRAPS):
         yield Request('GET', f'/allocations/{uuid}')
         yield Request('DELETE', f'/allocations/{uuid}')
     yield Request('GET', f'/allocations/{names.FOREIGN}')

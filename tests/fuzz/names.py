@@ -17,7 +17,7 @@ FOREIGN = 'cb000000-0000-4000-8000-0000000000b1'
 #: B's too, and named by no request: an answer that holds it leaks.
 HIDDEN = 'cb000000-0000-4000-8000-0000000000b2'
 HIDDEN_GENERATION = 918273645
-NOBODYS = 'cd000000-0000-4000-8000-0000000000d1'
+UNOWNED = 'cd000000-0000-4000-8000-0000000000d1'
 #: A's row without allocations.
 ORPHAN = 'ce000000-0000-4000-8000-0000000000e1'
 #: Allocations without a row.

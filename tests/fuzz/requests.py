@@ -12,14 +12,13 @@ from typing import Any, TypeVar
 
 from hypothesis import strategies as st
 
-from consumer_guard.responses import DECOY
+from consumer_guard.guard.responses import DECOY
 from tests.fuzz.bodies import ENCODINGS, Pairs, Raw, encode
 from tests.fuzz.names import (
     ABSENT,
     ANOTHER_PROVIDER,
     BARE,
     FOREIGN,
-    NOBODYS,
     ORPHAN,
     OTHERS_PROJECT,
     OWN,
@@ -27,13 +26,14 @@ from tests.fuzz.names import (
     OWN_TOO,
     OWN_USER,
     PROVIDER,
+    UNOWNED,
     spellings,
 )
 from tests.fuzz.wire import Environ, make_environ
 
 _T = TypeVar('_T')
 
-CONSUMERS = (OWN, OWN_TOO, FOREIGN, NOBODYS, ORPHAN, BARE, ABSENT)
+CONSUMERS = (OWN, OWN_TOO, FOREIGN, UNOWNED, ORPHAN, BARE, ABSENT)
 METHODS = ('GET', 'PUT', 'POST', 'DELETE', 'HEAD', 'PATCH', 'OPTIONS', 'get', 'PUT ')
 MINORS = (0, 1, 7, 8, 9, 11, 12, 13, 15, 22, 23, 27, 28, 30, 33, 34, 37, 38, 39)
 

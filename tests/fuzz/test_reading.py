@@ -15,8 +15,15 @@ from hypothesis import strategies as st
 from microversion_parse import middleware as microversion_middleware
 from placement import handler, microversion
 
-from consumer_guard import bodies, claims, intake, model
-from consumer_guard.errors import Unreadable
+from consumer_guard.guard import claims, model
+from consumer_guard.guard.body import parse_body
+from consumer_guard.guard.errors import Unreadable
+from consumer_guard.guard.request import (
+    GuardedRequest,
+    make_guarded_request,
+    match_operation,
+    read_microversion,
+)
 from tests.fuzz import names
 from tests.fuzz import requests as made
 from tests.fuzz.accepted import accept
@@ -73,7 +80,7 @@ def test_routes(method: str, path: str) -> None:
     environ = make_environ(method, path)
     matched = placements_map().match(environ=environ)
     expected = None if matched is None else ACTIONS.get(matched['action'])
-    found = intake.recognise(environ)
+    found = match_operation(environ)
     if expected is None:
         assert found is None
         return
@@ -81,7 +88,9 @@ def test_routes(method: str, path: str) -> None:
     assert found is not None
     operation, match = found
     assert operation is expected
-    request = intake.take_in(environ, operation, match, tuple(microversion.VERSIONS))
+    request = make_guarded_request(
+        environ, operation, match, tuple(microversion.VERSIONS)
+    )
     assert request.consumer_uuid == matched.get('consumer_uuid')
     assert request.provider_uuid == matched.get('uuid')
 
@@ -119,7 +128,7 @@ def test_microversions(header: str | None) -> None:
     environ = make_environ('GET', '/', version=None)
     if header is not None:
         environ['HTTP_OPENSTACK_API_VERSION'] = header
-    read = intake.read_microversion(environ, tuple(microversion.VERSIONS))
+    read = read_microversion(environ, tuple(microversion.VERSIONS))
     assert read == ask_middleware(header)
 
 
@@ -135,10 +144,10 @@ def assert_same_claims(
     parts = accept(operation, minor, consumer, body)
     if parts is None:
         return False
-    request = intake.GuardedRequest(operation, consumer, None, (1, minor), {})
+    request = GuardedRequest(operation, consumer, None, (1, minor), {})
     owners = [(part.get('project_id'), part.get('user_id')) for part in parts.values()]
     try:
-        read = claims.read_claims(request, bodies.parse_body(body))
+        read = claims.read_claims(request, parse_body(body))
     except Unreadable:
         # Only what is no id of keystone's; a reshape may be of no consumer.
         assert any(_is_odd(text) for owner in owners for text in owner) or not parts

@@ -19,18 +19,25 @@ import yaml
 from placement import handler
 from placement import microversion as placement_microversion
 
-from consumer_guard import assembly, backend, configuration, model
-from consumer_guard.deliberation import Rules
-from consumer_guard.generations import Swap
+from consumer_guard import assembly
+from consumer_guard.backend.application import (
+    app_factory,
+    authtoken_factory,
+    request_log_factory,
+)
+from consumer_guard.config import loading
+from consumer_guard.generations.thresholds import Swap
+from consumer_guard.guard import model
+from consumer_guard.guard.ownership import Rules
 from consumer_guard.middleware import ConsumerGuard
-from consumer_guard.rulebook import PolicyText, Rulebook
+from consumer_guard.rules.rulebook import PolicyText, Rulebook
 from tests.deployment import OWNER_RULES, Deployment, Tokens, User
 from tests.fuzz import names
 from tests.fuzz.requests import Request
 from tests.fuzz.wire import Answer, Application, Environ, send
 
 #: Loggers that would write a traceback a request.
-_LOUD = ('placement', 'keystonemiddleware', 'consumer_guard.generation_watch')
+_LOUD = ('placement', 'keystonemiddleware', 'consumer_guard.generations.watch')
 
 OPERATION_OF = {
     (operation.method, operation.path): operation for operation in model.OPERATIONS
@@ -218,7 +225,7 @@ class Known:
     holds: bool
 
 
-class World:
+class Scenario:
     """Consumers of A, of B and of nobody, and the ways to reach them.
 
     :ivar guarded: the pipelines, by the names of :data:`GUARDS`
@@ -243,7 +250,7 @@ class World:
         for name in _LOUD:
             logging.getLogger(name).setLevel(logging.CRITICAL + 1)
         with heard_handlers(self.journal):
-            placement = backend.app_factory({})
+            placement = app_factory({})
         self._deployed.activate()
         self.guarded = {
             name: self._pipeline(self._guard(placement, options))
@@ -279,7 +286,7 @@ class World:
     ) -> ConsumerGuard:
         path = self._deployed.directory / 'consumer-guard.conf'
         local = {'oslo_config_file': str(path), **options}
-        settings = configuration.load_settings(configuration.parse_files(local), local)
+        settings = loading.load_settings(loading.parse_files(local), local)
         lookup = assembly.make_lookup(settings)
         rulebook = Rulebook.build([PolicyText('policy', yaml.safe_dump(OWNER_RULES))])
         return ConsumerGuard(
@@ -291,8 +298,8 @@ class World:
         )
 
     def _pipeline(self, application: Application) -> Application:
-        authenticated = backend.authtoken_factory({})(application)
-        return backend.request_log_factory({})(authenticated)
+        authenticated = authtoken_factory({})(application)
+        return request_log_factory({})(authenticated)
 
     def _populate(self) -> None:
         deployed = self._deployed
@@ -317,7 +324,7 @@ class World:
             assert stocked.status_int == 200, stocked.text
         for owner, consumers in (
             (self.attacker, (names.OWN, names.OWN_TOO, names.ORPHAN)),
-            (others, (names.FOREIGN, names.HIDDEN, names.NOBODYS, names.BARE)),
+            (others, (names.FOREIGN, names.HIDDEN, names.UNOWNED, names.BARE)),
         ):
             for consumer in consumers:
                 deployed.add_consumer(names.PROVIDER, owner, consumer)
@@ -338,7 +345,7 @@ class World:
         run(
             'UPDATE consumers SET project_id = (SELECT id FROM projects '
             'WHERE external_id = ?) WHERE uuid = ?',
-            (incomplete, names.NOBODYS),
+            (incomplete, names.UNOWNED),
         )
         run('DELETE FROM allocations WHERE consumer_id = ?', (names.ORPHAN,))
         run('DELETE FROM consumers WHERE uuid = ?', (names.BARE,))

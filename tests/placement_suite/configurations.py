@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from consumer_guard import model
+from consumer_guard.guard import model
 
 #: The tests that the short form runs: of consumers, and of the answers to bad
 #: tokens and microversions.

@@ -5,7 +5,7 @@ import collections
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from consumer_guard import model
+from consumer_guard.guard import model
 from tests.placement_suite.configurations import Configuration
 
 #: Lines of a failed test that are shown.

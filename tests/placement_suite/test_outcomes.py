@@ -3,7 +3,7 @@
 
 import pytest
 
-from consumer_guard import model
+from consumer_guard.guard import model
 from tests.placement_suite.configurations import CONFIGURATIONS, Configuration
 from tests.placement_suite.outcomes import Run, find_faults
 

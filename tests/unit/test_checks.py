@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from oslo_policy import policy
 
-from consumer_guard import checks, checktrees, model
-from consumer_guard.errors import PolicyFileError
+from consumer_guard.guard import model
+from consumer_guard.guard.errors import PolicyFileError
+from consumer_guard.rules import compiler, nodes
 from tests.unit.parsed import parse_nothing
 
 NO, UNKNOWN, YES = model.Truth
@@ -29,23 +30,23 @@ CREDENTIALS: dict[str, Any] = {
 TARGET = {'project_id': 'A', 'user_id': 'v', 'consumer_type': 'READER'}
 
 
-def compile_text(text: object, **others: object) -> checks.Node:
+def compile_text(text: object, **others: object) -> nodes.Node:
     """One rule named ``r``, and others that it may refer to."""
     texts = {
-        name: checktrees.RuleText(name, value, 'policy.yaml')
+        name: compiler.RuleText(name, value, 'policy.yaml')
         for name, value in {'r': text, **others}.items()
     }
-    return checktrees.compile_rules(texts, ['r']).nodes['r']
+    return compiler.compile_rules(texts, ['r']).nodes['r']
 
 
 def ask_check(
     text: object,
     target: Mapping[str, Any] = TARGET,
     credentials: Mapping[str, Any] = CREDENTIALS,
-    ask: checks.Ask | None = None,
+    ask: nodes.CallRemote | None = None,
 ) -> model.Truth:
     """Evaluate a rule for a caller with the roles reader and member."""
-    facts = checks.Facts(credentials, frozenset({'reader', 'member'}), target, ask)
+    facts = nodes.Facts(credentials, frozenset({'reader', 'member'}), target, ask)
     return compile_text(text).evaluate(facts)
 
 
@@ -190,9 +191,9 @@ def test_roles_that_are_no_list_match_nothing(name: str, roles: object) -> None:
 
 def test_empty_role_is_nobodys() -> None:
     """``X-Roles: reader,`` makes a role that is empty."""
-    facts = checks.Facts({}, frozenset({'', 'reader'}), {})
+    facts = nodes.Facts({}, frozenset({'', 'reader'}), {})
     assert compile_text('role:').evaluate(facts) is UNKNOWN
-    facts = checks.Facts({}, frozenset({'reader'}), {})
+    facts = nodes.Facts({}, frozenset({'reader'}), {})
     assert compile_text('role:').evaluate(facts) is NO
 
 
@@ -278,9 +279,9 @@ def test_reference_to_nothing_or_itself_is_an_error(others: dict[str, str]) -> N
 
 def test_nesting_is_bounded() -> None:
     """By references, by ``not``, and by both where a part is shared."""
-    chain = {f'n{i}': f'rule:n{i + 1}' for i in range(checktrees.MAX_DEPTH - 1)}
-    chain[f'n{checktrees.MAX_DEPTH - 1}'] = '@'
-    assert compile_text('rule:n0', **chain).evaluate(checks.Facts({}, frozenset(), {}))
+    chain = {f'n{i}': f'rule:n{i + 1}' for i in range(compiler.MAX_DEPTH - 1)}
+    chain[f'n{compiler.MAX_DEPTH - 1}'] = '@'
+    assert compile_text('rule:n0', **chain).evaluate(nodes.Facts({}, frozenset(), {}))
     with pytest.raises(PolicyFileError, match='nested deeper'):
         compile_text('not rule:n0', **chain)
     compile_text('rule:n50 or ' + 'not ' * 40 + 'rule:n50', **chain)
@@ -361,7 +362,7 @@ def test_check_in_the_place_of_oslos_is_foreign() -> None:
         node = compile_text('role:reader')
     finally:
         policy.register('role', genuine)
-    facts = checks.Facts(CREDENTIALS, frozenset({'reader'}), TARGET)
+    facts = nodes.Facts(CREDENTIALS, frozenset({'reader'}), TARGET)
     assert node.evaluate(facts) is UNKNOWN
     assert ask_check('role:reader') is YES
 

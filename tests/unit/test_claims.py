@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 import webob
 
-from consumer_guard import bodies, claims, intake, model
-from consumer_guard.errors import TooLarge, Unreadable
+from consumer_guard.guard import claims, model
+from consumer_guard.guard.body import parse_body, read_body
+from consumer_guard.guard.errors import TooLarge, Unreadable
+from consumer_guard.guard.request import GuardedRequest
 
 UUID = 'ca000000-0000-4000-8000-0000000000a1'
 OTHER = 'cb000000-0000-4000-8000-0000000000b1'
@@ -51,7 +53,7 @@ class TestReadBody:
         if framing != 'length':
             environ['wsgi.input_terminated'] = True
         before = environ.copy()
-        assert bodies.read_body(environ, 10**6) == body
+        assert read_body(environ, 10**6) == body
         assert environ.keys() == before.keys()
         changed = {key for key in before if environ[key] is not before[key]}
         assert changed <= {'wsgi.input'}
@@ -64,35 +66,35 @@ class TestReadBody:
         length = len(body) if framing == 'length' else None
         environ = _environ(Pipe(body), length, wsgi__input_terminated=True)
         for _ in range(2):
-            assert bodies.read_body(environ, 10**6) == body
-            assert bodies.read_body(environ, 10**6) == body
+            assert read_body(environ, 10**6) == body
+            assert read_body(environ, 10**6) == body
             assert webob.Request(environ).body == body
 
     def test_more_than_the_length_is_left(self) -> None:
         """What follows belongs to the next request."""
         stream = io.BytesIO(b'{}next')
         environ = _environ(stream, 2)
-        assert bodies.read_body(environ, 10) == b'{}'
+        assert read_body(environ, 10) == b'{}'
         assert stream.read() == b'next'
         assert environ['wsgi.input'].read() == b'{}'
 
     @pytest.mark.parametrize('length', ['0', 0])
     def test_no_body(self, length: object) -> None:
         environ = _environ(io.BytesIO(b'left'), length, wsgi__input_terminated=True)
-        assert bodies.read_body(environ, 10) == b''
+        assert read_body(environ, 10) == b''
         assert environ['wsgi.input'].read() == b'left'
 
     def test_neither_length_nor_end(self) -> None:
         """A server that cannot tell the end is not read from: it would hang."""
         environ = _environ(io.BytesIO(b'left'))
-        assert bodies.read_body(environ, 10) == b''
+        assert read_body(environ, 10) == b''
         assert environ['wsgi.input'].read() == b'left'
 
     def test_too_large_by_its_length(self) -> None:
         stream = io.BytesIO(BODY)
         environ = _environ(stream, len(BODY))
         with pytest.raises(TooLarge):
-            bodies.read_body(environ, len(BODY) - 1)
+            read_body(environ, len(BODY) - 1)
         assert stream.tell() == 0
         assert environ['wsgi.input'] is stream
 
@@ -105,7 +107,7 @@ class TestReadBody:
         stream = Pipe(body, most=most)
         environ = _environ(stream, wsgi__input_terminated=True)
         with pytest.raises(TooLarge):
-            bodies.read_body(environ, limit)
+            read_body(environ, limit)
         assert stream._body.tell() <= limit + 65536
         again = environ['wsgi.input']
         assert again.read(10) == body[:10]
@@ -117,7 +119,7 @@ class TestReadBody:
         """B09: as placement's own reader finds out, which may ask again."""
         environ = _environ(Pipe(BODY[:size]), 1000)
         with pytest.raises(Unreadable, match='shorter'):
-            bodies.read_body(environ, 10**6)
+            read_body(environ, 10**6)
         with pytest.raises(OSError, match='disconnected'):
             _ = webob.Request(environ).body
         assert environ['CONTENT_LENGTH'] == '1000'
@@ -128,14 +130,14 @@ class TestReadBody:
         stream = Pipe(BODY, fails_at=3000)
         environ = _environ(stream, length, wsgi__input_terminated=terminated)
         with pytest.raises(Unreadable, match='could not be read'):
-            bodies.read_body(environ, 10**6)
+            read_body(environ, 10**6)
         assert environ['wsgi.input'].read(3000) == BODY[:3000]
 
     @pytest.mark.parametrize('length', ['-1', '-99999999999'])
     def test_negative(self, length: str) -> None:
         environ = _environ(io.BytesIO(b'{}'), length)
         with pytest.raises(Unreadable):
-            bodies.read_body(environ, 10)
+            read_body(environ, 10)
 
     @pytest.mark.parametrize('length', [2, 4])
     def test_a_stale_flag(self, length: int) -> None:
@@ -143,7 +145,7 @@ class TestReadBody:
         stream = io.BytesIO(b'{"a"')
         stream.seek(3)
         environ = _environ(stream, length, webob__is_body_seekable=True)
-        body = bodies.read_body(environ, 10)
+        body = read_body(environ, 10)
         assert body == b'{"a"'[:length]
         assert webob.Request(environ).body == body
 
@@ -152,16 +154,16 @@ class TestReadBody:
         environ = _environ(io.BytesIO(b'old'), 3)
         assert webob.Request(environ).body == b'old'
         environ['wsgi.input'] = io.BytesIO(b'new')
-        assert bodies.read_body(environ, 10) == b'new'
+        assert read_body(environ, 10) == b'new'
         assert webob.Request(environ).body == b'new'
 
 
 def _request(
     operation: model.Operation = model.ALLOCATIONS_UPDATE,
     version: tuple[int, int] = (1, 38),
-) -> intake.GuardedRequest:
+) -> GuardedRequest:
     uuid = UUID if operation is model.ALLOCATIONS_UPDATE else None
-    return intake.GuardedRequest(operation, uuid, None, version, {})
+    return GuardedRequest(operation, uuid, None, version, {})
 
 
 CLAIM: dict[str, Any] = {
@@ -338,12 +340,12 @@ class TestReadClaims:
 def test_other_bytes(body: bytes) -> None:
     """B06 B12 B15 G06: placement's own parser, and none that guesses more."""
     with pytest.raises(Unreadable):
-        bodies.parse_body(body)
+        parse_body(body)
 
 
 def test_the_last_of_two_keys() -> None:
     """B04"""
-    assert bodies.parse_body(b'{"a": 1, "\\u0061": 2}') == {'a': 2}
+    assert parse_body(b'{"a": 1, "\\u0061": 2}') == {'a': 2}
 
 
 def test_texts_tell_nothing() -> None:

@@ -5,9 +5,9 @@ import pathlib
 
 import pytest
 
-from consumer_guard import configuration
-from consumer_guard.errors import ConfigurationError
-from consumer_guard.settings import Settings
+from consumer_guard.config import loading
+from consumer_guard.config.settings import Settings
+from consumer_guard.guard.errors import ConfigurationError
 
 URL = 'sqlite:////nowhere.db'
 
@@ -26,9 +26,7 @@ def placement_conf(
 
 
 def _load(**local_conf: str) -> Settings:
-    return configuration.load_settings(
-        configuration.parse_files(local_conf), local_conf
-    )
+    return loading.load_settings(loading.parse_files(local_conf), local_conf)
 
 
 def _write(tmp_path: pathlib.Path, text: str) -> str:

@@ -6,10 +6,15 @@ from collections.abc import Collection, Mapping
 
 import pytest
 
-from consumer_guard import intake, model
-from consumer_guard.errors import OwnersUnavailable
-from consumer_guard.guard import Guard
-from consumer_guard.model import Caller, Owner, Standing, Truth
+from consumer_guard.guard import model
+from consumer_guard.guard.authorizer import Guard
+from consumer_guard.guard.errors import OwnersUnavailable
+from consumer_guard.guard.model import Caller, Owner, OwnerStatus, Truth
+from consumer_guard.guard.request import (
+    KNOWN_MICROVERSIONS,
+    make_guarded_request,
+    match_operation,
+)
 
 CALLER = Caller({'project_id': 'p'}, frozenset(), 'project', 'req-1')
 
@@ -42,7 +47,7 @@ class Everybodys:
 
     def find(self, consumer_ids: Collection[str]) -> Mapping[str, Owner]:
         return {
-            key: Owner(key, Standing.RECORDED, 'p', 'u', None, 1, 1, True)
+            key: Owner(key, OwnerStatus.RECORDED, 'p', 'u', None, 1, 1, True)
             for key in consumer_ids
         }
 
@@ -63,10 +68,10 @@ def test_a_list_that_takes_too_long_is_not_shown(clock: list[float]) -> None:
     guard = Guard(rules, Everybodys(), max_body_size=1024, patience=10.0)
     path = f'/resource_providers/{uuid.uuid4()}/allocations'
     environ = {'REQUEST_METHOD': 'GET', 'PATH_INFO': path}
-    found = intake.recognise(environ)
+    found = match_operation(environ)
     assert found is not None
     assert found[0] is model.PROVIDER_ALLOCATIONS_LIST
-    request = intake.take_in(environ, *found, intake.KNOWN_MICROVERSIONS)
+    request = make_guarded_request(environ, *found, KNOWN_MICROVERSIONS)
     few = [str(uuid.uuid4()) for _ in range(10)]
     assert guard.find_visible(request, CALLER, few) == frozenset(few)
     rules.judged = 0

@@ -8,9 +8,10 @@ from collections.abc import Callable
 import pytest
 from oslo_config import cfg
 
-from consumer_guard.diagnosis import Finding, Severity, find_worst, pipeline
-from consumer_guard.diagnosis.layout import read_layout
-from consumer_guard.errors import ConfigurationError
+from consumer_guard.doctor import pipeline
+from consumer_guard.doctor.findings import Finding, Severity, find_worst
+from consumer_guard.doctor.paste_file import read_layout
+from consumer_guard.guard.errors import ConfigurationError
 
 SECTIONS = """
 [filter:request_log]

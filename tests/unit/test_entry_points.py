@@ -73,8 +73,11 @@ EXPECTED = {
         'consumer_guard.owner_lookup',
         'database',
     ): 'consumer_guard.owners.database:DatabaseOwners',
-    ('oslo.config.opts', 'consumer-guard'): 'consumer_guard.opts:list_opts',
-    ('oslo.policy.policies', 'consumer-guard'): 'consumer_guard.policies:list_rules',
+    ('oslo.config.opts', 'consumer-guard'): 'consumer_guard.config.options:list_opts',
+    (
+        'oslo.policy.policies',
+        'consumer-guard',
+    ): 'consumer_guard.rules.defaults:list_rules',
     (
         'oslo.policy.enforcer',
         'consumer-guard',

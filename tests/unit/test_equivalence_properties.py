@@ -12,10 +12,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consumer_guard import model
-from consumer_guard.equivalence import Change, compare_rules, tell_change
-from consumer_guard.rulebook import Rulebook
-from consumer_guard.vocabulary import CREDENTIALS, OTHER_SCOPES
+from consumer_guard.analysis.equivalence import Change, compare_rules, tell_change
+from consumer_guard.analysis.terms import CREDENTIALS, OTHER_SCOPES
+from consumer_guard.guard import model
+from consumer_guard.rules.rulebook import Rulebook
 from tests.unit.test_rulebook_parity import (
     FULL,
     ROLE_NAMES,

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer_guard.generation_alarm import GenerationAlarm
-from consumer_guard.generations import Step, Thresholds
+from consumer_guard.generations.alarm import GenerationAlarm
+from consumer_guard.generations.thresholds import Step, Thresholds
 
 LIMIT = 2**31 - 1
 THRESHOLDS = Thresholds(limit=LIMIT, warning=100, alarm=40, reserve=3)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from oslo_context import context
 
-from consumer_guard import identity
+from consumer_guard.guard import identity
 
 ROLE = 'consumer_guard_passage'
 

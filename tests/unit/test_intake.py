@@ -5,8 +5,17 @@ from typing import Any
 
 import pytest
 
-from consumer_guard import intake, model
-from consumer_guard.errors import Unreadable
+from consumer_guard.guard import model
+from consumer_guard.guard.errors import Unreadable
+from consumer_guard.guard.request import (
+    KNOWN_MICROVERSIONS,
+    _parse_microversion,
+    is_canonical_uuid,
+    make_guarded_request,
+    match_operation,
+    read_microversion,
+    read_usages_target,
+)
 
 UUID = 'ca000000-0000-4000-8000-0000000000a1'
 
@@ -38,10 +47,10 @@ class TestRecognise:
     ) -> None:
         """P02: with the newline that Routes lets through, and never in the id."""
         environ = _environ(method, path + tail)
-        found = intake.recognise(environ)
+        found = match_operation(environ)
         assert found is not None
         assert found[0] is operation
-        request = intake.take_in(environ, *found, intake.KNOWN_MICROVERSIONS)
+        request = make_guarded_request(environ, *found, KNOWN_MICROVERSIONS)
         ids = {request.consumer_uuid, request.provider_uuid} - {None}
         assert ids == ({UUID} if UUID in path else set())
 
@@ -75,7 +84,7 @@ class TestRecognise:
     )
     def test_nobodys_business(self, method: str, path: str) -> None:
         """P11 P14: what placement answers 404 or 405, or another route."""
-        assert intake.recognise(_environ(method, path)) is None
+        assert match_operation(_environ(method, path)) is None
 
     def test_only_the_path_counts(self) -> None:
         """P13 P15 P16: no prefix, no raw URI, no override."""
@@ -87,8 +96,8 @@ class TestRecognise:
             HTTP_X_HTTP_METHOD_OVERRIDE='DELETE',
             QUERY_STRING='_method=DELETE',
         )
-        assert intake.recognise(environ) is None
-        assert intake.recognise({}) is None
+        assert match_operation(environ) is None
+        assert match_operation({}) is None
 
 
 class TestMicroversion:
@@ -116,17 +125,17 @@ class TestMicroversion:
     )
     def test_headers(self, header: str | None, expected: object) -> None:
         environ = {} if header is None else {'HTTP_OPENSTACK_API_VERSION': header}
-        versions = intake.KNOWN_MICROVERSIONS
+        versions = KNOWN_MICROVERSIONS
         for _ in range(2):  # the second time it is kept
-            assert intake.read_microversion(environ, versions) == expected
+            assert read_microversion(environ, versions) == expected
 
     def test_what_is_kept_is_bounded(self) -> None:
-        kept = intake._parse_microversion
+        kept = _parse_microversion
         kept.cache_clear()
         for number in range(300):
             for header in (f'compute 2.{number}', f'compute {"9" * 60}{number}'):
                 environ = {'HTTP_OPENSTACK_API_VERSION': header}
-                read = intake.read_microversion(environ, intake.KNOWN_MICROVERSIONS)
+                read = read_microversion(environ, KNOWN_MICROVERSIONS)
                 assert read == (1, 0)
         assert kept.cache_info().misses == 300
         assert kept.cache_info().currsize == kept.cache_info().maxsize
@@ -134,14 +143,14 @@ class TestMicroversion:
 
     def test_versions_of_another_placement(self) -> None:
         environ = {'HTTP_OPENSTACK_API_VERSION': 'placement 1.2'}
-        assert intake.read_microversion(environ, ('1.0', '1.1', '1.2')) == (1, 2)
-        assert intake.read_microversion(environ, ('1.0', '1.1')) is None
+        assert read_microversion(environ, ('1.0', '1.1', '1.2')) == (1, 2)
+        assert read_microversion(environ, ('1.0', '1.1')) is None
 
     def test_a_header_that_is_none(self) -> None:
         """I15"""
         environ = {'HTTP_OPENSTACK_API_VERSION': None}
-        versions = intake.KNOWN_MICROVERSIONS
-        assert intake.read_microversion(environ, versions) == (1, 0)
+        versions = KNOWN_MICROVERSIONS
+        assert read_microversion(environ, versions) == (1, 0)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +174,7 @@ class TestMicroversion:
 )
 def test_canonical_uuids(text: str | None, expected: bool) -> None:
     """P05 P06 P08: one spelling, in ASCII."""
-    assert intake.is_canonical_uuid(text) is expected
+    assert is_canonical_uuid(text) is expected
 
 
 class TestAsked:
@@ -189,7 +198,7 @@ class TestAsked:
     def test_readable(self, query: str, expected: dict[str, str]) -> None:
         """Q05 Q06: None and '' never become a target."""
         environ = {'QUERY_STRING': query}
-        assert intake.read_asked(environ) == expected
+        assert read_usages_target(environ) == expected
         assert environ == {'QUERY_STRING': query}
 
     @pytest.mark.parametrize(
@@ -213,7 +222,7 @@ class TestAsked:
     def test_unreadable(self, query: str) -> None:
         """Q02 Q07"""
         with pytest.raises(Unreadable):
-            intake.read_asked({'QUERY_STRING': query})
+            read_usages_target({'QUERY_STRING': query})
 
     def test_no_query_at_all(self) -> None:
-        assert intake.read_asked({}) == {}
+        assert read_usages_target({}) == {}

@@ -9,13 +9,13 @@ import pytest
 from oslo_policy import policy
 from placement import policies as placement_policies
 
-from consumer_guard import model
-from consumer_guard.errors import PolicyFileError
-from consumer_guard.lint.deprecated import find_registered
-from consumer_guard.lint.everything import Policies, lint
-from consumer_guard.lint.findings import Finding, Severity
-from consumer_guard.rulebook import Rulebook
-from consumer_guard.sightings import PolicyText
+from consumer_guard.analysis.lint.deprecated import find_registered
+from consumer_guard.analysis.lint.findings import Finding, Severity
+from consumer_guard.analysis.lint.linter import Policies, lint
+from consumer_guard.guard import model
+from consumer_guard.guard.errors import PolicyFileError
+from consumer_guard.rules.files import PolicyText
+from consumer_guard.rules.rulebook import Rulebook
 
 ETC = pathlib.Path(__file__).parent.parent.parent / 'etc' / 'consumer-guard'
 PASSAGE = 'consumer_guard_passage'

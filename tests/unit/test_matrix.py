@@ -9,9 +9,9 @@ import re
 import pytest
 import yaml
 
-from consumer_guard import model
-from consumer_guard.matrix import FIELDS, Change, compare
-from consumer_guard.survey import CALLER_CLASSES, Relation
+from consumer_guard.analysis.access import CALLER_CLASSES, Relation
+from consumer_guard.analysis.matrix import FIELDS, Change, compare
+from consumer_guard.guard import model
 from tests.commands import Commands
 from tests.deployment import OWNER_RULES
 

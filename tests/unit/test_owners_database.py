@@ -21,9 +21,10 @@ import pytest
 import sqlalchemy as sa
 from placement.db.sqlalchemy import models
 
-from consumer_guard import errors, model, owners
-from consumer_guard.model import Owner, Standing
+from consumer_guard.guard import errors, model
+from consumer_guard.guard.model import Owner, OwnerStatus
 from consumer_guard.owners import statements
+from consumer_guard.owners.api import OwnerLookupSettings, load_driver
 from consumer_guard.owners.database import LONGEST_ID, DatabaseOwners
 from tests import statements as statements_at_drivers
 from tests.forking import hookless_fork
@@ -36,7 +37,7 @@ C2 = 'c2c2c2c2-0000-4000-8000-00000000000b'
 
 
 def settings(url: str, timeout: float = 2.0, pool_size: int = 2):
-    return owners.OwnerLookupSettings(url, timeout, pool_size, NOBODY, NOBODY)
+    return OwnerLookupSettings(url, timeout, pool_size, NOBODY, NOBODY)
 
 
 @pytest.fixture
@@ -94,7 +95,7 @@ def test_recorded(tables, ask) -> None:
     assert isinstance(found.row_id, int)
     assert found == Owner(
         C1,
-        Standing.RECORDED,
+        OwnerStatus.RECORDED,
         'project-b',
         'user-b',
         'INSTANCE',
@@ -114,7 +115,7 @@ def test_a_recreated_consumer_has_another_row(tables, lookup) -> None:
 def test_recorded_without_allocations(tables, ask) -> None:
     tables.consume(C1, allocations=0)
     found = ask(C1)
-    assert found.standing is Standing.RECORDED
+    assert found.status is OwnerStatus.RECORDED
     assert not found.has_allocations
 
 
@@ -122,7 +123,7 @@ def test_recorded_without_allocations(tables, ask) -> None:
 def test_nobodys_project(tables, ask, project) -> None:
     tables.consume(C1, project, generation=4)
     found = ask(C1)
-    assert (found.standing, found.project_id) == (Standing.NOBODYS, None)
+    assert (found.status, found.project_id) == (OwnerStatus.UNOWNED, None)
     assert (found.user_id, found.generation) == ('user-a', 4)
     assert found.has_allocations
     assert 'project_id' not in found.target()
@@ -132,17 +133,17 @@ def test_nobodys_project(tables, ask, project) -> None:
 def test_nobodys_user(tables, ask, user) -> None:
     tables.consume(C1, user=user)
     found = ask(C1)
-    assert (found.standing, found.user_id) == (Standing.RECORDED, None)
+    assert (found.status, found.user_id) == (OwnerStatus.RECORDED, None)
 
 
 def test_allocations_without_consumer_are_nobodys(tables, ask) -> None:
     tables.allocate(C1, 2)
-    assert ask(C1) == Owner(C1, Standing.NOBODYS, has_allocations=True)
+    assert ask(C1) == Owner(C1, OwnerStatus.UNOWNED, has_allocations=True)
 
 
 def test_absent(tables, ask) -> None:
     tables.consume(C2)
-    assert ask(C1) == Owner(C1, Standing.ABSENT)
+    assert ask(C1) == Owner(C1, OwnerStatus.ABSENT)
 
 
 @pytest.mark.parametrize('generation', [-(2**31), -1, 0, 2**31 - 1, 2**31, 2**62])
@@ -157,10 +158,10 @@ def test_every_id_has_an_answer_and_none_else(tables, lookup) -> None:
     unknown, weird = str(uuid.uuid4()), 'weird\0'
     found = lookup.find([C1, unknown, weird, C1])
     assert list(found) == [C1, unknown, weird]
-    assert [owner.standing for owner in found.values()] == [
-        Standing.RECORDED,
-        Standing.ABSENT,
-        Standing.ABSENT,
+    assert [owner.status for owner in found.values()] == [
+        OwnerStatus.RECORDED,
+        OwnerStatus.ABSENT,
+        OwnerStatus.ABSENT,
     ]
 
 
@@ -208,15 +209,15 @@ def lax(path: Path, tables: Tables) -> None:
 
 @pytest.mark.usefixtures('lax')
 def test_another_case_is_another_consumer(ask) -> None:
-    assert ask(C1.upper()).standing is Standing.ABSENT
-    assert ask(C1).standing is Standing.RECORDED
+    assert ask(C1.upper()).status is OwnerStatus.ABSENT
+    assert ask(C1).status is OwnerStatus.RECORDED
 
 
 @pytest.mark.usefixtures('lax')
 def test_both_cases_in_one_batch(lookup) -> None:
     found = lookup.find([C1.upper(), C1])
-    assert found[C1.upper()] == Owner(C1.upper(), Standing.ABSENT)
-    assert found[C1].standing is Standing.RECORDED
+    assert found[C1.upper()] == Owner(C1.upper(), OwnerStatus.ABSENT)
+    assert found[C1].status is OwnerStatus.RECORDED
 
 
 @pytest.mark.parametrize(
@@ -248,14 +249,14 @@ def test_both_cases_in_one_batch(lookup) -> None:
 )
 def test_other_text_is_absent(tables, ask, id_) -> None:
     tables.consume(C1)
-    assert ask(id_) == Owner(id_, Standing.ABSENT)
-    assert ask(C1).standing is Standing.RECORDED
+    assert ask(id_) == Owner(id_, OwnerStatus.ABSENT)
+    assert ask(C1).status is OwnerStatus.RECORDED
 
 
 def test_ascii_text_that_is_no_uuid_is_found(tables, ask) -> None:
     for odd in (C1 + '\n', 'a\'b"c\\d%s:id', '\x01\x7f', '"]'):
         tables.consume(odd)
-        assert ask(odd).standing is Standing.RECORDED
+        assert ask(odd).status is OwnerStatus.RECORDED
 
 
 # Cost -----------------------------------------------------------------------
@@ -272,8 +273,8 @@ def test_one_statement_however_many(tables, make, count) -> None:
         found = lookup.find(ids)
     assert len(seen) == 1
     assert len(found) == count
-    assert all(found[id_].standing is Standing.RECORDED for id_ in ids[::2])
-    assert all(found[id_].standing is Standing.ABSENT for id_ in ids[1::2])
+    assert all(found[id_].status is OwnerStatus.RECORDED for id_ in ids[::2])
+    assert all(found[id_].status is OwnerStatus.ABSENT for id_ in ids[1::2])
 
 
 @pytest.mark.parametrize('ids', [[C1], [C1, C2]], ids=['one', 'many'])
@@ -331,7 +332,7 @@ def check_groups(tables, lookup, keys) -> None:
     asked = [*ids, ids[0].upper(), 'weird\0', 'caf\xe9']
     expected = {}
     for id_, owner in lookup.find(asked).items():
-        if owner.standing is Standing.RECORDED:
+        if owner.status is OwnerStatus.RECORDED:
             target = owner.target()
             expected[id_] = {key: target.get(key) for key in keys}
     found = {}
@@ -399,7 +400,7 @@ def test_an_exhausted_pool(tables, make) -> None:
         started = time.monotonic()
         unavailable(lookup)
         assert 0.25 < time.monotonic() - started < 1.5
-    assert lookup.find([C1])[C1].standing is Standing.RECORDED
+    assert lookup.find([C1])[C1].status is OwnerStatus.RECORDED
 
 
 def test_a_missing_table(tables, lookup) -> None:
@@ -408,7 +409,7 @@ def test_a_missing_table(tables, lookup) -> None:
     unavailable(lookup)
     unavailable(lookup, C1, C2)
     tables.run('ALTER TABLE losers RENAME TO users')
-    assert lookup.find([C1])[C1].standing is Standing.RECORDED
+    assert lookup.find([C1])[C1].status is OwnerStatus.RECORDED
 
 
 def test_a_locked_database(tables, make, path) -> None:
@@ -420,7 +421,7 @@ def test_a_locked_database(tables, make, path) -> None:
     unavailable(lookup)
     assert 0.25 < time.monotonic() - started < 1.5
     writer.close()
-    assert lookup.find([C1])[C1].standing is Standing.RECORDED
+    assert lookup.find([C1])[C1].status is OwnerStatus.RECORDED
 
 
 def test_no_database(lookup, path) -> None:
@@ -479,7 +480,7 @@ def test_close_gives_everything_back(tables, lookup) -> None:
     assert lookup.engine.pool.checkedin() == 1
     lookup.close()
     assert lookup.engine.pool.checkedin() == 0
-    assert lookup.find([C1])[C1].standing is Standing.RECORDED
+    assert lookup.find([C1])[C1].status is OwnerStatus.RECORDED
 
 
 def test_faults_say_nothing_of_ids_or_sql(tables, lookup, caplog) -> None:
@@ -583,17 +584,15 @@ def test_nothing_is_connected_before_the_first_look_up(path) -> None:
 
 def test_load_by_name(tables, path) -> None:
     tables.consume(C1)
-    lookup: model.OwnerLookup = owners.load_driver(
-        'database', settings(f'sqlite:///{path}')
-    )
+    lookup: model.OwnerLookup = load_driver('database', settings(f'sqlite:///{path}'))
     assert isinstance(lookup, DatabaseOwners)
-    assert lookup.find([C1])[C1].standing is Standing.RECORDED
+    assert lookup.find([C1])[C1].status is OwnerStatus.RECORDED
     lookup.close()
 
 
 def test_an_unknown_name() -> None:
     with pytest.raises(errors.ConfigurationError) as caught:
-        owners.load_driver('datebase', settings('sqlite://'))
+        load_driver('datebase', settings('sqlite://'))
     assert "owner_lookup: there is no driver 'datebase'" in str(caught.value)
     assert str(caught.value).endswith('there are: database')
 
@@ -618,7 +617,7 @@ def test_a_bad_url_stops_the_start_and_stays_secret(url, monkeypatch, caplog) ->
     for missing in ('MySQLdb', 'oracledb', 'cx_Oracle', 'pg8000'):
         monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(errors.ConfigurationError) as caught:
-        owners.load_driver('database', settings(url))
+        load_driver('database', settings(url))
     assert '[consumer_guard] connection' in str(caught.value)
     whole = ''.join(traceback.format_exception(caught.value)) + caplog.text
     assert SECRET not in whole

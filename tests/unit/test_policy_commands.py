@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from consumer_guard import model
 from consumer_guard.cmd import main as guard_main
+from consumer_guard.guard import model
 
 LIST = model.ALLOCATIONS_LIST.rule
 USAGES = model.USAGES.rule

@@ -13,20 +13,30 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consumer_guard import intake, model
-from consumer_guard.audit import LOG, Journal
-from consumer_guard.decision import Decision, Outcome
-from consumer_guard.deliberation import Rules
-from consumer_guard.equivalence import compare_rules
-from consumer_guard.generation_watch import Plan
-from consumer_guard.guard import Guard
-from consumer_guard.intake import GuardedRequest
-from consumer_guard.metrics import NONE
-from consumer_guard.model import Owner, Standing
-from consumer_guard.observer import Observer
-from consumer_guard.rehearsal import KnownOwners, Person, make_caller, make_environ
-from consumer_guard.replay import Effect, Replayer
-from consumer_guard.rulebook import PolicyText, Rulebook
+from consumer_guard.analysis.equivalence import compare_rules
+from consumer_guard.analysis.replay import Effect, Replayer
+from consumer_guard.analysis.simulation import (
+    KnownOwners,
+    Subject,
+    make_caller,
+    make_environ,
+)
+from consumer_guard.generations.watch import Plan
+from consumer_guard.guard import model
+from consumer_guard.guard.authorizer import Guard
+from consumer_guard.guard.decision import Decision, Outcome
+from consumer_guard.guard.model import Owner, OwnerStatus
+from consumer_guard.guard.ownership import Rules
+from consumer_guard.guard.request import (
+    KNOWN_MICROVERSIONS,
+    GuardedRequest,
+    make_guarded_request,
+    match_operation,
+)
+from consumer_guard.rules.rulebook import PolicyText, Rulebook
+from consumer_guard.telemetry.journal import LOG, Journal
+from consumer_guard.telemetry.metrics import NONE
+from consumer_guard.telemetry.recorder import Recorder
 
 P, Q = 'p' * 32, 'q' * 32
 U, V = 'u' * 32, 'v' * 32
@@ -59,7 +69,7 @@ TEXTS = st.recursive(
     max_leaves=4,
 )
 PEOPLE = st.builds(
-    Person,
+    Subject,
     user_id=st.sampled_from((U, V)),
     roles=st.sampled_from(((), ('reader',), ('admin', 'reader'), ('VM',))),
     project_id=st.sampled_from((P, Q, None)),
@@ -73,7 +83,9 @@ OWNERS = st.fixed_dictionaries(
         id_: st.builds(
             Owner,
             st.just(id_),
-            st.sampled_from((Standing.RECORDED, Standing.RECORDED, Standing.NOBODYS)),
+            st.sampled_from(
+                (OwnerStatus.RECORDED, OwnerStatus.RECORDED, OwnerStatus.UNOWNED)
+            ),
             project_id=st.sampled_from((P, Q)),
             user_id=st.sampled_from((U, V, None)),
             consumer_type=st.sampled_from(('VM', None)),
@@ -143,13 +155,13 @@ class Fixed:
         return self.rules
 
     def decide(
-        self, person: Person, made: dict[str, Any]
+        self, person: Subject, made: dict[str, Any]
     ) -> tuple[GuardedRequest, Decision, frozenset[str]]:
         """The decision, and what is visible of a list."""
         environ = make_environ(person, **made)
-        found = intake.recognise(environ)
+        found = match_operation(environ)
         assert found is not None
-        request = intake.take_in(environ, *found, intake.KNOWN_MICROVERSIONS)
+        request = make_guarded_request(environ, *found, KNOWN_MICROVERSIONS)
         decision = self.guard.decide(request, make_caller(person))
         visible = frozenset[str]()
         if decision.outcome is Outcome.FILTER:
@@ -174,7 +186,7 @@ def make_book(operation: model.Operation, text: str) -> Rulebook:
 
 
 def write_record(
-    person: Person,
+    person: Subject,
     request: GuardedRequest,
     decision: Decision,
     owners: Mapping[str, Owner],
@@ -185,10 +197,10 @@ def write_record(
     LOG.addHandler(lines)
     LOG.setLevel(logging.INFO)
     try:
-        observer = Observer(
+        observer = Recorder(
             'all', mode, Journal('', '', NONE), NONE, KnownOwners(owners), 2**20
         )
-        observer.tell_decision(request, make_caller(person), decision, Plan(), 0.001)
+        observer.record_decision(request, make_caller(person), decision, Plan(), 0.001)
     finally:
         LOG.removeHandler(lines)
         LOG.setLevel(level)
@@ -207,7 +219,7 @@ def write_record(
 def test_what_is_said_is_what_happens(
     made: tuple[model.Operation, dict[str, Any]],
     texts: tuple[str, str, str],
-    person: Person,
+    person: Subject,
     owners: dict[str, Owner],
     mode: str,
     same: bool,

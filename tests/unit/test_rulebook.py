@@ -13,10 +13,11 @@ import pytest
 from oslo_config import cfg
 from oslo_policy import policy
 
-from consumer_guard import model, policies
-from consumer_guard.errors import PolicyFileError
-from consumer_guard.foreign import EnforcerAsker
-from consumer_guard.rulebook import PolicyText, Rulebook
+from consumer_guard.guard import model
+from consumer_guard.guard.errors import PolicyFileError
+from consumer_guard.rules import defaults
+from consumer_guard.rules.remote import EnforcerCaller
+from consumer_guard.rules.rulebook import PolicyText, Rulebook
 from tests.unit.parsed import parse_nothing
 
 NO, UNKNOWN, YES = model.Truth
@@ -27,7 +28,7 @@ OWN = {'project_id': 'A', 'consumer_uuid': 'c'}
 def build(*texts: str, conf: cfg.ConfigOpts | None = None) -> Rulebook:
     """A snapshot of files called 0.yaml, 1.yaml, ..."""
     files = [PolicyText(f'{i}.yaml', text) for i, text in enumerate(texts)]
-    return Rulebook.build(files, EnforcerAsker(conf) if conf else None)
+    return Rulebook.build(files, EnforcerCaller(conf) if conf else None)
 
 
 def make_caller(
@@ -77,7 +78,7 @@ def test_defaults(operation: model.Operation) -> None:
 def test_names_are_the_registered_ones() -> None:
     """Y19: the exact set; any other name is an error, never ``default``."""
     book = build('default: "@"')
-    assert book.names == tuple(rule.name for rule in policies.list_rules())
+    assert book.names == tuple(rule.name for rule in defaults.list_rules())
     for name in ('default', 'consumer_guard:allocation:list', 'allocations:list', ''):
         with pytest.raises(KeyError):
             judge(book, 'admin', rule=name)
@@ -198,7 +199,7 @@ def test_name_like_ours_is_warned_about(
     assert judge(book, 'reader', rule=model.USAGES.rule, target={}) is UNKNOWN
     warnings = [one for one in caplog.records if one.levelno == logging.WARNING]
     assert [name in one.getMessage() for one in warnings] == [True]
-    assert warnings[0].name == 'consumer_guard.rulebook'
+    assert warnings[0].name == 'consumer_guard.rules.rulebook'
 
 
 @pytest.mark.parametrize('text', ['@', 'not !', 'rule:open', 'role:x or @'])
@@ -218,7 +219,7 @@ def test_rules_in_force_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     build(f'"{LIST}": "role:x"')
     lines = [one.getMessage() for one in caplog.records]
-    assert len(lines) == len(policies.list_rules())
+    assert len(lines) == len(defaults.list_rules())
     assert f'0.yaml: "{LIST}": "role:x"' in lines
     assert 'the defaults: "consumer_guard:service": "role:service"' in lines
 
@@ -396,6 +397,6 @@ def test_http_check_of_a_dead_host_refuses(caplog: pytest.LogCaptureFixture) -> 
     """R09: unknown, under ``not`` too; the log tells the kind alone."""
     text = f'"{LIST}": "not http://127.0.0.1:1/secret"'
     assert judge(build(text, conf=parse_nothing())) is UNKNOWN
-    lines = [one for one in caplog.records if one.name == 'consumer_guard.foreign']
+    lines = [one for one in caplog.records if one.name == 'consumer_guard.rules.remote']
     assert 'A check of kind http could not be asked' in lines[0].getMessage()
     assert 'secret' not in lines[0].getMessage()

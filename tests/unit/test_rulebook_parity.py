@@ -21,8 +21,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oslo_policy import policy
 
-from consumer_guard import model, policies
-from consumer_guard.rulebook import PolicyText, Rulebook
+from consumer_guard.guard import model
+from consumer_guard.rules import defaults
+from consumer_guard.rules.rulebook import PolicyText, Rulebook
 from tests.unit.parsed import parse_nothing
 
 NO, UNKNOWN, YES = model.Truth
@@ -124,8 +125,8 @@ def make_caller(values: Mapping[str, Any]) -> model.Caller:
 def make_enforcer(rules: Mapping[str, str]) -> policy.Enforcer:
     """oslo.policy's own, with the registered defaults and these rules."""
     enforcer = policy.Enforcer(parse_nothing(), use_conf=False)
-    enforcer.register_defaults(policies.list_rules())
-    texts = {rule.name: rule.check_str for rule in policies.list_rules()}
+    enforcer.register_defaults(defaults.list_rules())
+    texts = {rule.name: rule.check_str for rule in defaults.list_rules()}
     enforcer.set_rules(policy.Rules.from_dict({**texts, **rules}))
     return enforcer
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from consumer_guard import model
-from consumer_guard.errors import PolicyLocked
-from consumer_guard.rulebook import PolicyText, Rulebook
-from consumer_guard.rulefiles import RuleFiles
+from consumer_guard.guard import model
+from consumer_guard.guard.errors import PolicyLocked
+from consumer_guard.rules.reloading import ReloadedRules
+from consumer_guard.rules.rulebook import PolicyText, Rulebook
 
 LIST = model.ALLOCATIONS_LIST.rule
 USAGES = model.USAGES.rule
@@ -51,9 +51,9 @@ class Bench:
         self.builds += 1
         return self.builder(files)
 
-    def watch(self, *, explicit: bool = False, interval: float = 1.0) -> RuleFiles:
+    def watch(self, *, explicit: bool = False, interval: float = 1.0) -> ReloadedRules:
         """Start to watch."""
-        return RuleFiles(
+        return ReloadedRules(
             find_file=self.find_file,
             policy_file='policy.yaml',
             policy_file_is_explicit=explicit,
@@ -63,7 +63,7 @@ class Bench:
             clock=lambda: self.now,
         )
 
-    def look(self, files: RuleFiles, times: int = 1) -> None:
+    def look(self, files: ReloadedRules, times: int = 1) -> None:
         """Let intervals pass, with a request at the end of each."""
         for _ in range(times):
             self.now += 1.0
@@ -81,7 +81,7 @@ def bench(tmp_path: Path) -> Bench:
     return made
 
 
-def truth(files: RuleFiles, rule: str = LIST) -> model.Truth:
+def truth(files: ReloadedRules, rule: str = LIST) -> model.Truth:
     """What a reader of project A gets, on a consumer of project B."""
     return files.current().judge(rule, READER, {'project_id': 'B'}, final=True)
 
@@ -91,7 +91,8 @@ def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [
         record.getMessage()
         for record in caplog.records
-        if record.name == 'consumer_guard.rulefiles' and record.levelno == logging.ERROR
+        if record.name == 'consumer_guard.rules.reloading'
+        and record.levelno == logging.ERROR
     ]
 
 
@@ -598,7 +599,7 @@ def test_lock_held_at_a_fork_does_not_stick(bench: Bench) -> None:
 
 def test_never_wider_while_threads_hammer(bench: Bench) -> None:
     """Y08: narrow, broken, empty and vanished by turns, under eight threads."""
-    files = RuleFiles(
+    files = ReloadedRules(
         find_file=bench.find_file,
         policy_file='policy.yaml',
         policy_file_is_explicit=False,

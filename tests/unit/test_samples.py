@@ -9,8 +9,9 @@ from oslo_policy import generator as policy_generator
 from oslo_policy import policy
 from placement import policies as placement_policies
 
-from consumer_guard import opts, policies
-from consumer_guard.rulebook import PolicyText, Rulebook
+from consumer_guard.config.options import OPTS
+from consumer_guard.rules import defaults
+from consumer_guard.rules.rulebook import PolicyText, Rulebook
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 ETC = ROOT / 'etc' / 'consumer-guard'
@@ -48,7 +49,7 @@ def test_the_policy_is_fresh(tmp_path: pathlib.Path) -> None:
 
 def test_every_option_is_in_the_sample() -> None:
     text = (ETC / 'consumer-guard.conf').read_text()
-    for option in opts.OPTS:
+    for option in OPTS:
         assert f'#{option.name} =' in text
 
 
@@ -59,7 +60,7 @@ def test_the_policy_sample_says_the_defaults() -> None:
         line.removeprefix('#') for line in text.splitlines() if line.startswith('#"')
     )
     assert yaml.safe_load(uncommented) == {
-        rule.name: rule.check_str for rule in policies.list_rules()
+        rule.name: rule.check_str for rule in defaults.list_rules()
     }
     assert Rulebook.build([PolicyText('sample', uncommented)]).names
 

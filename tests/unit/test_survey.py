@@ -3,11 +3,12 @@
 
 import yaml
 
-from consumer_guard import answers, model
-from consumer_guard.caller_classes import make_role_classes
-from consumer_guard.decision import Outcome, Reason
-from consumer_guard.rulebook import PolicyText, Rulebook
-from consumer_guard.survey import CALLER_CLASSES, Relation, Survey, survey
+from consumer_guard.analysis import prediction
+from consumer_guard.analysis.access import CALLER_CLASSES, Relation, Survey, survey
+from consumer_guard.analysis.callers import make_role_classes
+from consumer_guard.guard import model
+from consumer_guard.guard.decision import Outcome, Reason
+from consumer_guard.rules.rulebook import PolicyText, Rulebook
 from tests.deployment import OWNER_RULES
 
 LIST = 'allocations:list'
@@ -67,7 +68,7 @@ def test_owner_rules() -> None:
     assert allowed(cells, PROVIDER) == roles | listed
     shown = cells['reader of the project', PROVIDER, Relation.FOREIGN]
     assert shown.outcome is Outcome.FILTER
-    assert shown.answer == answers.NOT_LISTED
+    assert shown.answer == prediction.NOT_LISTED
     delete = cells['member of the project', 'allocations:delete', Relation.OWNED]
     assert delete.reason is Reason.NEVER
 
@@ -105,9 +106,9 @@ def test_shut_to_all() -> None:
 
 def test_conceal_hides_what_depends_on_the_owner() -> None:
     cells = survey(make_rulebook(), conceal=True)
-    for relation in (Relation.FOREIGN, Relation.UNKNOWN, Relation.NOBODYS):
+    for relation in (Relation.FOREIGN, Relation.UNKNOWN, Relation.UNOWNED):
         cell = cells['reader of the project', LIST, relation]
-        assert cell.answer == answers.CONCEALED
+        assert cell.answer == prediction.CONCEALED
         assert not cell.allowed
     assert cells['no roles', LIST, Relation.OWNED].answer == '403'
     assert cells['reader of the project', 'usages', Relation.FOREIGN].answer == '403'
@@ -116,7 +117,7 @@ def test_conceal_hides_what_depends_on_the_owner() -> None:
 def test_without_a_passage_role() -> None:
     cells = survey(make_rulebook(), passage_role='')
     cell = cells['reader of the project', LIST, Relation.OWNED]
-    assert cell.answer == answers.WITHOUT_PASSAGE
+    assert cell.answer == prediction.WITHOUT_PASSAGE
 
 
 def test_roles_of_this_cloud() -> None:

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from oslo_policy import policy
 
-from consumer_guard.model import Truth
-from consumer_guard.rehearsal import Person, make_caller
-from consumer_guard.rulebook import PolicyText, Rulebook
-from consumer_guard.trace import Trace
+from consumer_guard.analysis.simulation import Subject, make_caller
+from consumer_guard.analysis.trace import Trace
+from consumer_guard.guard.model import Truth
+from consumer_guard.rules.rulebook import PolicyText, Rulebook
 
 RULE = 'consumer_guard:usages'
 OWNER = {'project_id': 'the-owner', 'user_id': 'its-user'}
@@ -56,7 +56,7 @@ def explain(
     final: bool = True,
     **token: Any,
 ) -> Trace:
-    person = Person('u', roles, **({'project_id': 'p'} | token))
+    person = Subject('u', roles, **({'project_id': 'p'} | token))
     return rulebook.explain(RULE, make_caller(person), target, final=final)
 
 
@@ -161,7 +161,7 @@ def test_as_judged(
 ) -> None:
     """The top of the trace is the ruling; values of targets are never shown."""
     rulebook = make_rulebook(rule)
-    caller = make_caller(Person('u', tuple(sorted(roles)), 'p'))
+    caller = make_caller(Subject('u', tuple(sorted(roles)), 'p'))
     trace = rulebook.explain(RULE, caller, target, final=final)
     assert trace.truth is rulebook.judge(RULE, caller, target, final=final)
     assert 'owner-1234' not in '\n'.join(trace.lines())

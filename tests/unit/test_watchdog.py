@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from consumer_guard import errors
-from consumer_guard.owners import OwnerLookupSettings
+from consumer_guard.guard import errors
+from consumer_guard.owners.api import OwnerLookupSettings
 from consumer_guard.owners.database import DatabaseOwners
 from consumer_guard.owners.engine import GRACE
 

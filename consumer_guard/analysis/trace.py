@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A rule's check tree with the value of every check, for people to read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from consumer_guard.guard.model import Truth
+from consumer_guard.rules import nodes
+from consumer_guard.rules.nodes import (
+    AllOf,
+    AnyOf,
+    CallRemote,
+    Facts,
+    Not,
+    Reference,
+    RemoteCheck,
+)
+from consumer_guard.rules.remote import Remote
+
+_WIDTH = max(len(truth.name) for truth in Truth) + 1
+_INDENT = '  '
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """One check and what it came to.
+
+    :ivar check: as oslo.policy writes it; the rule's name at the top
+    :ivar joins: ``any of``, ``all of`` or ``not`` where there are parts
+    :ivar why: what the value does not tell by itself, or ''. Security: names
+        attributes, never values; an owner's ids stay out of it
+    """
+
+    check: str
+    truth: Truth
+    joins: str = ''
+    why: str = ''
+    parts: 'tuple[Trace, ...]' = ()
+
+    def lines(self, depth: int = 0) -> list[str]:
+        """The value first, then the check, parts below it and further in."""
+        text = ': '.join(part for part in (self.check, self.joins) if part)
+        why = f' ({self.why})' if self.why else ''
+        value = self.truth.name.lower().ljust(_WIDTH)
+        own = f'{value}{_INDENT * depth}{text}{why}'
+        return [own, *(line for part in self.parts for line in part.lines(depth + 1))]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same for machines."""
+        found: dict[str, Any] = {'check': self.check, 'value': self.truth.name.lower()}
+        if self.joins:
+            found['joins'] = self.joins
+        if self.why:
+            found['why'] = self.why
+        if self.parts:
+            found['parts'] = [part.as_dict() for part in self.parts]
+        return found
+
+
+def trace_rule(rule: str, node: nodes.Node, facts: Facts) -> Trace:
+    """Evaluate every check of a rule, those too that a decision passes over.
+
+    :param rule: its name
+    :param facts: checks that are answered elsewhere are asked once each, if
+        these facts allow it
+    """
+    if facts.ask is not None:
+        facts = facts._replace(ask=_remember(facts.ask))
+    return _Tracer(facts).trace(node, rule)
+
+
+class _Tracer:
+    """One run; lives no longer than :func:`trace_rule`."""
+
+    def __init__(self, facts: Facts) -> None:
+        self._facts = facts
+        self._shown: set[str] = set()
+
+    def trace(self, node: nodes.Node, name: str = '') -> Trace:
+        truth = node.evaluate(self._facts)
+        if isinstance(node, Reference):
+            if node.name in self._shown:
+                return Trace(str(node), truth, why='as above')
+            self._shown.add(node.name)
+            return self.trace(node.node, str(node))
+        joins, operands = _take_apart(node)
+        if joins:
+            parts = tuple(self.trace(one) for one in operands)
+            return Trace(name, truth, joins, parts=parts)
+        leaf = Trace(str(node), truth, why=self._explain(node, truth))
+        return Trace(name, truth, 'is', parts=(leaf,)) if name else leaf
+
+    def _explain(self, node: nodes.Node, truth: Truth) -> str:
+        if truth is not Truth.UNKNOWN:
+            return ''
+        if isinstance(node, Remote):
+            if self._facts.ask is None:
+                return 'is answered elsewhere and not asked here'
+            return 'is answered elsewhere, and there was no answer'
+        missing = sorted(node.reads - set(self._facts.target))
+        if missing:
+            return f'{" and ".join(missing)} not known'
+        return 'cannot be compared'
+
+
+def _take_apart(node: nodes.Node) -> tuple[str, tuple[nodes.Node, ...]]:
+    if isinstance(node, AllOf):
+        return 'all of', node.nodes
+    if isinstance(node, AnyOf):
+        return 'any of', node.nodes
+    if isinstance(node, Not):
+        return 'not', (node.node,)
+    return '', ()
+
+
+def _remember(ask: CallRemote) -> CallRemote:
+    """Ask every check once, although several lines need its answer."""
+    answers: dict[int, bool | Exception] = {}
+
+    def remembered(
+        check: RemoteCheck, target: Mapping[str, str], credentials: Mapping[str, Any]
+    ) -> bool:
+        if id(check) not in answers:
+            try:
+                answers[id(check)] = ask(check, target, credentials)
+            except Exception as error:
+                answers[id(check)] = error
+        answer = answers[id(check)]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    return remembered

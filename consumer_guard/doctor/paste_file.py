@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a paste file builds, without building it.
+
+PasteDeploy reads the file; the factories that it names are imported and never
+called. A composite is followed through the names in its values, as urlmap does.
+"""
+
+import configparser
+import enum
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from paste.deploy import loadwsgi
+
+from consumer_guard.guard.errors import ConfigurationError
+
+#: Levels of sections that name each other.
+_DEEPEST = 20
+
+_UNUSABLE = (
+    LookupError,
+    ValueError,
+    ImportError,
+    AttributeError,
+    TypeError,
+    OSError,
+    RecursionError,
+    configparser.Error,
+)
+
+
+class Kind(enum.Enum):
+    """What a part of a pipeline is; the value is how its factory may begin."""
+
+    GUARD = ('consumer_guard.middleware:filter_factory',)
+    AUTHTOKEN = (
+        'consumer_guard.backend.application:authtoken_factory',
+        'keystonemiddleware.auth_token:',
+        'placement.auth:filter_factory',
+    )
+    NOAUTH = (
+        'consumer_guard.backend.application:noauth_factory',
+        'placement.auth:NoAuth',
+    )
+    REQUEST_LOG = (
+        'consumer_guard.backend.application:request_log_factory',
+        'placement.requestlog:',
+    )
+    CORS = ('oslo_middleware.cors:',)
+    PLACEMENT = ('consumer_guard.backend.application:app_factory',)
+    OWN_PLACEMENT = ('placement.',)
+    OTHER = ('',)
+
+    @property
+    def is_placement(self) -> bool:
+        """Whether it is known to be placement's application."""
+        return self in (Kind.PLACEMENT, Kind.OWN_PLACEMENT)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A filter, or the application at the end.
+
+    :ivar name: of its section
+    :ivar options: of its section, with those that it inherits
+    """
+
+    name: str
+    kind: Kind
+    options: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One way through the file to an application, outermost part first.
+
+    :ivar name: the section that it begins with, and the path of a composite
+    """
+
+    name: str
+    parts: tuple[Part, ...]
+
+    def find(self, kind: Kind) -> int | None:
+        """Where the first part of that kind stands."""
+        found = (at for at, part in enumerate(self.parts) if part.kind is kind)
+        return next(found, None)
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether a guard is on the way."""
+        return self.find(Kind.GUARD) is not None
+
+    @property
+    def leads_to_placement(self) -> bool:
+        """Whether the application is placement, as far as can be told."""
+        return self.is_guarded or self.parts[-1].kind.is_placement
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A paste file.
+
+    :ivar served: what the WSGI module serves (``main``)
+    :ivar others: what nothing in ``main`` leads to
+    """
+
+    path: str
+    served: tuple[Route, ...]
+    others: tuple[Route, ...]
+
+    @property
+    def guard_options(self) -> Mapping[str, str] | None:
+        """The options of the first guard that is served; None without one."""
+        return next(
+            (
+                part.options
+                for route in self.served
+                for part in route.parts
+                if part.kind is Kind.GUARD
+            ),
+            None,
+        )
+
+
+class _Loader(loadwsgi.ConfigLoader):  # type: ignore[misc]  # untyped upstream
+    """Remembers by which name a context was asked for."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.asked: set[str] = set()
+
+    def get_context(
+        self, object_type: Any, name: str | None = None, global_conf: Any = None
+    ) -> Any:
+        context = super().get_context(object_type, name, global_conf)
+        self.asked.add(name or 'main')
+        context.named = name
+        inner = getattr(context, 'next_context', None)
+        if inner is not None and object_type is not None:
+            inner.named = name
+        return context
+
+
+def read_layout(path: str) -> Layout:
+    """Read a paste file.
+
+    :raises ConfigurationError: it cannot be read, or ``main`` cannot be built
+    """
+    try:
+        loader = _Loader(path)
+        served = tuple(_follow(loader.get_context(loadwsgi.APP, 'main'), 'main', 0))
+    except _UNUSABLE as exc:
+        text = ' '.join(str(exc).split()).strip('\'"') or type(exc).__name__
+        raise ConfigurationError(f'{path}: {text}') from None
+    return Layout(path, served, tuple(_read_others(loader)))
+
+
+def _read_others(loader: _Loader) -> Iterator[Route]:
+    """Pipelines and composites that ``main`` does not use."""
+    for section in loader.parser.sections():
+        prefix, _, name = section.partition(':')
+        if prefix not in ('pipeline', 'composite', 'composit', 'filter-app'):
+            continue
+        if name in loader.asked:
+            continue
+        try:
+            context = loader.get_context(loadwsgi.APP, name)
+            yield from _follow(context, section, 0)
+        except _UNUSABLE:
+            continue  # nobody can serve it
+
+
+def _follow(context: Any, name: str, depth: int) -> Iterator[Route]:
+    """The routes of an application."""
+    if depth > _DEEPEST:
+        raise ConfigurationError(f'{name}: sections refer to each other')
+    kind = context.object_type
+    if kind is loadwsgi.PIPELINE:
+        front = [part for one in context.filter_contexts for part in _flatten(one)]
+        yield from _prepend(front, context.app_context, name, depth)
+    elif kind in (loadwsgi.FILTER_WITH, loadwsgi.FILTER_APP):
+        front = _flatten(context.filter_context)
+        yield from _prepend(front, context.next_context, name, depth)
+    elif context.protocol in ('paste.composite_factory', 'paste.composit_factory'):
+        for key, value in context.local_conf.items():
+            for below in _choose(context, value):
+                yield from _follow(below, f'{name} {key}', depth + 1)
+    else:
+        yield Route(name, (_make_part(context),))
+
+
+def _choose(context: Any, value: str) -> Iterator[Any]:
+    """The application, or the pipeline in a word, that a composite names."""
+    words = value.split()
+    loader = context.loader
+    if not words:
+        return
+    try:
+        made = loader.get_context(loadwsgi.APP, words[-1], context.global_conf)
+        front = [
+            loader.get_context(loadwsgi.FILTER, word, context.global_conf)
+            for word in words[:-1]
+        ]
+    except LookupError:
+        return  # an option of the composite, or nothing that it could serve
+    pipeline = loadwsgi.LoaderContext(
+        None, loadwsgi.PIPELINE, None, context.global_conf, {}, loader
+    )
+    pipeline.app_context, pipeline.filter_contexts = made, front
+    yield pipeline
+
+
+def _prepend(front: list[Part], below: Any, name: str, depth: int) -> Iterator[Route]:
+    for route in _follow(below, name, depth + 1):
+        yield Route(route.name, (*front, *route.parts))
+
+
+def _flatten(context: Any) -> list[Part]:
+    """A filter and what stands around it, outermost first."""
+    if context.object_type is loadwsgi.FILTER_WITH:
+        outer = _flatten(context.filter_context)
+        return [*outer, *_flatten(context.next_context)]
+    return [_make_part(context)]
+
+
+def _make_part(context: Any) -> Part:
+    made = context.object
+    module = getattr(made, '__module__', type(made).__module__)
+    spelled = f'{module}:{getattr(made, "__qualname__", "")}'
+    kind = next(kind for kind in Kind if spelled.startswith(kind.value))
+    name = getattr(context, 'named', None) or context.entry_point_name or spelled
+    return Part(name, kind, dict(context.local_conf))

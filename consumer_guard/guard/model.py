@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The vocabulary: frozen values and the protocols between the parts.
+
+Nothing here does I/O or knows HTTP, oslo or SQL; every other module may
+import this one.
+"""
+
+import enum
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+#: Every rule of ours starts with this (oslo.policy namespace).
+NAMESPACE = 'consumer_guard:'
+
+
+class Truth(enum.IntEnum):
+    """Kleene's three values; ``and`` is min, ``or`` is max, ``not`` is 2-x.
+
+    ``UNKNOWN`` at the end of a decision refuses.
+    """
+
+    NO = 0
+    UNKNOWN = 1
+    YES = 2
+
+
+class Ownership(enum.Enum):
+    """What owning a consumer can allow at all for an operation."""
+
+    READ = 'read'  #: one consumer, read
+    SUMS = 'sums'  #: sums of a project, read; the target is in the query
+    FILTER = 'filter'  #: a list of many owners' consumers, filtered
+    SEALED_WRITE = 'sealed write'  #: existing consumers, body generation = judged
+    NEVER = 'never'  #: nothing can seal it, or it has no owner
+
+
+# Compared by identity: there are seven, and every request compares them.
+@dataclass(frozen=True, slots=True, eq=False)
+class Operation:
+    """One of the seven guarded operations.
+
+    :ivar name: the rule's name without the namespace
+    :ivar method: the HTTP method, exactly as placement routes it
+    :ivar path: placement's route template
+    :ivar ownership: what ownership can allow at all
+    :ivar description: one sentence for the policy sample
+    """
+
+    name: str
+    method: str
+    path: str
+    ownership: Ownership
+    description: str
+
+    @property
+    def rule(self) -> str:
+        """The registered rule that decides this operation."""
+        return NAMESPACE + self.name
+
+    @property
+    def writes(self) -> bool:
+        """Whether the operation can change or remove a consumer."""
+        return self.method != 'GET'
+
+
+ALLOCATIONS_LIST = Operation(
+    'allocations:list',
+    'GET',
+    '/allocations/{consumer_uuid}',
+    Ownership.READ,
+    "Show a consumer's allocations, owner and generation.",
+)
+ALLOCATIONS_UPDATE = Operation(
+    'allocations:update',
+    'PUT',
+    '/allocations/{consumer_uuid}',
+    Ownership.SEALED_WRITE,
+    "Replace a consumer's allocations.",
+)
+ALLOCATIONS_DELETE = Operation(
+    'allocations:delete',
+    'DELETE',
+    '/allocations/{consumer_uuid}',
+    Ownership.NEVER,
+    "Delete a consumer's allocations.",
+)
+ALLOCATIONS_MANAGE = Operation(
+    'allocations:manage',
+    'POST',
+    '/allocations',
+    Ownership.SEALED_WRITE,
+    'Replace the allocations of several consumers at once.',
+)
+PROVIDER_ALLOCATIONS_LIST = Operation(
+    'resource_providers:allocations:list',
+    'GET',
+    '/resource_providers/{uuid}/allocations',
+    Ownership.FILTER,
+    'List the consumers that have allocations on a resource provider.',
+)
+USAGES = Operation(
+    'usages',
+    'GET',
+    '/usages',
+    Ownership.SUMS,
+    "Show the sums of a project's usages.",
+)
+RESHAPE = Operation(
+    'reshaper:reshape',
+    'POST',
+    '/reshaper',
+    Ownership.NEVER,
+    'Move inventories and the allocations on them between resource providers.',
+)
+
+OPERATIONS = (
+    ALLOCATIONS_LIST,
+    ALLOCATIONS_UPDATE,
+    ALLOCATIONS_DELETE,
+    ALLOCATIONS_MANAGE,
+    PROVIDER_ALLOCATIONS_LIST,
+    USAGES,
+    RESHAPE,
+)
+
+
+class OwnerStatus(enum.Enum):
+    """What the database says of a consumer id; never guessed.
+
+    That the database could not be asked is not a status but
+    :class:`consumer_guard.guard.errors.OwnersUnavailable`.
+    """
+
+    RECORDED = 'recorded'  #: a consumers row with a real project
+    UNOWNED = 'nobody'  #: no project, the incomplete one, or no consumers row
+    ABSENT = 'absent'  #: neither a consumers row nor allocations
+
+
+class Owner(NamedTuple):
+    """The recorded owner of one consumer, as one look-up saw it.
+
+    :ivar consumer_uuid: the id exactly as it was asked for
+    :ivar project_id: keystone's id of the project, None unless RECORDED
+    :ivar user_id: keystone's id of the user; None when unknown
+    :ivar consumer_type: name of the type (microversion 1.38); None when unset
+    :ivar generation: the consumer generation; None when there is no row
+    :ivar row_id: primary key of the consumers row, tells a re-created
+        consumer from the same one; None when there is no row
+    :ivar has_allocations: whether allocations exist; a row without any can
+        change its owner without its generation moving
+    """
+
+    consumer_uuid: str
+    status: OwnerStatus
+    project_id: str | None = None
+    user_id: str | None = None
+    consumer_type: str | None = None
+    generation: int | None = None
+    row_id: int | None = None
+    has_allocations: bool = False
+
+    def target(self) -> dict[str, str]:
+        """The target of a policy check: only the attributes that are known."""
+        return make_target(
+            consumer_uuid=self.consumer_uuid,
+            project_id=self.project_id,
+            user_id=self.user_id,
+            consumer_type=self.consumer_type,
+        )
+
+
+def make_target(**attributes: str | None) -> dict[str, str]:
+    """A policy target without the attributes that are None or empty.
+
+    Security: an absent key makes its check unknown, so None and '' never
+    reach a comparison (oslo.policy calls None and None equal).
+    """
+    return {name: value for name, value in attributes.items() if value}
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a body says of one consumer.
+
+    :ivar consumer_uuid: the id, from the path or the body's key, raw
+    :ivar generation: ``consumer_generation`` as parsed (1.28 or later)
+    :ivar empties: whether the write leaves the consumer without allocations
+    """
+
+    consumer_uuid: str
+    project_id: str | None
+    user_id: str | None
+    consumer_type: str | None
+    generation: float | None
+    empties: bool
+
+    def target(self) -> dict[str, str]:
+        """The claimed owner as the target of a policy check."""
+        return make_target(
+            consumer_uuid=self.consumer_uuid,
+            project_id=self.project_id,
+            user_id=self.user_id,
+            consumer_type=self.consumer_type,
+        )
+
+
+class Caller(NamedTuple):
+    """Who asks, from a proven identity only.
+
+    :ivar credentials: what policy checks compare with, the keys of
+        ``oslo_context.RequestContext.to_policy_values`` and ``system``
+    :ivar roles: the roles, lower-cased as oslo.policy compares them
+    :ivar scope: ``project``, ``domain`` or ``system``
+    """
+
+    credentials: Mapping[str, Any]
+    roles: frozenset[str]
+    scope: str
+    request_id: str
+    global_request_id: str | None = None
+
+
+class Ruling(NamedTuple):
+    """One rule judged on one target."""
+
+    rule: str
+    about: str  #: 'caller', 'recorded owner', 'claimed owner', 'asked owner'
+    truth: Truth
+
+
+class OwnerLookup(Protocol):
+    """A source of recorded owners; drivers are chosen by name.
+
+    A driver is made before the server forks and must open no connection
+    and start no thread until the first :meth:`find`.
+    """
+
+    def find(self, consumer_ids: Collection[str]) -> Mapping[str, Owner]:
+        """Look up all the ids at once.
+
+        :param consumer_ids: raw ids, any text
+        :returns: an :class:`Owner` for every id asked, compared byte for
+            byte; :attr:`OwnerStatus.ABSENT` where there is none
+        :raises consumer_guard.guard.errors.OwnersUnavailable: the source did not
+            answer in time, or not with what it should
+        """
+
+    def close(self) -> None:
+        """Give back every connection."""

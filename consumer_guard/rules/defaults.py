@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The default rules, named after placement's own (oslo.policy namespace).
+
+Source of the defaults: placement's ``admin_or_service_api`` and
+``project_reader_api`` (placement/policies/base.py).
+"""
+
+from oslo_policy import policy
+
+from consumer_guard.guard import model
+
+_PROJECT_SCOPE = ['project']
+
+ADMIN_OR_SERVICE = model.NAMESPACE + 'admin_or_service'
+SERVICE = model.NAMESPACE + 'service'
+OWNER_READER = model.NAMESPACE + 'owner_reader'
+OWNER_MEMBER = model.NAMESPACE + 'owner_member'
+
+_BASE_RULES = (
+    policy.RuleDefault(
+        ADMIN_OR_SERVICE,
+        'role:admin or role:service',
+        "Operators and services: nearly all of placement's traffic.",
+        scope_types=_PROJECT_SCOPE,
+    ),
+    policy.RuleDefault(
+        SERVICE,
+        'role:service',
+        'Services only.',
+        scope_types=_PROJECT_SCOPE,
+    ),
+    policy.RuleDefault(
+        OWNER_READER,
+        'role:reader and project_id:%(project_id)s',
+        'Readers of the project that owns the consumer.',
+        scope_types=_PROJECT_SCOPE,
+    ),
+    policy.RuleDefault(
+        OWNER_MEMBER,
+        'role:member and project_id:%(project_id)s',
+        'Members of the project that owns the consumer.',
+        scope_types=_PROJECT_SCOPE,
+    ),
+)
+
+#: Reading one's own is open to owners; everything else has to be opened.
+_OWNERS_READ = (model.ALLOCATIONS_LIST, model.USAGES)
+
+
+def _default_check(operation: model.Operation) -> str:
+    check = f'rule:{ADMIN_OR_SERVICE}'
+    if operation in _OWNERS_READ:
+        check += f' or rule:{OWNER_READER}'
+    return check
+
+
+def list_rules() -> list[policy.RuleDefault]:
+    """All registered rules, base rules first (entry point of the oslo tools)."""
+    return [
+        *_BASE_RULES,
+        *(
+            policy.DocumentedRuleDefault(
+                name=operation.rule,
+                check_str=_default_check(operation),
+                description=operation.description,
+                operations=[{'method': operation.method, 'path': operation.path}],
+                scope_types=_PROJECT_SCOPE,
+            )
+            for operation in model.OPERATIONS
+        ),
+    ]

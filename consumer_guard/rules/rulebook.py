@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rules in force: an immutable snapshot of the policy files.
+
+oslo.policy parses and owns the rules; a snapshot holds them compiled, so that
+a ruling costs microseconds and no reload can be seen half done.
+"""
+
+import difflib
+import functools
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from oslo_policy import policy
+
+from consumer_guard.analysis.trace import Trace, trace_rule
+from consumer_guard.guard import model
+from consumer_guard.guard.errors import PolicyFileError
+from consumer_guard.rules import nodes
+from consumer_guard.rules.compiler import RuleText, compile_rules
+from consumer_guard.rules.defaults import list_rules
+from consumer_guard.rules.files import PolicyText as PolicyText
+from consumer_guard.rules.remote import RemoteCaller
+
+LOG = logging.getLogger(__name__)
+
+#: Stands for a file where a rule is the default in the code.
+DEFAULTS = 'the defaults'
+
+# Names whose prefix is this near to ours are taken for typing errors of ours:
+# consumer_gaurd is 0.93, consumer-guard 0.93, consumer 0.73.
+_LIKENESS = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A registered rule, ready to be judged.
+
+    :ivar scopes: the token scopes it is for, None for all
+    :ivar ask: asks foreign checks in its name
+    """
+
+    node: nodes.Node
+    reads: frozenset[str]
+    scopes: frozenset[str] | None
+    ask: nodes.CallRemote | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rulebook:
+    """One snapshot; safe to share between threads.
+
+    :ivar held: how many rules each file holds, ours or not, by path
+    """
+
+    held: Mapping[str, int]
+    _entries: Mapping[str, _Entry]
+
+    @classmethod
+    def build(
+        cls, files: Sequence[PolicyText], asker: RemoteCaller | None = None
+    ) -> 'Rulebook':
+        """Make a snapshot of the defaults and the files; later files win.
+
+        :param files: all the policy files, in oslo.policy's order
+        :param asker: how foreign checks are asked; without one they are
+            unknown for ever
+        :raises PolicyFileError: a file or a rule of ours, or one that ours
+            refer to, cannot be used; the message names both
+        """
+        defaults = list_rules()
+        texts = {
+            rule.name: RuleText(rule.name, rule.check_str, DEFAULTS)
+            for rule in defaults
+        }
+        registered = frozenset(texts)
+        held = {}
+        for file in files:
+            rules = parse_file(file)
+            held[file.path] = len(rules)
+            for text in rules:
+                _examine_name(text, registered)
+                texts[text.name] = text
+        compiled = compile_rules(texts, [rule.name for rule in defaults])
+        ask = asker.prepare(compiled.parsed) if asker and compiled.has_remote else None
+        entries = {
+            rule.name: _Entry(
+                compiled.nodes[rule.name],
+                compiled.nodes[rule.name].reads,
+                frozenset(rule.scope_types) if rule.scope_types else None,
+                functools.partial(ask, rule.name) if ask else None,
+            )
+            for rule in defaults
+        }
+        _announce(entries, texts)
+        return cls(held, entries)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The registered rules, base rules first."""
+        return tuple(self._entries)
+
+    def judge(
+        self,
+        rule: str,
+        caller: model.Caller,
+        target: Mapping[str, str],
+        *,
+        final: bool,
+    ) -> model.Truth:
+        """Judge one rule on one target.
+
+        :param rule: a registered name
+        :param target: what is known of it, see :func:`model.make_target`
+        :param final: nothing more will be known; foreign checks are asked
+        :returns: UNKNOWN refuses when ``final``
+        :raises KeyError: no such rule. Security: oslo.policy would fall to
+            the rule ``default``
+        """
+        entry = self._entries[rule]
+        # As in oslo.policy the top rule's scope alone counts, and first.
+        if entry.scopes is not None and caller.scope not in entry.scopes:
+            return model.Truth.NO
+        ask = entry.ask if final else None
+        return entry.node.evaluate(
+            nodes.Facts(caller.credentials, caller.roles, target, ask)
+        )
+
+    def explain(
+        self,
+        rule: str,
+        caller: model.Caller,
+        target: Mapping[str, str],
+        *,
+        final: bool,
+    ) -> Trace:
+        """What :meth:`judge` looked at, check by check; same parameters.
+
+        :raises KeyError: no such rule
+        """
+        entry = self._entries[rule]
+        if entry.scopes is not None and caller.scope not in entry.scopes:
+            why = f'for {", ".join(sorted(entry.scopes))} tokens only'
+            return Trace(rule, model.Truth.NO, why=f'{why}, not {caller.scope}')
+        ask = entry.ask if final else None
+        facts = nodes.Facts(caller.credentials, caller.roles, target, ask)
+        return trace_rule(rule, entry.node, facts)
+
+    def reads(self, rule: str) -> frozenset[str]:
+        """The target keys that the ruling can depend on.
+
+        :raises KeyError: no such rule
+        """
+        return self._entries[rule].reads
+
+    def admits(self, rule: str, scope: str) -> bool:
+        """Whether a rule is for tokens of a scope.
+
+        :param scope: see :attr:`model.Caller.scope`
+        :raises KeyError: no such rule
+        """
+        scopes = self._entries[rule].scopes
+        return scopes is None or scope in scopes
+
+    def node(self, rule: str) -> nodes.Node:
+        """The rule as it is evaluated, its scope aside.
+
+        :raises KeyError: no such rule
+        """
+        return self._entries[rule].node
+
+    def text(self, rule: str) -> str:
+        """The rule in force, as oslo.policy writes it.
+
+        :raises KeyError: no such rule
+        """
+        return str(self._entries[rule].node)
+
+
+def parse_file(file: PolicyText) -> list[RuleText]:
+    """All the rules of a file, ours or not, their values as YAML has them.
+
+    :raises PolicyFileError: not YAML, or not a mapping of names
+    """
+    try:
+        # YAML safe_load; what is empty or false at the top becomes no rules.
+        content: object = policy.parse_file_contents(file.text)
+    except Exception as error:  # YAML and its constructors, nesting without end
+        raise PolicyFileError(f'{file.path}: not valid YAML: {error}') from error
+    if not isinstance(content, dict):
+        raise PolicyFileError(f'{file.path}: not a mapping of rule names to rules')
+    for name in content:
+        if not isinstance(name, str):
+            raise PolicyFileError(f'{file.path}: the rule name {name!r} is not text')
+    return [RuleText(name, value, file.path) for name, value in content.items()]
+
+
+def _examine_name(text: RuleText, registered: frozenset[str]) -> None:
+    if text.name.startswith(model.NAMESPACE):
+        if text.name not in registered:
+            raise text.error('there is no such rule')
+        return
+    prefix = text.name.partition(':')[0][:40].lower()
+    ours = model.NAMESPACE.rstrip(':')
+    if difflib.SequenceMatcher(None, prefix, ours).ratio() >= _LIKENESS:
+        LOG.warning(
+            '%s: rule "%s" is not one of consumer_guard and does nothing; '
+            'ours begin with "%s"',
+            text.path,
+            text.name,
+            model.NAMESPACE,
+        )
+
+
+def _announce(entries: Mapping[str, _Entry], texts: Mapping[str, RuleText]) -> None:
+    """Log the rules in force, once a snapshot."""
+    nobody = nodes.Facts({}, frozenset(), {})
+    operations = {operation.rule for operation in model.OPERATIONS}
+    for name, entry in entries.items():
+        LOG.info('%s: "%s": "%s"', texts[name].path, name, entry.node)
+        # Security: honoured, but never in silence: "@", "not !", "not role:x".
+        if name in operations and entry.node.evaluate(nobody) is model.Truth.YES:
+            LOG.warning(
+                '%s: rule "%s" allows everybody who has a token: "%s"',
+                texts[name].path,
+                name,
+                entry.node,
+            )

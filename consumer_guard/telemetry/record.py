@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a decision record says, as plain values ready for JSON.
+
+A record never carries a token, and another's ids only as the veil shows them.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from consumer_guard.guard import claims, model
+from consumer_guard.guard.decision import Decision, Outcome
+from consumer_guard.guard.errors import RequestError
+from consumer_guard.guard.model import Caller, Claim, Owner, OwnerStatus
+from consumer_guard.guard.request import Environ, GuardedRequest, read_usages_target
+from consumer_guard.telemetry.masking import Mask
+
+#: Consumers named in one record; more are counted only.
+MOST = 16
+
+#: By what a request was allowed.
+_BY = {
+    Outcome.ROLE: 'role',
+    Outcome.PASSAGE: 'ownership',
+    Outcome.FILTER: 'filter',
+    Outcome.REFUSE: None,
+}
+
+
+def name_outcome(outcome: Outcome, mode: str) -> str:
+    """``allow`` or ``deny``, with ``would`` before it in shadow mode."""
+    verb = 'deny' if outcome is Outcome.REFUSE else 'allow'
+    return f'would {verb}' if mode == 'shadow' else verb
+
+
+def describe_decision(
+    request: GuardedRequest,
+    decision: Decision,
+    owners: Mapping[str, Owner] | None,
+    body: claims.Body | None,
+    veil: Mask,
+) -> dict[str, Any]:
+    """The facts of a decision.
+
+    :param owners: what was looked up, for the decision or for the record
+    :param body: what was read of the body
+    """
+    recorded = list((owners or {}).values())
+    claimed = body.claims if body else ()
+    targets = [
+        *(_describe_target('recorded owner', owner) for owner in recorded[:MOST]),
+        *(_describe_target('claimed owner', claim) for claim in claimed[:MOST]),
+        *_list_asked(request),
+    ]
+    named = [(owner.consumer_uuid, owner.project_id) for owner in recorded]
+    if not named and request.consumer_uuid:
+        named = [(request.consumer_uuid, None)]
+    return {
+        'rule': request.operation.rule,
+        'by': _BY[decision.outcome],
+        'reason': decision.reason.value,
+        'rulings': sorted(
+            {f'{ruling.about}: {ruling.truth.name}' for ruling in decision.rulings}
+        ),
+        'consumers': [veil.mask_consumer(*consumer) for consumer in named[:MOST]],
+        'consumer_count': len(named),
+        'targets': [_veil_target(target, veil) for target in targets],
+        'target_count': len(recorded) + len(claimed) + len(_list_asked(request)),
+    }
+
+
+def describe_request(
+    operation: model.Operation, environ: Environ, mode: str
+) -> dict[str, Any]:
+    """What is asked, as far as it can be said without having been judged."""
+    return {
+        'operation': operation.name,
+        'mode': mode,
+        'user_agent': environ.get('HTTP_USER_AGENT'),
+    }
+
+
+def describe_caller(request: GuardedRequest, caller: Caller) -> dict[str, Any]:
+    """Who asks."""
+    version = request.microversion
+    return {
+        'user_id': caller.credentials.get('user_id'),
+        'project_id': caller.credentials.get('project_id'),
+        'domain_id': caller.credentials.get('domain_id'),
+        'roles': caller.credentials.get('roles'),
+        'scope': caller.scope,
+        'microversion': '.'.join(map(str, version)) if version else None,
+        'request_id': caller.request_id,
+        'global_request_id': caller.global_request_id,
+    }
+
+
+def list_changed(
+    wanted: Iterable[Claim], former: Mapping[str, Owner]
+) -> tuple[Claim, ...]:
+    """The claims that may change whose a consumer is.
+
+    :param wanted: what the body claims, emptied consumers included
+    :param former: the owners before the write, by the claim's id, as far as
+        they were looked up
+    """
+    return tuple(
+        [
+            claim
+            for claim in wanted
+            if not claim.empties
+            and not _is_same(former.get(claim.consumer_uuid), claim)
+        ]
+    )
+
+
+def describe_change(claim: Claim, former: Owner | None, veil: Mask) -> dict[str, Any]:
+    """Whose a consumer becomes; a claim without a project makes it nobody's."""
+    change: dict[str, Any] = {
+        'change': 'loss' if claim.project_id is None else 'claim',
+        'consumer_uuid': veil.mask_consumer(claim.consumer_uuid, claim.project_id),
+        'project_id': veil.over(claim.project_id),
+        'user_id': veil.over(claim.user_id),
+    }
+    if former is not None:
+        change['former'] = {
+            'standing': former.status.value,
+            'project_id': veil.over(former.project_id),
+            'user_id': veil.over(former.user_id),
+        }
+    return change
+
+
+def _is_same(before: Owner | None, claim: Claim) -> bool:
+    if before is None:
+        return False
+    if claim.project_id is None:
+        return before.status is OwnerStatus.UNOWNED
+    return (before.project_id, before.user_id) == (claim.project_id, claim.user_id)
+
+
+def _list_asked(request: GuardedRequest) -> list[dict[str, str | None]]:
+    """Whose sums are asked."""
+    if request.operation is not model.USAGES:
+        return []
+    try:
+        return [{'about': 'asked owner', **read_usages_target(request.environ)}]
+    except RequestError:
+        return []
+
+
+def _describe_target(about: str, subject: Owner | Claim) -> dict[str, str | None]:
+    target: dict[str, str | None] = {
+        'about': about,
+        'consumer_uuid': subject.consumer_uuid,
+        'project_id': subject.project_id,
+        'user_id': subject.user_id,
+        'consumer_type': subject.consumer_type,
+    }
+    if isinstance(subject, Owner):
+        target['standing'] = subject.status.value
+    return target
+
+
+def _veil_target(target: Mapping[str, str | None], veil: Mask) -> dict[str, str | None]:
+    veiled = dict(target)
+    project_id = target.get('project_id')
+    if target.get('consumer_uuid') is not None:
+        uuid = str(target['consumer_uuid'])
+        veiled['consumer_uuid'] = veil.mask_consumer(uuid, project_id)
+    for name in ('project_id', 'user_id'):
+        if name in target:
+            # Security: as much work for the consumer of nobody as for somebody's.
+            masked = veil.over(target[name] or '')
+            veiled[name] = masked if target[name] else None
+    return veiled
