@@ -36,6 +36,7 @@ class Reason(enum.Enum):
     NO_ALLOCATIONS = 'the consumer holds no allocations'
     NEVER = 'ownership never allows this operation'
     NO_SEAL = 'the microversion carries no consumer generation'
+    EMPTIES = 'ownership never allows a write that leaves no allocations'
     GENERATION = 'the generation in the body is not the judged one'
     SPENT = 'the generation of a consumer is spent'
     LOST_ROLL = 'another write rolled the generation first'
@@ -95,6 +96,9 @@ CONSEQUENCES: Mapping[Reason, Consequence] = {
     Reason.LOCKED: Consequence(Phase.PRELIMINARY, 503, error=errors.PolicyLocked),
     Reason.NEVER: Consequence(
         Phase.OBSTACLE, 403, 'It is for roles only, ownership never allows it.'
+    ),
+    Reason.EMPTIES: Consequence(
+        Phase.GATHER, 403, 'It is for roles only, ownership never allows it.'
     ),
     Reason.MICROVERSION: Consequence(Phase.OBSTACLE, 403),
     Reason.NO_SEAL: Consequence(
