@@ -7,7 +7,7 @@ from typing import Any
 
 import webob
 
-from consumer_guard.analysis import prediction
+from consumer_guard.analysis import prediction, trace
 from consumer_guard.analysis.simulation import OneOwner
 from consumer_guard.analysis.trace import Trace
 from consumer_guard.config.settings import Settings
@@ -117,7 +117,9 @@ def explain(
     deciding = _find_deciding(witness.judgements, decision)
     return Explanation(
         decision,
-        rulebook.explain(deciding.rule, caller, deciding.target, final=deciding.final),
+        trace.explain(
+            rulebook, deciding.rule, caller, deciding.target, final=deciding.final
+        ),
         prediction.predict(
             request,
             decision,

@@ -13,6 +13,13 @@ from typing import Any, NamedTuple, Protocol
 #: Every rule of ours starts with this (oslo.policy namespace).
 NAMESPACE = 'consumer_guard:'
 
+#: The attributes that the target of a rule can have.
+TARGET_KEYS = frozenset({'consumer_uuid', 'project_id', 'user_id', 'consumer_type'})
+
+#: Stands for an owner's id in a target where there is no owner, or where its
+#: id must not be shown. No id of keystone's.
+PLACEHOLDER_ID = 'consumer-guard-nobody'
+
 
 class Truth(enum.IntEnum):
     """Kleene's three values; ``and`` is min, ``or`` is max, ``not`` is 2-x.

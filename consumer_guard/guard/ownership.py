@@ -11,6 +11,7 @@ from consumer_guard.guard import model
 from consumer_guard.guard.decision import Decision, Outcome, Reason
 from consumer_guard.guard.errors import OwnersUnavailable, Unreadable
 from consumer_guard.guard.model import (
+    PLACEHOLDER_ID,
     Caller,
     Owner,
     Ownership,
@@ -23,7 +24,6 @@ from consumer_guard.guard.request import (
     is_canonical_uuid,
     read_usages_target,
 )
-from consumer_guard.rules.remote import PLACEHOLDER_ID
 
 
 class Rules(Protocol):
