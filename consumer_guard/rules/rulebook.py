@@ -9,7 +9,7 @@ import difflib
 import functools
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from oslo_policy import policy
 
@@ -96,6 +96,20 @@ class Rulebook:
         }
         _log_rules(entries, texts)
         return cls(rule_counts, entries)
+
+    def current(self) -> 'Rulebook':
+        """Itself: a snapshot is a source of rules that never changes."""
+        return self
+
+    def offline(self) -> 'Rulebook':
+        """The same rules; their remote checks are never called and unknown."""
+        return Rulebook(
+            self.rule_counts,
+            {
+                name: replace(entry, call_remote=None)
+                for name, entry in self._entries.items()
+            },
+        )
 
     @property
     def names(self) -> tuple[str, ...]:

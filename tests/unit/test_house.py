@@ -72,8 +72,8 @@ UNFROZEN = {
     *('analysis.access', 'analysis.callers', 'analysis.diff', 'analysis.rejudge'),
     *('analysis.lint.across', 'analysis.lint.callers', 'analysis.lint.ours'),
     *('analysis.lint.placement', 'analysis.wording', 'cmd.matrix_page', 'cmd.status'),
-    *('cmd.verdict', 'doctor.keystone', 'guard.authorizer', 'guard.errors'),
-    *('guard.ownership', 'guard.refusals', 'guard.request', 'owners.engine'),
+    *('cmd.verdict', 'doctor.keystone', 'guard.authorizer', 'guard.decision'),
+    *('guard.refusals', 'guard.request', 'owners.engine'),
     *('telemetry.reader', 'telemetry.record'),
 }
 
