@@ -155,8 +155,8 @@ def watch_rule_files(
         policy_file_is_explicit=loading.is_set(conf, 'policy_file', 'oslo_policy'),
         policy_dirs=tuple(conf.oslo_policy.policy_dirs),
         poll_interval=settings.policy_poll_interval,
-        told=metrics,
-        build=functools.partial(Rulebook.build, asker=EnforcerCaller(conf)),
+        metrics=metrics,
+        build=functools.partial(Rulebook.build, remote=EnforcerCaller(conf)),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import webob
 
 from consumer_guard import assembly
-from consumer_guard.analysis import prediction
+from consumer_guard.analysis import prediction, trace
 from consumer_guard.analysis.simulation import REQUEST_ID, OneOwner
 from consumer_guard.analysis.trace import Trace
 from consumer_guard.config.settings import Settings
@@ -82,8 +82,12 @@ def explain(
     target = deciding.target if deciding else {}
     return Explanation(
         decision,
-        rulebook.explain(
-            request.operation.rule, caller, target, final=deciding is not None
+        trace.explain(
+            rulebook,
+            request.operation.rule,
+            caller,
+            target,
+            final=deciding is not None,
         ),
         prediction.predict(
             request,
