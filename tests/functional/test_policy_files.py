@@ -33,7 +33,7 @@ class Allocations:
 
     def read(self, user: User) -> int:
         path = f'/allocations/{self.consumer}'
-        return self.deployed.request('GET', path, user).status_int
+        return int(self.deployed.request('GET', path, user).status_int)
 
     def await_status(self, user: User, status: int) -> None:
         deadline = time.monotonic() + PATIENCE
