@@ -21,7 +21,6 @@ from consumer_guard.guard.decision import Outcome, Reason
 from consumer_guard.guard.identity import Environ
 from consumer_guard.guard.model import Caller
 from consumer_guard.guard.obligations import Afterwards, Fulfilment, Obligations
-from consumer_guard.guard.ownership import Evidence
 from consumer_guard.guard.request import (
     GuardedRequest,
     make_guarded_request,
@@ -53,21 +52,20 @@ class Enforcement:
 class DecisionRecorder(Protocol):
     """Counts and records decisions; no method raises or waits for a reader."""
 
-    def look_up(self, request: GuardedRequest, fulfilment: Fulfilment) -> Evidence:
-        """What the record shows beyond what was decided on; may look it up."""
+    def look_up(self, request: GuardedRequest, fulfilment: Fulfilment) -> Fulfilment:
+        """Complete body and owners for the record; may read and look them up."""
 
     def record_decision(
         self,
         request: GuardedRequest,
         caller: Caller,
         environ: Environ,
-        fulfilment: Fulfilment,
-        evidence: Evidence,
+        shown: Fulfilment,
         seconds: float,
     ) -> Afterwards | None:
         """Record a decision.
 
-        :param evidence: what :meth:`look_up` returned
+        :param shown: what :meth:`look_up` returned
         :param seconds: what the decision took
         :returns: called when the write has succeeded, None for nothing
         """
@@ -139,11 +137,11 @@ class ConsumerGuard:
             request = self._make_request(environ, operation, match)
             started = time.perf_counter()
             decision = self._authorizer.authorize(request, caller)
-            fulfilment = self._obligations.fulfil(request, decision, caller.request_id)
+            fulfilment = self._obligations.fulfil(request, decision)
             seconds = time.perf_counter() - started
-            evidence = self._recorder.look_up(request, fulfilment)
+            shown = self._recorder.look_up(request, fulfilment)
             recorded = self._recorder.record_decision(
-                request, caller, environ, fulfilment, evidence, seconds
+                request, caller, environ, shown, seconds
             )
             afterwards = [
                 due for due in (fulfilment.afterwards, recorded) if due is not None
