@@ -372,7 +372,7 @@ class TestRoll:
 
         def write(amount: int) -> int:
             client = webtest.TestApp(rolling.deployed.application)
-            return client.put_json(
+            answer = client.put_json(
                 f'/allocations/{consumer}',
                 make_claim(rolling.provider, rolling.owner, LIMIT, amount=amount),
                 headers={
@@ -380,7 +380,8 @@ class TestRoll:
                     'OpenStack-API-Version': 'placement 1.38',
                 },
                 expect_errors=True,
-            ).status_int
+            )
+            return int(answer.status_int)
 
         with concurrent.futures.ThreadPoolExecutor(8) as pool:
             statuses = list(pool.map(write, range(1, 33)))
