@@ -62,11 +62,11 @@ class ListGenerations(GuardLister):
         counters.sort(key=lambda counter: -counter.generation)
         return (
             ('kind', 'uuid', 'generation', 'remaining', 'percent left', 'step', 'days'),
-            [_make_row(each, thresholds, parsed_args.rate) for each in counters],
+            [_format_counter(each, thresholds, parsed_args.rate) for each in counters],
         )
 
 
-def _make_row(
+def _format_counter(
     counter: Counter, thresholds: Thresholds, rate: float | None
 ) -> tuple[Any, ...]:
     remaining = thresholds.remaining(counter.generation)

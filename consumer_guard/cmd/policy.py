@@ -97,8 +97,8 @@ def _gather(
 def find_files(conf: cfg.ConfigOpts) -> list[PolicyText]:
     """The policy files of ``[oslo_policy]``, as oslo.policy finds them.
 
-    :raises PolicyFileError: one cannot be read, or the one that is asked for
-        is missing
+    :raises PolicyFileError: one cannot be read, or the configured one is
+        missing
     """
     name = conf.oslo_policy.policy_file
     locations = PolicyLocations(conf.find_file, name, conf.oslo_policy.policy_dirs)

@@ -21,6 +21,19 @@ _CODES = {
 }
 
 
+def _examine_pipeline(deployment: Deployment) -> Iterable[Finding]:
+    return examination.examine_pipeline(deployment) if deployment.layout else ()
+
+
+def _examine_policy_files(deployment: Deployment) -> Iterable[Finding]:
+    return policy.check_policy_files(deployment.conf, deployment.settings)
+
+
+def _examine_passage_role(deployment: Deployment) -> Iterable[Finding]:
+    role = deployment.settings.passage_role
+    return [keystone.check_passage_role(deployment.placement, role)]
+
+
 class Checks(upgradecheck.UpgradeCommands):
     """What must be right before the guard is started or upgraded."""
 
@@ -50,32 +63,6 @@ class Checks(upgradecheck.UpgradeCommands):
 
         return self._check(examine)
 
-    def _check_pipeline(self) -> Result:
-        """The paste file, where there is one."""
-        return self._check(
-            lambda deployment: (
-                examination.examine_pipeline(deployment) if deployment.layout else ()
-            )
-        )
-
-    def _check_policy_files(self) -> Result:
-        """A worker that starts with a bad file refuses guarded requests."""
-        return self._check(
-            lambda deployment: policy.check_policy_files(
-                deployment.conf, deployment.settings
-            )
-        )
-
-    def _check_passage_role(self) -> Result:
-        """Keystone has no role of that name."""
-        return self._check(
-            lambda deployment: [
-                keystone.check_passage_role(
-                    deployment.placement, deployment.settings.passage_role
-                )
-            ]
-        )
-
     _upgrade_checks = (
         ('SQL mode', (_check_database, {'names': ['sql_mode']})),
         ('Generations', (_check_database, {'names': ['generations']})),
@@ -84,9 +71,9 @@ class Checks(upgradecheck.UpgradeCommands):
             (_check_database, {'names': ['SELECT', 'UPDATE(generation)']}),
         ),
         ('Newest rows', (_check_database, {'names': ['primary', 'wsrep_sync_wait']})),
-        ('Pipeline', _check_pipeline),
-        ('Policy files', _check_policy_files),
-        ('Passage role', _check_passage_role),
+        ('Pipeline', (_check, {'examine': _examine_pipeline})),
+        ('Policy files', (_check, {'examine': _examine_policy_files})),
+        ('Passage role', (_check, {'examine': _examine_passage_role})),
     )
 
 

@@ -4,7 +4,8 @@
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -99,6 +100,17 @@ def open_database(
         engine.dispose()
 
 
+def fetch(engine: sa.Engine, query: str, **parameters: object) -> Sequence[Any]:
+    """All rows of a query.
+
+    :param parameters: for each ``:name`` in it; a list is for ``IN :name``
+    """
+    lists = [name for name, value in parameters.items() if isinstance(value, list)]
+    text = sa.text(query).bindparams(*[sa.bindparam(n, expanding=True) for n in lists])
+    with engine.connect() as connection:
+        return connection.execute(text, parameters).all()
+
+
 def is_mysql(engine: sa.Engine) -> bool:
     """MySQL or MariaDB."""
     return engine.dialect.name in ('mysql', 'mariadb')
@@ -151,8 +163,7 @@ def run_checks(
 
 def _check_connection(engine: sa.Engine) -> Assessment:
     try:
-        with engine.connect() as connection:
-            connection.execute(sa.text('SELECT 1'))
+        fetch(engine, 'SELECT 1')
     except sa.exc.SQLAlchemyError as exc:
         return fail(
             f'the database does not answer: {_kind_of(exc)}; owners get 503',
@@ -168,9 +179,7 @@ def check_primary(engine: sa.Engine, _settings: Settings) -> Assessment:
     query = 'SELECT pg_is_in_recovery()'
     if is_mysql(engine):
         query = 'SELECT @@GLOBAL.read_only'
-    with engine.connect() as connection:
-        replica = bool(connection.execute(sa.text(query)).scalar())
-    if not replica:
+    if not fetch(engine, query)[0][0]:
         return ok('the server takes writes')
     return fail(
         'the server is read-only, a replica: it may name an owner of the past',
@@ -233,8 +242,7 @@ def check_excess(engine: sa.Engine, own_account: bool) -> Assessment:
     query = _POSTGRESQL_GRANTS.format(tables=tables)
     if is_mysql(engine):
         query = _MYSQL_GRANTS.format(me=_ME, changing=_CHANGING, tables=tables)
-    with engine.connect() as connection:
-        rights = sorted(str(row[0]) for row in connection.exec_driver_sql(query))
+    rights = sorted(str(row[0]) for row in fetch(engine, query))
     if not rights:
         return ok('none that the server tells of')
     return warn(

@@ -5,7 +5,7 @@ import sqlalchemy as sa
 
 from consumer_guard.analysis.findings import Assessment, fail, ok, warn
 from consumer_guard.config.settings import Settings
-from consumer_guard.doctor.database import is_mysql
+from consumer_guard.doctor.database import fetch, is_mysql
 
 _STRICT_MODES = ('STRICT_TRANS_TABLES', 'STRICT_ALL_TABLES', 'TRADITIONAL')
 
@@ -14,8 +14,7 @@ def check_sql_mode(engine: sa.Engine, _settings: Settings) -> Assessment:
     """MySQL and MariaDB only; the mode that new sessions get."""
     if not is_mysql(engine):
         return ok(f'{engine.dialect.name} has no sql_mode')
-    with engine.connect() as connection:
-        mode = str(connection.execute(sa.text('SELECT @@GLOBAL.sql_mode')).scalar())
+    mode = str(fetch(engine, 'SELECT @@GLOBAL.sql_mode')[0][0])
     if any(strict in mode for strict in _STRICT_MODES):
         return ok('strict')
     return warn(
@@ -30,8 +29,7 @@ def check_galera(engine: sa.Engine, _settings: Settings) -> Assessment:
     if not is_mysql(engine):
         return ok(f'{engine.dialect.name}: no Galera')
     query = "SHOW VARIABLES WHERE Variable_name IN ('wsrep_on', 'wsrep_sync_wait')"
-    with engine.connect() as connection:
-        values = {row[0].lower(): row[1] for row in connection.exec_driver_sql(query)}
+    values = {row[0].lower(): row[1] for row in fetch(engine, query)}
     if values.get('wsrep_on', 'OFF').upper() not in ('ON', '1'):
         return ok('no Galera')
     # Bit 0: SELECT waits (MariaDB, system variable wsrep_sync_wait).

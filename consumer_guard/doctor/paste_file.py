@@ -93,7 +93,7 @@ class Route:
 
     @property
     def leads_to_placement(self) -> bool:
-        """Whether the application is placement, as far as can be told."""
+        """Whether the application is placement, as far as is known."""
         return self.is_guarded or self.parts[-1].kind.is_placement
 
 
@@ -177,13 +177,13 @@ def _follow(context: Any, name: str, depth: int) -> Iterator[Route]:
         yield from _prepend(front, context.next_context, name, depth)
     elif context.protocol in ('paste.composite_factory', 'paste.composit_factory'):
         for key, value in context.local_conf.items():
-            for below in _resolve(context, value):
+            for below in _follow_value(context, value):
                 yield from _follow(below, f'{name} {key}', depth + 1)
     else:
         yield Route(name, (_make_part(context),))
 
 
-def _resolve(context: Any, value: str) -> Iterator[Any]:
+def _follow_value(context: Any, value: str) -> Iterator[Any]:
     """The application, or the pipeline in a word, that a composite names."""
     words = value.split()
     loader = context.loader

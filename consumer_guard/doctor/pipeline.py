@@ -33,7 +33,7 @@ def check_pipeline(layout: Layout) -> list[Finding]:
 def _check_guard(route: Route) -> Assessment:
     """There is one guard on the way to placement."""
     count = sum(part.kind is PartKind.GUARD for part in route.parts)
-    names = _join(route.parts)
+    names = _names_of(route.parts)
     if count == 1:
         return ok(names)
     if count:
@@ -84,7 +84,7 @@ def _check_neighbour(route: Route) -> Assessment:
     between = route.parts[guard + 1 : -1]
     if any(part.kind is not PartKind.GUARD for part in between):
         return fail(
-            f'between consumer_guard and {application.name} stands {_join(between)}, '
+            f'between consumer_guard and {application.name} stands {_names_of(between)}, '
             'which can undo a decision',
             f'move it in front: {_ORDER}',
         )
@@ -161,5 +161,5 @@ def _place(layout: Layout, route: Route) -> str:
     return f'{layout.path} [{route.name}]'
 
 
-def _join(parts: tuple[Part, ...]) -> str:
+def _names_of(parts: tuple[Part, ...]) -> str:
     return ' '.join(part.name for part in parts)

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from consumer_guard.analysis.findings import Assessment, fail, note, ok, warn
 from consumer_guard.config.settings import Settings
-from consumer_guard.doctor.database import is_mysql
+from consumer_guard.doctor.database import fetch, is_mysql
 from consumer_guard.generations.store import Kind, read_highest
 from consumer_guard.generations.thresholds import Step
 
@@ -49,6 +49,8 @@ SELECT DISTINCT {column} FROM {table}
  LIMIT :limit
 """
 
+_SELECT_EXISTING = 'SELECT {column} FROM {table} WHERE {column} IN :ids'
+
 #: Where ids of consumers are.
 _ID_COLUMNS = (('consumers', 'uuid'), ('allocations', 'consumer_id'))
 
@@ -77,9 +79,7 @@ def check_generations(engine: sa.Engine, settings: Settings) -> Assessment:
 def check_nobodys_consumers(engine: sa.Engine, settings: Settings) -> Assessment:
     """Consumers that no owner can reach, because none is recorded."""
     incomplete = settings.incomplete_consumer_project_id
-    query = sa.text(_COUNT_OWNERLESS).bindparams(incomplete=incomplete)
-    with engine.connect() as connection:
-        count = int(connection.execute(query).scalar_one())
+    count = int(fetch(engine, _COUNT_OWNERLESS, incomplete=incomplete)[0][0])
     if not count:
         return ok('none')
     return note(
@@ -90,9 +90,7 @@ def check_nobodys_consumers(engine: sa.Engine, settings: Settings) -> Assessment
 
 def check_unrecorded_allocations(engine: sa.Engine, _settings: Settings) -> Assessment:
     """Allocations without a row in consumers, which old releases left."""
-    query = sa.text(_SELECT_UNRECORDED).bindparams(limit=_ID_LIMIT)
-    with engine.connect() as connection:
-        ids = set(connection.execute(query).scalars())
+    ids = {row[0] for row in fetch(engine, _SELECT_UNRECORDED, limit=_ID_LIMIT)}
     if not ids:
         return ok('none')
     return warn(
@@ -104,11 +102,10 @@ def check_unrecorded_allocations(engine: sa.Engine, _settings: Settings) -> Asse
 
 def check_twin_consumers(engine: sa.Engine, _settings: Settings) -> Assessment:
     """Ids that differ by spelling only, and ids that owners cannot use."""
-    with engine.connect() as connection:
-        odd = _read_odd(connection, is_mysql(engine))
-        canonical = {id_: _canonical(id_) for id_ in odd}
-        wanted = sorted({name for name in canonical.values() if name})
-        spellings = Counter([*_read_existing(connection, wanted), *canonical.values()])
+    odd = _read_odd(engine)
+    canonical = {id_: _canonical(id_) for id_ in odd}
+    wanted = sorted({name for name in canonical.values() if name})
+    spellings = Counter([*_read_existing(engine, wanted), *canonical.values()])
     twins = sorted(name for name, count in spellings.items() if name and count > 1)
     if twins:
         shown = ', '.join(twins[:_SHOWN])
@@ -126,34 +123,33 @@ def check_twin_consumers(engine: sa.Engine, _settings: Settings) -> Assessment:
     return ok('every id is in canonical spelling')
 
 
-def _read_odd(connection: sa.Connection, mysql: bool) -> set[str]:
+def _read_odd(engine: sa.Engine) -> set[str]:
     """Ids that are not of a uuid's shape, or not in lower case."""
     # MySQL's equality ignores case.
-    exact = 'CAST({} AS BINARY)' if mysql else '{}'
+    exact = 'CAST({} AS BINARY)' if is_mysql(engine) else '{}'
     odd: set[str] = set()
     for table, column in _ID_COLUMNS:
-        text = _SELECT_ODD.format(
+        query = _SELECT_ODD.format(
             table=table,
             column=column,
             exact=exact.format(column),
             lower=exact.format(f'lower({column})'),
         )
-        query = sa.text(text).bindparams(shape=_SHAPE, limit=_ID_LIMIT)
-        odd.update(connection.execute(query).scalars())
+        rows = fetch(engine, query, shape=_SHAPE, limit=_ID_LIMIT)
+        odd.update(row[0] for row in rows)
     return odd
 
 
-def _read_existing(connection: sa.Connection, ids: list[str]) -> set[str]:
+def _read_existing(engine: sa.Engine, ids: list[str]) -> set[str]:
     """Those of the ids that have a row of this very spelling."""
     existing: set[str] = set()
     for start in range(0, len(ids), _CHUNK):
         chunk = ids[start : start + _CHUNK]
-        for table, name in _ID_COLUMNS:
-            column: sa.ColumnClause[str] = sa.column(name)
-            query = sa.select(column).select_from(sa.table(table))
-            rows = connection.execute(query.where(column.in_(chunk)))
+        for table, column in _ID_COLUMNS:
+            query = _SELECT_EXISTING.format(table=table, column=column)
+            rows = fetch(engine, query, ids=chunk)
             # A database's equality may be laxer.
-            existing.update(set(rows.scalars()) & set(chunk))
+            existing.update({row[0] for row in rows} & {*chunk})
     return existing
 
 

@@ -9,7 +9,7 @@ from oslo_policy import policy
 
 from consumer_guard.analysis.findings import Assessment, Finding, fail, note, warn
 from consumer_guard.analysis.lint.rulesets import RuleSet
-from consumer_guard.analysis.lint.texts import RuleContext, lint_text, suggest
+from consumer_guard.analysis.lint.texts import REFUSED, RuleContext, lint_text, suggest
 from consumer_guard.analysis.source import WrittenFile, WrittenRule
 
 _SUFFIXES = ('.yaml', '.yml', '.json')
@@ -78,7 +78,7 @@ def _lint_name(
         if prefix == 'placement:':
             yield warn(f'{text}; placement passes over it', 'correct the name')
         else:
-            yield fail(f'{text}; the guard refuses the file', 'correct the name')
+            yield fail(f'{text}; {REFUSED}', 'correct the name')
         return
     head, _, tail = name.partition(':')
     similarity = difflib.SequenceMatcher(None, head[:40].lower(), prefix[:-1]).ratio()

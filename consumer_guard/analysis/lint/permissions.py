@@ -9,7 +9,8 @@ caller's own project and user.
 
 import difflib
 import enum
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 
 from consumer_guard.analysis.equivalence import Change, compare, compare_rules
 from consumer_guard.analysis.findings import Assessment, Finding, fail, note, warn
@@ -241,7 +242,7 @@ def lint_mismatches(
     Owners whom placement refuses by default are noted: its rule is to be
     opened to the passage role in the end.
     """
-    defaults = guards.without_files(), placements.without_files()
+    defaults = RuleSet((), guards.defaults), RuleSet((), placements.defaults)
     for operation in model.OPERATIONS:
         mismatches = _find_mismatches(guards, placements, operation, passage_role)
         usual = _find_mismatches(*defaults, operation, passage_role)
@@ -265,36 +266,25 @@ def _find_mismatches(
     if guard is None or placement is None:
         return {}
     names = [name for name in list_roles(guard, placement) if name != passage_role]
+    own = _make_placement_target(operation, own=True)
+    foreign = _make_placement_target(operation, own=False)
+    passage = (passage_role,) if passage_role else ()
 
-    def by_role(roles: Roles) -> bool:
-        return allows(guard, roles, {})
+    @functools.cache
+    def compare_answers(roles: Roles) -> Mismatch | None:
+        if allows(guard, roles, {}):
+            agrees = placement_allows(placement, roles, foreign)
+            return None if agrees else Mismatch.PLACEMENT_REFUSES
+        if operation.ownership is not Ownership.NEVER and allows(guard, roles, OWN):
+            agrees = placement_allows(placement, (*roles, *passage), own)
+            return None if agrees else Mismatch.PLACEMENT_REFUSES_OWNERS
+        agrees = not placement_allows(placement, roles, own)
+        return None if agrees else Mismatch.GUARD_REFUSES
 
-    def by_ownership(roles: Roles) -> bool:
-        never = operation.ownership is Ownership.NEVER
-        return not never and allows(guard, roles, OWN)
+    def gives(mismatch: Mismatch) -> Callable[[Roles], bool]:
+        return lambda roles: compare_answers(roles) is mismatch
 
-    def behind(roles: Roles, *, own: bool) -> bool:
-        target = _make_placement_target(operation, own=own)
-        return placement_allows(placement, roles, target)
-
-    def behind_passage(roles: Roles) -> bool:
-        return behind((*roles, passage_role) if passage_role else roles, own=True)
-
-    def is_owner_refused(roles: Roles) -> bool:
-        return by_ownership(roles) and not by_role(roles) and not behind_passage(roles)
-
-    def is_guard_stricter(roles: Roles) -> bool:
-        return (
-            behind(roles, own=True) and not by_role(roles) and not by_ownership(roles)
-        )
-
-    return {
-        Mismatch.PLACEMENT_REFUSES: find_least(
-            names, lambda roles: by_role(roles) and not behind(roles, own=False)
-        ),
-        Mismatch.PLACEMENT_REFUSES_OWNERS: find_least(names, is_owner_refused),
-        Mismatch.GUARD_REFUSES: find_least(names, is_guard_stricter),
-    }
+    return {mismatch: find_least(names, gives(mismatch)) for mismatch in Mismatch}
 
 
 def _describe_mismatch(

@@ -129,10 +129,6 @@ class RuleSet:
             for rule in self.written.values()
         }
 
-    def without_files(self) -> 'RuleSet':
-        """The defaults alone."""
-        return RuleSet((), self.defaults)
-
     def compile(self, name: str) -> nodes.Node | None:
         """One rule as nodes; None where there is none or it cannot be used."""
         texts = self.texts

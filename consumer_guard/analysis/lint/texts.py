@@ -22,6 +22,8 @@ from consumer_guard.analysis.terms import CREDENTIALS, OTHER_SCOPES, PLURAL
 from consumer_guard.rules.leaves import Constant, LiteralIs
 from consumer_guard.rules.remote import TARGET_KEYS
 
+REFUSED = 'the guard refuses the file'
+
 _KINDS = frozenset({'role', 'rule', *REMOTE_KINDS})
 _COMPARABLE = CREDENTIALS - OTHER_SCOPES - {'roles'}
 _IDS = ('project_id', 'user_id')
@@ -65,9 +67,7 @@ def lint_text(name: str, rules: RuleSet, context: RuleContext) -> Iterator[Asses
     reason = explain_refusal(name, value)
     if reason is not None and reason.startswith('cannot be parsed'):
         shown = value if len(value) <= 60 else value[:57] + '...'
-        end = 'the guard refuses the file'
-        if not context.is_guard:
-            end = 'placement denies everybody'
+        end = REFUSED if context.is_guard else 'placement denies everybody'
         yield fail(
             f'"{shown}" cannot be parsed; {end}{_find_unprefixed(value, context)}',
             'write checks as kind:value, joined by and, or, not; a reference to a '
@@ -86,14 +86,12 @@ def lint_text(name: str, rules: RuleSet, context: RuleContext) -> Iterator[Asses
 def _lint_value(value: object, context: RuleContext) -> Iterator[Assessment]:
     if isinstance(value, str):
         if not value.strip():
-            end = 'the guard refuses the file'
-            if not context.is_guard:
-                end = 'it allows everybody'
+            end = REFUSED if context.is_guard else 'it allows everybody'
             yield fail(f'the value is empty; {end}', _FIX_EMPTY)
         return
     shown = f'the value {value!r:.40} is not text'
     if context.is_guard:
-        yield fail(f'{shown}; the guard refuses the file', 'put it in quotes')
+        yield fail(f'{shown}; {REFUSED}', 'put it in quotes')
     elif not value:
         yield fail(f'{shown}; it allows everybody', f'{_FIX_EMPTY}, in quotes')
     elif _is_old_list(value):
@@ -123,9 +121,9 @@ def _lint_reference(
     name: str, other: str, rules: RuleSet, context: RuleContext
 ) -> Iterator[Assessment]:
     if other not in context.names:
-        end = 'the guard refuses the file'
-        if not context.is_guard:
-            end = 'placement asks its rule "default" instead, or denies'
+        end = 'placement asks its rule "default" instead, or denies'
+        if context.is_guard:
+            end = REFUSED
         yield fail(
             f'refers to the unknown rule "{other}"; {end}'
             f'{suggest(other, context.names)}',
