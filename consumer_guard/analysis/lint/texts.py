@@ -19,8 +19,8 @@ from consumer_guard.analysis.lint.rulesets import (
     list_checks,
 )
 from consumer_guard.analysis.terms import CREDENTIALS, OTHER_SCOPES, PLURAL
+from consumer_guard.guard.model import TARGET_KEYS
 from consumer_guard.rules.leaves import Constant, LiteralIs
-from consumer_guard.rules.remote import TARGET_KEYS
 
 REFUSED = 'the guard refuses the file'
 
