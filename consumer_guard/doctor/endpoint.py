@@ -9,7 +9,7 @@ shadow mode, the guard changes nothing that could be seen.
 
 import uuid
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from consumer_guard.analysis.findings import (
     Assessment,
@@ -30,11 +30,6 @@ _NOT_CANONICAL = 'A uuid in the request is not canonical'
 
 _FIX_UNGUARDED = 'serve it by consumer_guard.wsgi.api, or stop it'
 _FIX_CALLER = 'give --token-file with the token of a reader without other roles'
-
-
-class _Response(NamedTuple):
-    status: int
-    text: str
 
 
 def check_endpoint(url: str, token: str | None) -> list[Finding]:
@@ -59,12 +54,10 @@ def check_endpoint(url: str, token: str | None) -> list[Finding]:
 
 def _check_root(url: str) -> Assessment:
     """Placement serves its versions without a token."""
-    response = _get(url, '/', {})
-    if response.status == 200 and '"min_version"' in response.text:
+    status, text = _get(url, '/', {})
+    if status == 200 and '"min_version"' in text:
         return ok('placement answers')
-    return warn(
-        f'no placement answers there (status {response.status})', 'see --placement-url'
-    )
+    return warn(f'no placement answers there (status {status})', 'see --placement-url')
 
 
 def _check_proof(url: str) -> Assessment:
@@ -76,7 +69,7 @@ def _check_proof(url: str) -> Assessment:
         'X-Project-Id': 'made-up',
         'X-Roles': 'admin,service',
     }
-    status = _get(url, f'/allocations/{uuid.uuid4()}', forged).status
+    status, _ = _get(url, f'/allocations/{uuid.uuid4()}', forged)
     if status == 401:
         return ok('a made-up token gets 401')
     if status >= 500:
@@ -99,21 +92,22 @@ def _check_guarded(url: str, token: str | None) -> Assessment:
             _FIX_CALLER,
         )
     headers = {'X-Auth-Token': token}
-    response = _get(url, f'/allocations/{str(uuid.uuid4()).upper()}', headers)
-    if response.status == 401:
+    status, text = _get(url, f'/allocations/{str(uuid.uuid4()).upper()}', headers)
+    if status == 401:
         return note('cannot be told: the token is not valid there', 'see --token-file')
-    if _GUARD_REFUSES in response.text or _NOT_CANONICAL in response.text:
+    if _GUARD_REFUSES in text or _NOT_CANONICAL in text:
         return ok('the guard answers')
-    if response.status == 403 and _PLACEMENT_REFUSES in response.text:
+    if status == 403 and _PLACEMENT_REFUSES in text:
         return warn(
             'placement itself refuses this caller: closed, but there is no guard (or '
             'it is in shadow mode, which cannot be told apart)',
             _FIX_UNGUARDED,
         )
-    if response.status != 200:
-        return note(f'cannot be told from status {response.status}')
+    if status != 200:
+        return note(f'cannot be told from status {status}')
     # By placement's defaults role-holders alone may list providers.
-    if _get(url, '/resource_providers', headers).status == 200:
+    status, _ = _get(url, '/resource_providers', headers)
+    if status == 200:
         return note(
             'cannot be told with this token: its role is let through by the guard',
             _FIX_CALLER,
@@ -125,7 +119,8 @@ def _check_guarded(url: str, token: str | None) -> Assessment:
     )
 
 
-def _get(url: str, path: str, headers: Mapping[str, str]) -> _Response:
+def _get(url: str, path: str, headers: Mapping[str, str]) -> tuple[int, str]:
+    """Status and body."""
     try:
         from keystoneauth1 import exceptions, session
     except ImportError:
@@ -139,6 +134,6 @@ def _get(url: str, path: str, headers: Mapping[str, str]) -> _Response:
             raise_exc=False,
             redirect=False,
         )
-        return _Response(response.status_code, response.text)
+        return response.status_code, response.text
     except (exceptions.ClientException, OSError, ValueError) as exc:
         raise NoAnswer(type(exc).__name__) from None

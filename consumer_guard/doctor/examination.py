@@ -12,7 +12,7 @@ from consumer_guard.analysis.findings import Assessment, Finding, note, warn
 from consumer_guard.config import loading
 from consumer_guard.config.options import GROUP
 from consumer_guard.config.settings import Settings
-from consumer_guard.doctor import database, keystone, mysql, pipeline, policy, rows
+from consumer_guard.doctor import database, keystone, pipeline, policy, rows
 from consumer_guard.doctor.paste_file import Layout, read_layout
 from consumer_guard.guard.errors import ConfigurationError
 
@@ -21,8 +21,8 @@ DATABASE_CHECKS: Mapping[str, database.Check] = {
     'primary': database.check_primary,
     'SELECT': database.check_select,
     'UPDATE(generation)': database.check_rights,
-    'sql_mode': mysql.check_sql_mode,
-    'wsrep_sync_wait': mysql.check_galera,
+    'sql_mode': database.check_sql_mode,
+    'wsrep_sync_wait': database.check_galera,
     'generations': rows.check_generations,
     "nobody's consumers": rows.check_nobodys_consumers,
     'unrecorded consumers': rows.check_unrecorded_allocations,

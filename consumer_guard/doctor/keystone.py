@@ -44,7 +44,7 @@ def check_passage_role(placement: cfg.ConfigOpts, passage_role: str) -> Finding:
         assessment = ok('option passage_role turns it off')
     else:
         try:
-            names, where = _list_roles(placement)
+            names, where = _fetch_role_names(placement)
             assessment = _assess_roles(names, passage_role)
         except NoAnswer as reason:
             assessment = note(
@@ -85,7 +85,7 @@ def check_token_cache(placement: cfg.ConfigOpts) -> Finding:
     return assessment.at(f'[{_AUTHTOKEN}]', 'token cache')
 
 
-def _list_roles(placement: cfg.ConfigOpts) -> tuple[list[str], str]:
+def _fetch_role_names(placement: cfg.ConfigOpts) -> tuple[list[str], str]:
     """The names of all roles, and the URL that lists them.
 
     :raises NoAnswer: they cannot be listed

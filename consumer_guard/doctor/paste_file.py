@@ -18,6 +18,9 @@ from consumer_guard.guard.errors import ConfigurationError
 #: Levels of sections that name each other.
 _MAX_DEPTH = 20
 
+#: Sections that build an application out of others.
+_SERVABLE = ('pipeline', 'composite', 'composit', 'filter-app')
+
 _UNUSABLE = (
     LookupError,
     ValueError,
@@ -153,9 +156,7 @@ def _read_others(loader: _Loader) -> Iterator[Route]:
     """Pipelines and composites that ``main`` does not use."""
     for section in loader.parser.sections():
         prefix, _, name = section.partition(':')
-        if prefix not in ('pipeline', 'composite', 'composit', 'filter-app'):
-            continue
-        if name in loader.requested:
+        if prefix not in _SERVABLE or name in loader.requested:
             continue
         try:
             context = loader.get_context(loadwsgi.APP, name)
@@ -185,22 +186,18 @@ def _follow(context: Any, name: str, depth: int) -> Iterator[Route]:
 
 def _follow_value(context: Any, value: str) -> Iterator[Any]:
     """The application, or the pipeline in a word, that a composite names."""
+    loader, conf = context.loader, context.global_conf
+    pipeline = loadwsgi.LoaderContext(None, loadwsgi.PIPELINE, None, conf, {}, loader)
     words = value.split()
-    loader = context.loader
     if not words:
         return
     try:
-        made = loader.get_context(loadwsgi.APP, words[-1], context.global_conf)
-        front = [
-            loader.get_context(loadwsgi.FILTER, word, context.global_conf)
-            for word in words[:-1]
+        pipeline.app_context = loader.get_context(loadwsgi.APP, words[-1], conf)
+        pipeline.filter_contexts = [
+            loader.get_context(loadwsgi.FILTER, word, conf) for word in words[:-1]
         ]
     except LookupError:
         return  # an option of the composite, or nothing that it could serve
-    pipeline = loadwsgi.LoaderContext(
-        None, loadwsgi.PIPELINE, None, context.global_conf, {}, loader
-    )
-    pipeline.app_context, pipeline.filter_contexts = made, front
     yield pipeline
 
 

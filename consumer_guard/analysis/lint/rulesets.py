@@ -120,14 +120,11 @@ class RuleSet:
     @property
     def texts(self) -> dict[str, RuleText]:
         """The rules in force."""
-        texts = {
-            name: RuleText(name, check, DEFAULTS)
-            for name, check in self.defaults.items()
-        }
-        return texts | {
-            rule.name: RuleText(rule.name, rule.value, rule.path)
-            for rule in self.written.values()
-        }
+        defaults = [RuleText(*each, DEFAULTS) for each in self.defaults.items()]
+        written = [
+            RuleText(rule.name, rule.value, rule.path) for rule in self.written.values()
+        ]
+        return {text.name: text for text in (*defaults, *written)}
 
     def compile(self, name: str) -> nodes.Node | None:
         """One rule as nodes; None where there is none or it cannot be used."""
