@@ -2,6 +2,7 @@
 """``consumer-guard policy check``."""
 
 import argparse
+import types
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -18,11 +19,9 @@ from consumer_guard.guard.errors import PolicyFileError
 from consumer_guard.rules.files import PolicyLocations, PolicyText
 
 #: How the list names severities.
-_SEVERITIES = {
-    Severity.NOTE: 'note',
-    Severity.WARNING: 'warning',
-    Severity.FAILURE: 'error',
-}
+_SEVERITIES = types.MappingProxyType(
+    {Severity.NOTE: 'note', Severity.WARNING: 'warning', Severity.FAILURE: 'error'}
+)
 
 
 class CheckPolicy(GuardLister):
@@ -103,7 +102,7 @@ def find_files(conf: cfg.ConfigOpts) -> list[PolicyText]:
     name = conf.oslo_policy.policy_file
     locations = PolicyLocations(conf.find_file, name, conf.oslo_policy.policy_dirs)
     try:
-        seen = locations.look()
+        seen = locations.take_snapshot()
         if seen.main is None and loading.is_set(conf, 'policy_file', 'oslo_policy'):
             raise PolicyFileError(
                 f'{name}: there is no such file (option policy_file of [oslo_policy])'

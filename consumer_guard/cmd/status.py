@@ -2,6 +2,7 @@
 """``consumer-guard-status upgrade check``: the doctor's checks, in groups."""
 
 import sys
+import types
 from collections.abc import Callable, Iterable, Sequence
 
 from oslo_config import cfg
@@ -13,12 +14,14 @@ from consumer_guard.doctor import database, examination, keystone, policy
 from consumer_guard.doctor.examination import Deployment
 from consumer_guard.guard.errors import GuardError
 
-_CODES = {
-    Severity.OK: Code.SUCCESS,
-    Severity.NOTE: Code.SUCCESS,
-    Severity.WARNING: Code.WARNING,
-    Severity.FAILURE: Code.FAILURE,
-}
+_CODES = types.MappingProxyType(
+    {
+        Severity.OK: Code.SUCCESS,
+        Severity.NOTE: Code.SUCCESS,
+        Severity.WARNING: Code.WARNING,
+        Severity.FAILURE: Code.FAILURE,
+    }
+)
 
 
 def _examine_pipeline(deployment: Deployment) -> Iterable[Finding]:

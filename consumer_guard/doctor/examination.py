@@ -2,6 +2,7 @@
 """Everything that is checked around one guard, from its paste file to keystone."""
 
 import os
+import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -17,17 +18,19 @@ from consumer_guard.doctor.paste_file import Layout, read_layout
 from consumer_guard.guard.errors import ConfigurationError
 
 #: Checks of the database, by the name that is shown.
-DATABASE_CHECKS: Mapping[str, database.Check] = {
-    'primary': database.check_primary,
-    'SELECT': database.check_select,
-    'UPDATE(generation)': database.check_rights,
-    'sql_mode': database.check_sql_mode,
-    'wsrep_sync_wait': database.check_galera,
-    'generations': rows.check_generations,
-    "nobody's consumers": rows.check_nobodys_consumers,
-    'unrecorded consumers': rows.check_unrecorded_allocations,
-    'twin consumers': rows.check_twin_consumers,
-}
+DATABASE_CHECKS: Mapping[str, database.Check] = types.MappingProxyType(
+    {
+        'primary': database.check_primary,
+        'SELECT': database.check_select,
+        'UPDATE(generation)': database.check_rights,
+        'sql_mode': database.check_sql_mode,
+        'wsrep_sync_wait': database.check_galera,
+        'generations': rows.check_generations,
+        "nobody's consumers": rows.check_nobodys_consumers,
+        'unrecorded consumers': rows.check_unrecorded_allocations,
+        'twin consumers': rows.check_twin_consumers,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)

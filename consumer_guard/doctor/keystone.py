@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keystone's roles, and placement's ``[keystone_authtoken]``."""
 
+import types
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from oslo_config import cfg
@@ -13,14 +15,16 @@ _AUTHTOKEN = 'keystone_authtoken'
 
 #: What is read of placement's configuration beside the database (names and
 #: defaults of placement 16, oslo.middleware 8 and keystonemiddleware 13).
-_OPTIONS: dict[str, list[cfg.Opt]] = {
-    'api': [cfg.StrOpt('auth_strategy', default='keystone')],
-    'cors': [cfg.ListOpt('allowed_origin')],
-    _AUTHTOKEN: [
-        cfg.ListOpt('memcached_servers', deprecated_name='memcache_servers'),
-        cfg.StrOpt('memcache_security_strategy', default='None'),
-    ],
-}
+_OPTIONS: Mapping[str, Sequence[cfg.Opt]] = types.MappingProxyType(
+    {
+        'api': [cfg.StrOpt('auth_strategy', default='keystone')],
+        'cors': [cfg.ListOpt('allowed_origin')],
+        _AUTHTOKEN: [
+            cfg.ListOpt('memcached_servers', deprecated_name='memcache_servers'),
+            cfg.StrOpt('memcache_security_strategy', default='None'),
+        ],
+    }
+)
 
 _LOOPBACK = ('127.', 'localhost', '[::1]', 'inet6:[::1]', 'unix:', '/')
 

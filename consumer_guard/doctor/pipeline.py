@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The order of the pipeline: what comes before the guard, and what after."""
 
+import types
 from collections.abc import Callable, Iterator, Mapping
 
 from oslo_config import cfg
@@ -97,12 +98,14 @@ def _check_neighbour(route: Route) -> Assessment:
     )
 
 
-_CHECKS: Mapping[str, Callable[[Route], Assessment]] = {
-    'guard': _check_guard,
-    'authtoken': _check_authtoken,
-    'request_log': _check_request_log,
-    'behind the guard': _check_neighbour,
-}
+_CHECKS: Mapping[str, Callable[[Route], Assessment]] = types.MappingProxyType(
+    {
+        'guard': _check_guard,
+        'authtoken': _check_authtoken,
+        'request_log': _check_request_log,
+        'behind the guard': _check_neighbour,
+    }
+)
 
 
 def _check_others(layout: Layout) -> Assessment:

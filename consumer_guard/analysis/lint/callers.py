@@ -2,6 +2,7 @@
 """Callers made of roles, and the answers that rules give them."""
 
 import itertools
+import types
 from collections.abc import Callable, Collection, Mapping
 
 from consumer_guard.analysis.equivalence import evaluate_on
@@ -17,13 +18,17 @@ WEAK: tuple[str, ...] = ('reader', 'member', 'manager')
 
 _CALLER_PROJECT, _CALLER_USER = 'lint-project', 'lint-user'
 #: A consumer of the caller's own, and one of somebody else's.
-OWN = {
-    'consumer_uuid': 'lint-consumer',
-    'project_id': _CALLER_PROJECT,
-    'user_id': _CALLER_USER,
-    'consumer_type': 'INSTANCE',
-}
-FOREIGN = OWN | {'project_id': 'lint-other-project', 'user_id': 'lint-other-user'}
+OWN = types.MappingProxyType(
+    {
+        'consumer_uuid': 'lint-consumer',
+        'project_id': _CALLER_PROJECT,
+        'user_id': _CALLER_USER,
+        'consumer_type': 'INSTANCE',
+    }
+)
+FOREIGN = types.MappingProxyType(
+    {**OWN, 'project_id': 'lint-other-project', 'user_id': 'lint-other-user'}
+)
 
 
 def allows(node: Node, roles: Roles, target: Mapping[str, str]) -> bool:

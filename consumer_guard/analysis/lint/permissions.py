@@ -10,6 +10,7 @@ caller's own project and user.
 import difflib
 import enum
 import functools
+import types
 from collections.abc import Callable, Iterator
 
 from consumer_guard.analysis.equivalence import Change, compare, compare_rules
@@ -48,7 +49,9 @@ def _name_rule(operation: Operation) -> str:
     return PREFIX + operation.name
 
 
-_GUARDED = {_name_rule(operation): operation for operation in model.OPERATIONS}
+_GUARDED = types.MappingProxyType(
+    {_name_rule(operation): operation for operation in model.OPERATIONS}
+)
 
 
 def lint_guard(rules: RuleSet, passage_role: str) -> Iterator[Finding]:
