@@ -8,7 +8,6 @@ import logging
 import pathlib
 import socket
 import threading
-import time
 import wsgiref.simple_server
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -319,13 +318,13 @@ def test_no_placement(cloud: Cloud, answer: str) -> None:
     assert url.rstrip('/') == found[0].where
 
 
-def test_a_host_that_never_answers(deploy: Deploy) -> None:
+def test_a_host_that_never_answers_is_a_warning() -> None:
     with socket.create_server(('127.0.0.1', 0)) as silent:
-        url = f'http://127.0.0.1:{silent.getsockname()[1]}'
-        started = time.monotonic()
-        found = endpoint.check_endpoint(url, None)
-    assert time.monotonic() - started < 2 * endpoint.REQUEST_TIMEOUT
-    assert [one.severity for one in found] == [Severity.WARNING]
+        (found,) = endpoint.check_endpoint(
+            f'http://127.0.0.1:{silent.getsockname()[1]}', None
+        )
+    assert found.severity is Severity.WARNING
+    assert 'Timeout' in found.text
 
 
 def test_the_command_asks_with_the_token_of_the_file(
