@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The guard decides as specified, and what is specified is what the docs show."""
+
+import ast
+import collections
+import importlib.util
+import itertools
+import pathlib
+import sys
+from types import ModuleType
+
+import pytest
+
+from consumer_guard.guard.decision import Reason
+from tests import specification
+from tests.specification import OPERATIONS, REASONS, Facts
+from tests.specification_cases import Case, Cases, shrink
+from tests.specification_lane import compare
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SOURCE = pathlib.Path(specification.__file__).read_text()
+
+#: Reasons that arise around the decision, not in it.
+BEFORE = {'no_identity'}
+#: What an allowed write owes, and faults; not specified.
+BESIDE = {'spent', 'lost_roll', 'fault'}
+
+
+@pytest.fixture(scope='module')
+def decision_table() -> ModuleType:
+    """doc/decision_table.py."""
+    path = ROOT / 'doc' / 'decision_table.py'
+    spec = importlib.util.spec_from_file_location('decision_table', path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_20_000_random_cases_are_decided_as_specified() -> None:
+    done = compare('unit', 20_000)
+    assert done.counterexample is None, done.counterexample
+    reasons: collections.Counter[str] = collections.Counter()
+    for (_, reason), count in done.seen.items():
+        reasons[reason] += count
+    assert set(reasons) == set(REASONS) - BEFORE
+    assert min(reasons.values()) >= 100, reasons
+    assert min(done.seen.values()) >= 10, done.seen
+
+
+def test_every_reason_of_the_guard_is_specified_or_named_here() -> None:
+    assert {reason.name.lower() for reason in Reason} == {*REASONS, *BESIDE}
+
+
+def test_the_specification_is_short_and_knows_nothing_of_the_guard() -> None:
+    assert len(SOURCE.splitlines()) <= 200
+    imported = {
+        name
+        for node in ast.walk(ast.parse(SOURCE))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in [getattr(node, 'module', None) or node.names[0].name]
+    }
+    assert {name.partition('.')[0] for name in imported} <= sys.stdlib_module_names
+
+
+def test_a_failing_case_is_made_as_small_as_it_can_be() -> None:
+    cases = Cases('shrink')
+
+    def fails(case: Case) -> bool:
+        # As if two claims of which one has no allocations were decided wrongly.
+        claims = case.facts.claimed.values()
+        return len(claims) >= 2 and not all(one.has_allocations for one in claims)
+
+    failing = next(case for case in iter(cases.make, None) if fails(case))
+    small = shrink(failing, fails)
+    assert fails(small)
+    assert len(small.facts.claimed) == 2
+    assert small.facts._replace(claimed={}, path_ids=()) == Facts()
+
+
+def test_the_page_in_the_docs_is_fresh(decision_table: ModuleType) -> None:
+    written = decision_table.PAGE.read_text(encoding='utf-8')
+    assert written == decision_table.write_page(), 'run doc/decision_table.py'
+
+
+def test_the_page_shows_every_reason(decision_table: ModuleType) -> None:
+    rows = decision_table.ALWAYS + decision_table.BY_OWNER
+    answers = [
+        decision_table.answer(row, operation)
+        for row, operation in itertools.product(rows, OPERATIONS)
+    ]
+    assert {answer.reason for answer in answers if answer} == set(REASONS)
