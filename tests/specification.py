@@ -39,14 +39,14 @@ REASONS: dict[str, tuple[int | None, str]] = {
     'too_large': (413, 'the body is too large'),
     'unavailable': (503, 'the owners cannot be looked up'),
     'absent': (403, 'the consumer is unknown'),
-    'nobodys': (403, 'the consumer has no owner'),
+    'unowned': (403, 'the consumer has no owner'),
     'not_allowed': (403, 'the rule does not allow the caller for the owner'),
     'no_allocations': (403, 'the consumer to be written holds no allocations'),
     'not_the_claimed': (403, 'the rule does not allow the caller for the new owner'),
     'generation': (409, 'the generation in the body is not the recorded one'),
 }
 #: Refusals of a read that ``denial = conceal`` answers as for an unknown consumer.
-CONCEALED = ('absent', 'nobodys', 'not_allowed')
+CONCEALED = ('absent', 'unowned', 'not_allowed')
 #: Truths: "and" is min, "or" is max, "not" is 2 - x. UNKNOWN at the end refuses.
 NO, UNKNOWN, YES = 0, 1, 2
 #: The one spelling of an id that every database agrees on.
@@ -158,7 +158,7 @@ def refuse_consumer(caller: Caller, rule: Rule, id_: str, facts: Facts) -> str |
     """Why a consumer is not the caller's to read or, where claimed, to write."""
     consumer, claim = (facts.recorded or {}).get(id_), facts.claimed.get(id_)
     if consumer is None or not consumer.project_id:
-        return 'absent' if consumer is None else 'nobodys'
+        return 'absent' if consumer is None else 'unowned'
     if judge(rule, caller, consumer.target(id_)) != YES:
         return 'not_allowed'
     if claim is None:

@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The guard's decision on a case of the specification, in the specification's words."""
+"""The guard's answer to a case, and the specification's, in the same words."""
 
 import functools
-import io
 import json
-from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from oslo_policy import policy
 
+from consumer_guard.analysis.simulation import GivenPayload
 from consumer_guard.guard import identity, model
-from consumer_guard.guard.authorizer import Guard
-from consumer_guard.guard.decision import Outcome, Reason
+from consumer_guard.guard.authorizer import Authorizer
+from consumer_guard.guard.decision import Outcome
 from consumer_guard.guard.errors import OwnersUnavailable, PolicyLocked
 from consumer_guard.guard.model import Owner, OwnerStatus
 from consumer_guard.guard.refusals import make_refusal, may_conceal
@@ -30,33 +30,95 @@ from tests.specification import (
 )
 from tests.specification_cases import Case
 
-#: What is said of one case: the answer, and what of a filtered list is shown.
-Said = tuple[Answer, frozenset[str] | None]
-
 _OPERATIONS = {operation.name: operation for operation in model.OPERATIONS}
-_MOST_BYTES = 5000
+
+#: Bytes; more than the longest body that is readable.
+_MAX_BODY_SIZE = 5000
+
+_UNREADABLE_QUERIES = (
+    'project_id=mine&project_id=mine',
+    'project_id=mine&user_id=%20me',
+    'project_id=mine%00',
+    'project_id=%FF',
+)
+_UNREADABLE_BODIES: tuple[bytes, ...] = (
+    b'',
+    b'[',
+    b'[]',
+    b'"\xff"',
+    b'{"allocations": 5}',
+    b'{"allocations": {}, "project_id": " mine", "user_id": "me",'
+    b' "consumer_generation": 1}',
+)
 
 
-class _Remote(policy.Check):
-    """A check that is answered elsewhere; the answer is in the rule."""
+class Observation(NamedTuple):
+    """What is compared.
+
+    :ivar visible: what a filtered list shows; None where no list is filtered, or where
+        the owners cannot be looked up
+    """
+
+    answer: Answer
+    visible: frozenset[str] | None = None
+
+
+def expect(case: Case) -> Observation:
+    """What the specification says of a case."""
+    caller, rule, operation, facts, _ = case
+    answer = decide(caller, rule, operation, facts)
+    if answer.outcome != 'filter' or facts.recorded is None:
+        return Observation(answer)
+    return Observation(answer, frozenset(filter_list(caller, rule, facts)))
+
+
+def observe(case: Case) -> Observation:
+    """What the guard does with a case."""
+    owners = _GroupedOwners(case) if case.variant % 3 else _Owners(case)
+    rules = _Rules(_build(case.rule), case.facts.locked)
+    authorizer = Authorizer(rules, owners, patience=60)
+    request, caller = make_request(case), _make_caller(case.caller)
+    decision = authorizer.authorize(request, caller)
+    looked_up = tuple(owners.looked_up)
+    status, visible = None, None
+    if decision.outcome is Outcome.REFUSE:
+        refusal = make_refusal(request, decision)
+        status = _read_status(refusal, request.microversion)
+    if decision.outcome is Outcome.FILTER and case.facts.recorded is not None:
+        visible = authorizer.find_visible(request, caller, tuple(case.facts.recorded))
+    answer = Answer(
+        decision.outcome.value,
+        decision.reason.name.lower(),
+        status,
+        may_conceal(request, decision),
+        looked_up,
+    )
+    return Observation(answer, visible)
+
+
+class _RemoteCheck(policy.Check):
+    """A check that another server answers; the rule says how."""
 
     def __call__(
-        self, target: Any, creds: Any, enforcer: Any, rule: Any = None
+        self, target: object, creds: object, enforcer: object, current_rule: Any = None
     ) -> bool:
         if self.match == 'unknown':
             raise OSError('The other server is away.')
         return bool(self.match == 'yes')
 
 
-policy.register('specification', _Remote)
+policy.register('specification', _RemoteCheck)
 
 
-class _Caller:
-    """A RemoteCaller over :class:`_Remote`."""
+class _RemoteCaller:
+    def prepare(self, _rules: policy.Rules) -> Callable[..., bool]:
+        return _call
 
-    def prepare(self, rules: policy.Rules) -> Callable[..., bool]:
-        """See the Protocol."""
-        return lambda rule, check, target, credentials: check(target, credentials, None)
+
+def _call(
+    _rule: str, check: Callable[..., bool], target: object, credentials: object
+) -> bool:
+    return check(target, credentials, None)
 
 
 def write_rule(rule: Rule) -> str:
@@ -77,9 +139,74 @@ def write_rule(rule: Rule) -> str:
 
 @functools.lru_cache(maxsize=1000)
 def _build(rule: Rule) -> Rulebook:
+    """The guard's rulebook with one rule for all the operations."""
     text = write_rule(rule)
     rules = {operation.rule: text for operation in model.OPERATIONS}
-    return Rulebook.build([PolicyText('policy', json.dumps(rules))], _Caller())
+    return Rulebook.build([PolicyText('policy', json.dumps(rules))], _RemoteCaller())
+
+
+class _Rules:
+    """A RuleSource, locked or not."""
+
+    def __init__(self, rulebook: Rulebook, locked: bool) -> None:
+        self._rulebook = rulebook
+        self._locked = locked
+
+    def current(self) -> Rulebook:
+        if self._locked:
+            raise PolicyLocked('There are no usable policy files.')
+        return self._rulebook
+
+
+class _Owners:
+    """An OwnerLookup over what a case has recorded.
+
+    :ivar looked_up: the ids of all look-ups
+    """
+
+    def __init__(self, case: Case) -> None:
+        self._recorded = case.facts.recorded
+        self._has_row = case.variant % 2 == 0
+        self.looked_up: list[str] = []
+
+    def find(self, consumer_ids: Collection[str]) -> Mapping[str, Owner]:
+        self.looked_up += consumer_ids
+        if self._recorded is None:
+            raise OwnersUnavailable('The owners cannot be looked up.')
+        return {id_: self._find(id_, self._recorded.get(id_)) for id_ in consumer_ids}
+
+    def _find(self, id_: str, consumer: Consumer | None) -> Owner:
+        if consumer is None:
+            return Owner(id_, OwnerStatus.ABSENT)
+        project_id, user_id, consumer_type, generation, has_allocations = consumer
+        if project_id is None and not self._has_row:
+            return Owner(id_, OwnerStatus.UNOWNED, has_allocations=True)
+        return Owner(
+            id_,
+            OwnerStatus.RECORDED if project_id else OwnerStatus.UNOWNED,
+            project_id,
+            user_id,
+            consumer_type,
+            None if generation is None else int(generation),
+            1,
+            has_allocations,
+        )
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class _GroupedOwners(_Owners):
+    """An OwnerGroups, too."""
+
+    def find_groups(
+        self, consumer_ids: Collection[str], keys: Collection[str]
+    ) -> Iterable[tuple[Mapping[str, str], Collection[str]]]:
+        for id_, owner in self.find(consumer_ids).items():
+            target = owner.target()
+            if 'project_id' in target:
+                known = {'project_id', *keys}
+                yield {key: target[key] for key in known & set(target)}, (id_,)
 
 
 @functools.cache
@@ -95,160 +222,53 @@ def _make_caller(caller: Caller) -> model.Caller:
     return identity.make_caller(context)
 
 
-class _Source:
-    """A RuleSource, locked or not."""
-
-    def __init__(self, rulebook: Rulebook, locked: bool) -> None:
-        self._rulebook = rulebook
-        self._locked = locked
-
-    def current(self) -> Rulebook:
-        """See the Protocol."""
-        if self._locked:
-            raise PolicyLocked('There are no usable policy files.')
-        return self._rulebook
-
-
-class _Owners:
-    """An OwnerLookup over the recorded consumers of a case."""
-
-    def __init__(self, case: Case) -> None:
-        self._recorded = case.facts.recorded
-        self._variant = case.variant
-        self.looked_up: list[tuple[str, ...]] = []
-
-    def find(self, consumer_ids: Collection[str]) -> Mapping[str, Owner]:
-        """See the Protocol."""
-        self.looked_up.append(tuple(consumer_ids))
-        if self._recorded is None:
-            raise OwnersUnavailable('The owners cannot be looked up.')
-        return {id_: self._find(id_, self._recorded.get(id_)) for id_ in consumer_ids}
-
-    def _find(self, id_: str, consumer: Consumer | None) -> Owner:
-        if consumer is None:
-            return Owner(id_, OwnerStatus.ABSENT)
-        if consumer.project_id is None and self._variant % 2:
-            # Allocations without a row.
-            return Owner(id_, OwnerStatus.UNOWNED, has_allocations=True)
-        status = OwnerStatus.RECORDED if consumer.project_id else OwnerStatus.UNOWNED
-        return Owner(
-            id_, status, *consumer[:3], int(consumer.generation or 0), 1, consumer[4]
-        )
-
-    def close(self) -> None:
-        """Nothing is open."""
+def make_request(case: Case) -> GuardedRequest:
+    """The request of a case."""
+    facts, operation = case.facts, _OPERATIONS[case.operation]
+    path_id = facts.path_ids[0] if facts.path_ids else None
+    of_provider = operation is model.PROVIDER_ALLOCATIONS_LIST
+    return GuardedRequest(
+        operation,
+        None if of_provider else path_id,
+        path_id if of_provider else None,
+        facts.microversion,
+        _make_payload(case),
+        canonical_path=not facts.newline,
+    )
 
 
-_UNREADABLE = (
-    b'',
-    b'[',
-    b'[]',
-    b'{}',
-    b'{"allocations": 5}',
-    b'\xff',
-    b'{"allocations": {}, "project_id": " mine", "user_id": "me"}',
-)
-
-
-def _write(case: Case) -> bytes:
-    """The body of a write."""
+def _make_payload(case: Case) -> GivenPayload:
     facts = case.facts
     if facts.payload == 'unreadable':
-        return _UNREADABLE[case.variant % len(_UNREADABLE)]
-    claims = {id_: _write_claim(claim) for id_, claim in facts.claimed.items()}
-    document: Any = claims
+        queries, bodies = _UNREADABLE_QUERIES, _UNREADABLE_BODIES
+        query = queries[case.variant % len(queries)]
+        return GivenPayload(query, bodies[case.variant % len(bodies)], _MAX_BODY_SIZE)
+    document: Any = {id_: _write_claim(one) for id_, one in facts.claimed.items()}
     if case.operation == 'allocations:update':
-        (document,) = claims.values()
-    if case.operation == 'reshaper:reshape':
-        document = {'inventories': {}, 'allocations': claims}
-    body = json.dumps(document).encode()
-    return body + b' ' * _MOST_BYTES if facts.payload == 'too_large' else body
+        (document,) = document.values() or [{}]
+    body = json.dumps(document).encode() if document else b'{}'
+    if facts.payload == 'too_large':
+        body += b' ' * _MAX_BODY_SIZE
+    return GivenPayload(urlencode(facts.asked), body, _MAX_BODY_SIZE)
 
 
 def _write_claim(claim: Consumer) -> dict[str, Any]:
-    resources = {'resources': {'VCPU': 1}}
-    said = {
-        'allocations': {'provider': resources} if claim.has_allocations else {},
+    resources = {'provider': {'resources': {'VCPU': 1}}}
+    written = {
+        'allocations': resources if claim.has_allocations else {},
         'project_id': claim.project_id,
         'user_id': claim.user_id,
         'consumer_generation': claim.generation,
     }
-    if claim.consumer_type:
-        said['consumer_type'] = claim.consumer_type
-    return said
-
-
-def make_request(case: Case) -> GuardedRequest:
-    """The request of a case, as the middleware makes it of what a server gives."""
-    facts, operation = case.facts, _OPERATIONS[case.operation]
-    query = urlencode(facts.asked)
-    if facts.payload == 'unreadable':
-        query += ('&project_id=mine&project_id=mine', '&user_id=%20me', '&user_id=%FF')[
-            case.variant % 3
-        ]
-    body = _write(case) if operation.method in ('PUT', 'POST') else b''
-    environ = {
-        'PATH_INFO': '/path\n' if facts.newline else '/path',
-        'QUERY_STRING': query,
-        'REQUEST_METHOD': operation.method,
-        'CONTENT_LENGTH': str(len(body)),
-        'wsgi.input': io.BytesIO(body),
-    }
-    path_id = facts.path_ids[0] if facts.path_ids else None
-    about_provider = operation is model.PROVIDER_ALLOCATIONS_LIST
-    return GuardedRequest(
-        operation,
-        None if about_provider else path_id,
-        path_id if about_provider else None,
-        facts.microversion,
-        environ,
-    )
+    if claim.consumer_type is not None:
+        written['consumer_type'] = claim.consumer_type
+    return written
 
 
 @functools.cache
 def _read_status(refusal: Refusal, microversion: tuple[int, int] | None) -> int | None:
-    """What a client is answered; None where it is placement's 400 or 406."""
-    version = f'1.{microversion[1]}' if microversion else '9.9'
+    """The status that a client gets; None for placement's own 400 and 406."""
+    version = f'1.{microversion[1]}' if microversion else '1.99'
     refuse = Refuser(KNOWN_MICROVERSIONS).refuse(refusal, show_request_id=False)
-    answer = send(refuse, make_environ('GET', '/', version=version))
-    return None if microversion is None and answer.status == 406 else answer.status
-
-
-def observe(case: Case) -> Said:
-    """What the guard says."""
-    owners = _Owners(case)
-    guard = Guard(
-        _Source(_build(case.rule), case.facts.locked),
-        owners,
-        max_body_size=_MOST_BYTES,
-        patience=60,
-    )
-    caller, request = _make_caller(case.caller), make_request(case)
-    decision = guard.decide(request, caller)
-    looked_up = owners.looked_up
-    shown = None
-    status = None
-    if decision.outcome is Outcome.REFUSE:
-        status = _read_status(make_refusal(request, decision), request.microversion)
-    if decision.outcome is Outcome.FILTER and case.facts.recorded is not None:
-        shown = guard.find_visible(request, caller, list(case.facts.recorded))
-    return Answer(
-        decision.outcome.value,
-        _name(decision.reason),
-        status,
-        may_conceal(request, decision),
-        looked_up[0] if looked_up and decision.outcome is not Outcome.FILTER else (),
-    ), shown
-
-
-def _name(reason: Reason) -> str:
-    return {'unowned': 'nobodys'}.get(reason.name.lower(), reason.name.lower())
-
-
-def expect(case: Case) -> Said:
-    """What the specification says."""
-    answer = decide(case.caller, case.rule, case.operation, case.facts)
-    shown = None
-    if answer.outcome == 'filter' and case.facts.recorded is not None:
-        shown = frozenset(filter_list(case.caller, case.rule, case.facts))
-    return answer, shown
+    status = send(refuse, make_environ('GET', '/', version=version)).status
+    return None if microversion is None and status == 406 else status

@@ -20,7 +20,7 @@ import time
 from typing import NamedTuple
 
 from tests.specification_cases import Case, Cases, shrink
-from tests.specification_core import Said, expect, observe
+from tests.specification_core import Observation, expect, observe
 
 #: Cases that are made from one seed, with rules of their own.
 CHUNK = 20_000
@@ -47,11 +47,11 @@ def compare(seed: object, count: int) -> Comparison:
         if _observe(case) != expected:
             place = f'seed {seed}, case {number}:'
             return Comparison(seen, f'{place}\n{explain(shrink(case, _differs))}')
-        seen[case.operation, expected[0].reason] += 1
+        seen[case.operation, expected.answer.reason] += 1
     return Comparison(seen)
 
 
-def _observe(case: Case) -> Said | str:
+def _observe(case: Case) -> Observation | str:
     """What the guard says; an exception is an answer, too, and a wrong one."""
     try:
         return observe(case)

@@ -15,9 +15,10 @@ from oslo_policy import policy
 
 from consumer_guard.guard import model
 from consumer_guard.guard.errors import PolicyFileError
+from consumer_guard.guard.model import TARGET_KEYS
 from consumer_guard.rules import leaves
 from consumer_guard.rules.nodes import AllOf, AnyOf, Node, Not, Reference
-from consumer_guard.rules.remote import TARGET_KEYS, Remote
+from consumer_guard.rules.remote import Remote
 
 #: How deep rules may be nested, references included.
 MAX_DEPTH = 100

@@ -16,17 +16,10 @@ from typing import Any, Protocol
 from oslo_config import cfg
 from oslo_policy import policy
 
-from consumer_guard.guard.model import Truth
+from consumer_guard.guard.model import PLACEHOLDER_ID, Truth
 from consumer_guard.rules.nodes import Facts, Leaf, RemoteCheck
 
 LOG = logging.getLogger(__name__)
-
-#: The keys that a target can have (CONTRACT.md, "Rules"). A foreign check is
-#: handed the whole target, so it reads every one.
-TARGET_KEYS = frozenset({'consumer_uuid', 'project_id', 'user_id', 'consumer_type'})
-
-#: What is asked about in place of what must not be said; no id of keystone's.
-PLACEHOLDER_ID = 'consumer-guard-nobody'
 
 # What may go into a URL as raw text and still be one plain segment of it.
 _PLAIN = re.compile(r'(?!\.+\Z)[A-Za-z0-9_.:@-]+\Z')

@@ -5,6 +5,7 @@ oslo.policy parses and owns the rules; a snapshot holds them compiled, so that
 a ruling costs microseconds and no reload can be seen half done.
 """
 
+import dataclasses
 import difflib
 import functools
 import logging
@@ -94,6 +95,20 @@ class Rulebook:
         }
         _announce(entries, texts)
         return cls(held, entries)
+
+    def current(self) -> 'Rulebook':
+        """Itself: a snapshot is a source of rules that never changes."""
+        return self
+
+    def offline(self) -> 'Rulebook':
+        """The same rules; their remote checks are never called and unknown."""
+        return Rulebook(
+            self.held,
+            {
+                name: dataclasses.replace(entry, ask=None)
+                for name, entry in self._entries.items()
+            },
+        )
 
     @property
     def names(self) -> tuple[str, ...]:

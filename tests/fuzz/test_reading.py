@@ -11,6 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from placement import microversion
 
+from consumer_guard.analysis.simulation import GivenPayload
 from consumer_guard.guard import claims, model
 from consumer_guard.guard.body import parse_body
 from consumer_guard.guard.errors import Unreadable
@@ -24,7 +25,6 @@ from tests.fuzz import accepted, names
 from tests.fuzz import requests as made
 from tests.fuzz.bodies import Pairs, Raw, encode
 from tests.fuzz.profiles import budget
-from tests.fuzz.wire import make_environ
 
 any_path = st.one_of(
     made.paths(),
@@ -61,18 +61,15 @@ any_method = st.one_of(
 @example('GET', '/allocations/\u2028')
 def test_routes(method: str, path: str) -> None:
     """P02 P11 P12 P14: exactly what Routes dispatches, with the same id."""
-    environ = make_environ(method, path)
     expected = accepted.route(method, path)
-    found = match_operation(environ)
+    found = match_operation(method, path)
     if expected is None:
         assert found is None
         return
     assert found is not None
     operation, match = found
     assert operation is expected[0]
-    request = make_guarded_request(
-        environ, operation, match, tuple(microversion.VERSIONS)
-    )
+    request = make_guarded_request(operation, match, None, GivenPayload())
     assert request.consumer_uuid == expected[1].get('consumer_uuid')
     assert request.provider_uuid == expected[1].get('uuid')
 
@@ -85,10 +82,7 @@ def test_routes(method: str, path: str) -> None:
 @example('placement\xa01.38')
 @example('placement 1.3_8')
 def test_microversions(header: str | None) -> None:
-    environ = make_environ('GET', '/', version=None)
-    if header is not None:
-        environ['HTTP_OPENSTACK_API_VERSION'] = header
-    read = read_microversion(environ, tuple(microversion.VERSIONS))
+    read = read_microversion(header, tuple(microversion.VERSIONS))
     assert read == accepted.read_microversion(header)
 
 
@@ -104,7 +98,7 @@ def assert_same_claims(
     parts = accepted.accept(operation, minor, consumer, body)
     if parts is None:
         return False
-    request = GuardedRequest(operation, consumer, None, (1, minor), {})
+    request = GuardedRequest(operation, consumer, None, (1, minor), GivenPayload())
     owners = [(part.get('project_id'), part.get('user_id')) for part in parts.values()]
     try:
         read = claims.read_claims(request, parse_body(body))
