@@ -48,7 +48,8 @@ _ONE, _TWO, _PROVIDER = (
     f'{digit}0000000-0000-4000-8000-000000000000' for digit in 'abc'
 )
 _CALLER = Caller(('reader', 'member'), 'mine', 'me')
-_OWNERS: Rule = ('same', 'project_id')
+#: A rule that lets owners do all that ownership can allow.
+OWNERS: Rule = ('same', 'project_id')
 _MINE, _OTHERS = Consumer('mine', 'me'), Consumer('theirs', 'them')
 
 
@@ -62,7 +63,7 @@ class Situation(NamedTuple):
     text: str
     where: str = 'read sums filter write never'
     facts: Mapping[str, Any] = {}
-    rule: Rule = _OWNERS
+    rule: Rule = OWNERS
     caller: Caller | None = _CALLER
 
 
@@ -76,8 +77,12 @@ def _claim(**changes: Any) -> dict[str, Any]:
     return {'claimed': {_ONE: _MINE._replace(**changes)}}
 
 
-#: Left out while it changes nothing.
-_EMPTIES = 'the write leaves a consumer without allocations'
+#: A row only if it refuses.
+_EMPTYING = Situation(
+    'the write leaves a consumer without allocations',
+    'write',
+    _claim(has_allocations=False),
+)
 
 #: Rows that hold whether or not the owner matters.
 ALWAYS = (
@@ -113,7 +118,7 @@ BY_OWNER = (
     ),
     Situation('the body is too large', 'write', {'payload': 'too_large'}),
     Situation('the body names no consumer', 'write', {'claimed': {}}),
-    Situation(_EMPTIES, 'write', _claim(has_allocations=False)),
+    *(() if OWNERS_MAY_EMPTY else (_EMPTYING,)),
     Situation('the owners cannot be looked up', 'read write', {'recorded': None}),
     Situation('the consumer is unknown', 'read write', _about(None)),
     Situation(
@@ -206,7 +211,6 @@ def _write_situations(situations: tuple[Situation, ...]) -> str:
     rows = [
         [one.text, *(_write_cell(answer(one, operation)) for operation in COLUMNS)]
         for one in situations
-        if one.text != _EMPTIES or not OWNERS_MAY_EMPTY
     ]
     return _write_table(['', *COLUMNS.values()], [30, *[10] * len(COLUMNS)], rows)
 

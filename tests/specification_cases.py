@@ -155,8 +155,8 @@ class Cases:
     def _make_consumer(self) -> Consumer:
         """As it may be recorded."""
         return Consumer(
-            self._pick(('mine', 'mine', 'theirs', None)),
-            self._pick(('me', 'me', 'other', None)),
+            self._pick(('mine', 'mine', 'mine', 'theirs', 'theirs', None, '')),
+            self._pick(('me', 'me', 'me', 'other', 'other', None, '')),
             self._pick(_TYPES),
             self._pick((1, 1, 1, 2, 0, -1)),
             self._pick((True, True, False)),

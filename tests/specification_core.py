@@ -18,6 +18,7 @@ from consumer_guard.guard.model import Owner, OwnerStatus
 from consumer_guard.guard.refusals import make_refusal, may_conceal
 from consumer_guard.guard.request import KNOWN_MICROVERSIONS, GuardedRequest
 from consumer_guard.guard.responses import Refusal, Refuser
+from consumer_guard.rules.defaults import ADMIN_OR_SERVICE
 from consumer_guard.rules.rulebook import PolicyText, Rulebook
 from tests.fuzz.wire import make_environ, send
 from tests.specification import (
@@ -139,9 +140,10 @@ def write_rule(rule: Rule) -> str:
 
 @functools.lru_cache(maxsize=1000)
 def _build(rule: Rule) -> Rulebook:
-    """The guard's rulebook with one rule for all the operations."""
-    text = write_rule(rule)
-    rules = {operation.rule: text for operation in model.OPERATIONS}
+    """The guard's rulebook, in which all operations refer to one rule."""
+    rules = {ADMIN_OR_SERVICE: write_rule(rule)}
+    for operation in model.OPERATIONS:
+        rules[operation.rule] = f'rule:{ADMIN_OR_SERVICE}'
     return Rulebook.build([PolicyText('policy', json.dumps(rules))], _RemoteCaller())
 
 
@@ -181,10 +183,12 @@ class _Owners:
         project_id, user_id, consumer_type, generation, has_allocations = consumer
         if project_id is None and not self._has_row:
             return Owner(id_, OwnerStatus.UNOWNED, has_allocations=True)
+        # A careless driver: an empty project, and the project that means nobody's.
+        status = OwnerStatus.UNOWNED if project_id is None else OwnerStatus.RECORDED
         return Owner(
             id_,
-            OwnerStatus.RECORDED if project_id else OwnerStatus.UNOWNED,
-            project_id,
+            status,
+            'mine' if project_id is None else project_id,
             user_id,
             consumer_type,
             None if generation is None else int(generation),
@@ -204,7 +208,7 @@ class _GroupedOwners(_Owners):
     ) -> Iterable[tuple[Mapping[str, str], Collection[str]]]:
         for id_, owner in self.find(consumer_ids).items():
             target = owner.target()
-            if 'project_id' in target:
+            if owner.status is OwnerStatus.RECORDED and 'project_id' in target:
                 known = {'project_id', *keys}
                 yield {key: target[key] for key in known & set(target)}, (id_,)
 

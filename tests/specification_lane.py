@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compares the guard with its specification, on as many random cases as wanted.
+"""Compares the guard with its specification on random cases.
 
 ::
 
     python -m tests.specification_lane --count 10000000 --seed 7
 
-Every chunk of cases has a seed of its own, so that one alone can be repeated
-(``--chunk``). Status 1 when a case is decided otherwise; it is printed, made small.
+A case that is decided otherwise is printed, made small, and the status is 1. Chunks of
+cases have seeds of their own: ``--chunk`` repeats the one that the case names.
 """
 
 import argparse
 import collections
-import functools
 import logging
 import multiprocessing
 import secrets
@@ -23,14 +22,14 @@ from tests.specification_cases import Case, Cases, shrink
 from tests.specification_core import Observation, expect, observe
 
 #: Cases that are made from one seed, with rules of their own.
-CHUNK = 20_000
+CHUNK = 50_000
 
 
 class Comparison(NamedTuple):
-    """What came of some cases.
+    """The result for some cases.
 
-    :ivar seen: how often each operation was decided for each reason
-    :ivar counterexample: a case that the guard decides otherwise, in words
+    :ivar seen: how often an operation was decided for a reason
+    :ivar counterexample: a case that the guard decides otherwise, as text
     """
 
     seen: collections.Counter[tuple[str, str]]
@@ -45,14 +44,14 @@ def compare(seed: object, count: int) -> Comparison:
         case = cases.make()
         expected = expect(case)
         if _observe(case) != expected:
-            place = f'seed {seed}, case {number}:'
-            return Comparison(seen, f'{place}\n{explain(shrink(case, _differs))}')
+            small = explain(shrink(case, _differs))
+            return Comparison(seen, f'seed/chunk {seed}, case {number}:\n{small}')
         seen[case.operation, expected.answer.reason] += 1
     return Comparison(seen)
 
 
 def _observe(case: Case) -> Observation | str:
-    """What the guard says; an exception is an answer, too, and a wrong one."""
+    """What the guard does; to raise an exception is always wrong."""
     try:
         return observe(case)
     except Exception as error:
@@ -64,13 +63,21 @@ def _differs(case: Case) -> bool:
 
 
 def explain(case: Case) -> str:
-    """A case with both answers."""
+    """A case and both answers, some lines of text."""
     return f'{case}\nspecified: {expect(case)}\ndecided:   {_observe(case)}'
 
 
-def _compare_chunk(seed: str, chunk: int) -> Comparison:
+class Chunk(NamedTuple):
+    """Some of the cases of a run, with a seed of their own."""
+
+    seed: str
+    number: int
+    size: int
+
+
+def _compare_chunk(chunk: Chunk) -> Comparison:
     logging.disable(logging.CRITICAL)
-    return compare(f'{seed}/{chunk}', CHUNK)
+    return compare(f'{chunk.seed}/{chunk.number}', chunk.size)
 
 
 def main() -> int:
@@ -79,31 +86,33 @@ def main() -> int:
     parser.add_argument('--count', type=int, default=10_000_000, help='cases')
     parser.add_argument('--seed', default=str(secrets.randbits(32)))
     parser.add_argument('--chunk', type=int, help='only this one')
-    asked = parser.parse_args()
-    print(f'--seed {asked.seed} --count {asked.count}', flush=True)
-    chunks = range(-(-asked.count // CHUNK))
-    if asked.chunk is not None:
-        chunks = range(asked.chunk, asked.chunk + 1)
-    return _run(asked.seed, chunks)
+    options = parser.parse_args()
+    print(f'--seed {options.seed} --count {options.count}', flush=True)
+    chunks = [
+        Chunk(options.seed, number, min(CHUNK, options.count - start))
+        for number, start in enumerate(range(0, options.count, CHUNK))
+        if options.chunk in (None, number)
+    ]
+    return _run(chunks)
 
 
-def _run(seed: str, chunks: range) -> int:
+def _run(chunks: list[Chunk]) -> int:
     seen: collections.Counter[tuple[str, str]] = collections.Counter()
     started = time.monotonic()
     with multiprocessing.Pool() as pool:
-        work = functools.partial(_compare_chunk, seed)
-        for number, done in enumerate(pool.imap_unordered(work, chunks), start=1):
+        results = pool.imap_unordered(_compare_chunk, chunks)
+        for number, done in enumerate(results, start=1):
             seen.update(done.seen)
             if done.counterexample is not None:
                 print(done.counterexample)
                 return 1
-            if number % 50 == 0:
-                print(f'{seen.total()} cases are decided alike', flush=True)
+            if number % 20 == 0:
+                print(f'{seen.total()} cases decided as specified', flush=True)
     for (operation, reason), count in sorted(seen.items()):
         print(f'{operation:36} {reason:16} {count:9}')
     seconds = time.monotonic() - started
-    speed = seen.total() / seconds
-    print(f'{seen.total()} cases decided alike in {seconds:.0f} s, {speed:.0f} per s')
+    speed = f'in {seconds:.0f} s, {seen.total() / seconds:.0f} per second'
+    print(f'{seen.total()} cases decided as specified {speed}')
     return 0
 
 

@@ -6,6 +6,7 @@ import collections
 import importlib.util
 import itertools
 import pathlib
+import subprocess
 import sys
 from types import ModuleType
 
@@ -47,6 +48,26 @@ def test_20_000_random_cases_are_decided_as_specified() -> None:
     assert set(reasons) == set(REASONS) - BEFORE
     assert min(reasons.values()) >= 100, reasons
     assert min(done.seen.values()) >= 10, done.seen
+
+
+def test_a_case_that_is_decided_otherwise_is_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    other = not specification.OWNERS_MAY_EMPTY
+    monkeypatch.setattr(specification, 'OWNERS_MAY_EMPTY', other)
+    shown = compare('unit', 20_000).counterexample
+    assert shown is not None
+    assert 'has_allocations=False' in shown
+    assert len(shown.splitlines()) <= 8, shown
+
+
+def test_the_lane_prints_its_seed_first_and_the_count_last() -> None:
+    command = [sys.executable, '-m', 'tests.specification_lane']
+    command += ['--count', '300', '--seed', '7']
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    lines = run.stdout.splitlines()
+    assert lines[0] == '--seed 7 --count 300'
+    assert lines[-1].startswith('300 cases decided as specified ')
 
 
 def test_every_reason_of_the_guard_is_specified_or_named_here() -> None:
@@ -91,3 +112,22 @@ def test_the_page_shows_every_reason(decision_table: ModuleType) -> None:
         for row, operation in itertools.product(rows, OPERATIONS)
     ]
     assert {answer.reason for answer in answers if answer} == set(REASONS)
+
+
+def test_the_first_row_of_the_page_that_holds_decides(
+    decision_table: ModuleType,
+) -> None:
+    rows = [row for row in decision_table.BY_OWNER if row.rule == decision_table.OWNERS]
+    compared = 0
+    for operation in OPERATIONS:
+        for first, second in itertools.combinations(rows, 2):
+            alone = decision_table.answer(first, operation)
+            if alone is None or decision_table.answer(second, operation) is None:
+                continue
+            if first.facts.keys() & second.facts.keys():
+                continue
+            both = first._replace(facts={**first.facts, **second.facts})
+            found = decision_table.answer(both, operation)
+            assert found.reason == alone.reason, (operation, first.text, second.text)
+            compared += 1
+    assert compared > 100
