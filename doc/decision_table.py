@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The decision table of the documentation, made of ``tests/specification.py``.
+"""The decision table, in which every cell is an answer of the specification.
 
-Every cell is what the specification answers; the rows are described here.
-
-    python doc/decision_table.py           write doc/source/decision-table.rst
-    python doc/decision_table.py --print   print it instead
+python -m doc.decision_table           write doc/source/decision-table.rst
+python -m doc.decision_table --print   print it instead
 """
 
 import argparse
@@ -12,17 +10,11 @@ import csv
 import io
 import pathlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
-
-from tests.specification import (  # noqa: E402  # from the root of the repository
-    CONCEALED,
+from tests.specification import (
     OPERATIONS,
-    OWNERS_MAY_EMPTY,
-    REASONS,
     Answer,
     Caller,
     Consumer,
@@ -31,6 +23,7 @@ from tests.specification import (  # noqa: E402  # from the root of the reposito
     decide,
 )
 
+HERE = pathlib.Path(__file__).resolve().parent
 PAGE = HERE / 'source' / 'decision-table.rst'
 
 #: The columns, in the order of a reader's interest.
@@ -53,6 +46,9 @@ OWNERS: Rule = ('same', 'project_id')
 _MINE, _OTHERS = Consumer('mine', 'me'), Consumer('theirs', 'them')
 
 
+_BY_OWNERS = 'read sums filter write'
+
+
 class Situation(NamedTuple):
     """One row: what differs from a request that an owner may send.
 
@@ -61,7 +57,7 @@ class Situation(NamedTuple):
     """
 
     text: str
-    where: str = 'read sums filter write never'
+    where: str = f'{_BY_OWNERS} never'
     facts: Mapping[str, Any] = {}
     rule: Rule = OWNERS
     caller: Caller | None = _CALLER
@@ -77,98 +73,103 @@ def _claim(**changes: Any) -> dict[str, Any]:
     return {'claimed': {_ONE: _MINE._replace(**changes)}}
 
 
-#: A row only if it refuses.
-_EMPTYING = Situation(
-    'the write leaves a consumer without allocations',
-    'write',
-    _claim(has_allocations=False),
-)
+def _list_unread(method: str, operation: str) -> Iterator[Situation]:
+    body = f'the body of a {method}'
+    yield Situation(f'{body} is too large', operation, {'payload': 'too_large'})
+    yield Situation(f'{body} cannot be read', operation, {'payload': 'unreadable'})
+
 
 #: Rows that hold whether or not the owner matters.
 ALWAYS = (
     Situation('the identity is not proven', caller=None),
     Situation('no policy file has been usable since the start', facts={'locked': True}),
     Situation(
+        'the token is not of project scope', caller=_CALLER._replace(scope='system')
+    ),
+    Situation(
         'the rule allows the caller, whoever the owner is', rule=('role', 'member')
     ),
     Situation('the rule denies the caller, whoever the owner is', rule=('role', 'x')),
-    Situation(
-        'the token is not of project scope', caller=_CALLER._replace(scope='system')
-    ),
 )
 
 #: Rows for a rule that only the owner can decide, in the order of the guard.
 BY_OWNER = (
     Situation('the operation is for roles only', 'never'),
+    Situation("the microversion is none of placement's", facts={'microversion': None}),
     Situation(
-        "the microversion is none of placement's",
-        facts={'microversion': None},
-    ),
-    Situation(
-        'an id in the path is not canonical',
-        'read filter write',
+        'the id in the path is not canonical',
+        'read filter allocations:update',
         {'path_ids': (_ONE.upper(),)},
     ),
-    Situation(
-        'the path ends in a newline', 'read sums filter write', {'newline': True}
-    ),
+    Situation('the path ends in a newline', _BY_OWNERS, {'newline': True}),
     Situation('the microversion is below 1.28', 'write', {'microversion': (1, 27)}),
+    Situation('the query is not canonical', 'sums', {'payload': 'unreadable'}),
+    *_list_unread('POST', 'allocations:manage'),
     Situation(
-        'the query or the body is not readable', 'sums write', {'payload': 'unreadable'}
+        'an id in the body of a POST is not canonical',
+        'allocations:manage',
+        {'claimed': {_ONE.upper(): _MINE}},
     ),
-    Situation('the body is too large', 'write', {'payload': 'too_large'}),
-    Situation('the body names no consumer', 'write', {'claimed': {}}),
-    *(() if OWNERS_MAY_EMPTY else (_EMPTYING,)),
+    Situation(
+        'the body of a POST names no consumer', 'allocations:manage', {'claimed': {}}
+    ),
+    Situation(
+        'a POST leaves no allocations',
+        'allocations:manage',
+        _claim(has_allocations=False),
+    ),
     Situation('the owners cannot be looked up', 'read write', {'recorded': None}),
-    Situation('the consumer is unknown', 'read write', _about(None)),
+    Situation('a consumer is unknown', 'read write', _about(None)),
     Situation(
-        'the consumer has no owner',
-        'read write',
-        _about(_MINE._replace(project_id=None)),
+        'a consumer has no owner', 'read write', _about(_MINE._replace(project_id=None))
     ),
-    Situation('another project owns it', 'read sums write', _about(_OTHERS)),
+    Situation('another project is the owner', 'read sums write', _about(_OTHERS)),
     Situation(
-        'what the rule reads of the owner is not known',
-        'read sums write',
-        rule=('is', 'consumer_type', 'INSTANCE'),
-    ),
-    Situation('no project is asked for', 'sums', {'asked': {}}, rule=('remote', 2)),
-    Situation(
-        'the consumer holds no allocations',
-        'write',
-        _about(_MINE._replace(has_allocations=False)),
-    ),
-    Situation(
-        'the body claims it for another project', 'write', _claim(project_id='theirs')
-    ),
-    Situation('the body carries another generation', 'write', _claim(generation=2)),
-    Situation(
-        "one consumer of several is another project's",
+        'another project owns one of several',
         'allocations:manage',
         {
             'recorded': {_ONE: _MINE, _TWO: _OTHERS},
             'claimed': {_ONE: _MINE, _TWO: _MINE},
         },
     ),
-    Situation('none of the above', 'read sums filter write'),
+    Situation(
+        'what the rule compares is not known of the owner',
+        'read sums write',
+        rule=('is', 'consumer_type', 'INSTANCE'),
+    ),
+    Situation('no project is asked for', 'sums', {'asked': {}}, rule=('remote', 2)),
+    *_list_unread('PUT', 'allocations:update'),
+    Situation(
+        'a PUT leaves no allocations',
+        'allocations:update',
+        _claim(has_allocations=False),
+    ),
+    Situation(
+        'a consumer holds no allocations',
+        'write',
+        _about(_MINE._replace(has_allocations=False)),
+    ),
+    Situation('the claimed owner is another one', 'write', _claim(project_id='theirs')),
+    Situation('the generation is another one', 'write', _claim(generation=2)),
+    Situation('none of these', _BY_OWNERS),
 )
 
-
 _HEAD = """\
-.. Written by doc/decision_table.py; do not edit.
+.. Written by python -m doc.decision_table; do not edit.
 
 ==============
 Decision table
 ==============
 
-Every cell is the answer of the specification in ``tests/specification.py``, which
-``tox run -e specification`` compares with the guard on ten million random requests.
-Numbers are HTTP statuses of refusals. *forward* sends the request to placement as it
-is, *passage* with the passage role, and *filter* with the passage role and only
-visible consumers in the answer. With ``denial = conceal``, refusals marked *c* are
-answered as placement answers for an unknown consumer. The first row that holds
-decides; but placement's own 400 or 406 for a microversion takes the place of every
-refusal except 401.
+Every cell is an answer of the specification in ``tests/specification.py``, with which
+``tox run -e specification`` compares the guard on ten million random requests. The
+first row that applies decides.
+
+Numbers are HTTP statuses of refusals. *forward* sends the request to placement
+unchanged, *passage* with the passage role, and *filter* with the passage role and only
+the visible consumers in the answer. With ``denial = conceal``, refusals marked *c* are
+answered as placement answers for an unknown consumer. Placement's own 400 or 406 for a
+microversion replaces every refusal except 401.
 """
 
 
@@ -217,18 +218,12 @@ def _write_situations(situations: tuple[Situation, ...]) -> str:
 
 def write_page() -> str:
     """The whole page, as reStructuredText."""
-    reasons = [
-        [meaning, str(status or "placement's"), 'yes' if name in CONCEALED else '']
-        for name, (status, meaning) in REASONS.items()
-    ]
     parts = [
         _HEAD,
-        'Whoever the owner is\n====================\n',
+        'Without the owner\n=================\n',
         _write_situations(ALWAYS),
-        'Where only the owner can decide\n===============================\n',
+        'By the owner\n============\n',
         _write_situations(BY_OWNER),
-        'Reasons\n=======\n',
-        _write_table(['reason', 'status', 'concealed reads'], [60, 20, 20], reasons),
     ]
     return '\n'.join(parts)
 

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the guard answers: a specification that runs. Start at :func:`decide`.
+"""What the guard answers, as a specification that runs. Start at :func:`decide`.
 
-Written from what operators and clients are promised, without the guard's code, which
-``tox run -e specification`` compares with it. Not here: which requests are guarded,
-how they are read (``tests/fuzz`` compares that with placement), what becomes of the
-generation of an allowed write, and shadow mode, which forwards whatever is decided.
+Written from what is promised, not from the guard's code, which ``tox run -e
+specification`` compares with it. Not here: how requests are read (``tests/fuzz``
+compares that with placement), generations of allowed writes, and shadow mode.
 """
 
 import re
@@ -21,8 +20,6 @@ OPERATIONS = {
     'usages': 'sums',  # GET /usages
     'reshaper:reshape': 'never',  # POST /reshaper
 }
-#: Whether a write that ownership allows may leave a consumer without allocations.
-OWNERS_MAY_EMPTY = True
 #: The first microversion whose bodies carry the generation that seals a write.
 SEALED_FROM = (1, 28)
 #: Each reason: the HTTP status (None: placement answers), and what it means.
@@ -32,11 +29,12 @@ REASONS: dict[str, tuple[int | None, str]] = {
     'no_identity': (401, 'the identity is not proven'),
     'locked': (503, 'no policy file has been usable since the start'),
     'denied': (403, 'the rule denies the caller, whoever the owner is'),
-    'never': (403, 'ownership never allows this'),
+    'never': (403, 'ownership never allows this operation'),
     'microversion': (None, 'placement refuses the microversion with 400 or 406'),
     'unreadable': (400, 'an id is not canonical, or something cannot be read'),
     'no_seal': (403, 'the microversion carries no consumer generation'),
     'too_large': (413, 'the body is too large'),
+    'empties': (403, 'ownership never allows a write that leaves no allocations'),
     'unavailable': (503, 'the owners cannot be looked up'),
     'absent': (403, 'the consumer is unknown'),
     'unowned': (403, 'the consumer has no owner'),
@@ -47,12 +45,10 @@ REASONS: dict[str, tuple[int | None, str]] = {
 }
 #: Refusals of a read that ``denial = conceal`` answers as for an unknown consumer.
 CONCEALED = ('absent', 'unowned', 'not_allowed')
-#: Truths: "and" is min, "or" is max, "not" is 2 - x. UNKNOWN at the end refuses.
-NO, UNKNOWN, YES = 0, 1, 2
+NO, UNKNOWN, YES = 0, 1, 2  #: Truths; UNKNOWN at the end refuses.
 #: The one spelling of an id that every database agrees on.
 CANONICAL = re.compile('[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}')
-#: See :func:`judge`.
-Rule = tuple[Any, ...]
+Rule = tuple[Any, ...]  #: See :func:`judge`.
 
 
 class Caller(NamedTuple):
@@ -125,14 +121,15 @@ def decide(caller: Caller | None, rule: Rule, operation: str, facts: Facts) -> A
         truth = judge(rule, caller, facts.asked)
         allowed = truth == YES and facts.asked.get('project_id')
         return Answer('passage', 'owner') if allowed else refuse('not_allowed')
-    ids = tuple(facts.claimed) or facts.path_ids
+    unfit, ids = find_unfit_claim(facts), facts.path_ids or tuple(facts.claimed)
+    if unfit and not facts.path_ids:
+        return refuse(unfit)
     if facts.recorded is None:
         return refuse('unavailable', ids)
-    refused = [why for id_ in ids if (why := refuse_consumer(caller, rule, id_, facts))]
-    if refused:
-        # A wrong generation is the reason only where there is no other one.
-        return refuse(min(refused, key=lambda why: why == 'generation'), ids)
-    return Answer('passage', 'owner', looked_up=ids)
+    owned = (refuse_owner(caller, rule, id_, facts) for id_ in ids)
+    # The body of a PUT is read only for an owner of the consumer in the path.
+    reason = next(filter(None, owned), unfit) or refuse_claims(caller, rule, facts)
+    return refuse(reason, ids) if reason else Answer('passage', 'owner', looked_up=ids)
 
 
 def find_obstacle(kind: str, facts: Facts) -> str | None:
@@ -145,35 +142,38 @@ def find_obstacle(kind: str, facts: Facts) -> str | None:
         return 'unreadable'
     if kind == 'write' and facts.microversion < SEALED_FROM:
         return 'no_seal'
+    return facts.payload if kind == 'sums' and facts.payload != 'readable' else None
+
+
+def find_unfit_claim(facts: Facts) -> str | None:
+    """What no body of an owner's write may be."""
     if facts.payload != 'readable':
         return facts.payload
-    canonical = all(map(CANONICAL.fullmatch, facts.claimed))
-    if kind == 'write' and not (facts.claimed and canonical):
+    ids = (*facts.path_ids, *facts.claimed)
+    if not ids or not all(map(CANONICAL.fullmatch, ids)):
         return 'unreadable'
-    empties = not all(claim.has_allocations for claim in facts.claimed.values())
-    return 'never' if empties and not OWNERS_MAY_EMPTY else None
+    full = all(claim.has_allocations for claim in facts.claimed.values())
+    return None if full else 'empties'
 
 
-def refuse_consumer(caller: Caller, rule: Rule, id_: str, facts: Facts) -> str | None:
-    """Why a consumer is not the caller's to read or, where claimed, to write."""
-    consumer, claim = (facts.recorded or {}).get(id_), facts.claimed.get(id_)
+def refuse_owner(caller: Caller, rule: Rule, id_: str, facts: Facts) -> str | None:
+    """Why a recorded consumer is not the caller's; a filtered list shows the others."""
+    consumer = (facts.recorded or {}).get(id_)
     if consumer is None or not consumer.project_id:
-        return 'absent' if consumer is None else 'unowned'
-    if judge(rule, caller, consumer.target(id_)) != YES:
-        return 'not_allowed'
-    if claim is None:
-        return None
-    if not consumer.has_allocations:
-        return 'no_allocations'
-    if judge(rule, caller, claim.target(id_)) != YES:
-        return 'not_the_claimed'
-    return None if claim.generation == consumer.generation else 'generation'
+        return 'unowned' if consumer else 'absent'
+    return None if judge(rule, caller, consumer.target(id_)) == YES else 'not_allowed'
 
 
-def filter_list(caller: Caller, rule: Rule, facts: Facts) -> set[str]:
-    """Which consumers of a provider's list the answer shows: those that may be read."""
-    listed = facts.recorded or {}
-    return {id_ for id_ in listed if not refuse_consumer(caller, rule, id_, facts)}
+def refuse_claims(caller: Caller, rule: Rule, facts: Facts) -> str | None:
+    """Why the caller's consumers may not become what the body claims."""
+    recorded, claimed = facts.recorded or {}, facts.claimed
+    for id_ in claimed:
+        if not recorded[id_].has_allocations:
+            return 'no_allocations'
+        if judge(rule, caller, claimed[id_].target(id_)) != YES:
+            return 'not_the_claimed'
+    same = all(recorded[id_].generation == claimed[id_].generation for id_ in claimed)
+    return None if same else 'generation'
 
 
 def judge(rule: Rule, caller: Caller, target: Mapping[str, Any] | None) -> int:

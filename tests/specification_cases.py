@@ -276,8 +276,16 @@ def _simplify(case: Case) -> Iterator[Case]:
     for field, value in PLAIN_CALLER._asdict().items():
         if getattr(case.caller, field) != value:
             yield case._replace(caller=case.caller._replace(**{field: value}))
-    for part in case.rule[1:]:
-        if isinstance(part, tuple):
-            yield case._replace(rule=part)
+    for rule in [RULES[0], *_list_parts(case.rule)]:
+        if len(str(rule)) < len(str(case.rule)):
+            yield case._replace(rule=rule)
     if case.variant:
         yield case._replace(variant=0)
+
+
+def _list_parts(rule: Rule) -> Iterator[Rule]:
+    """All the rules within a rule, the smallest last."""
+    parts = [part for part in rule[1:] if isinstance(part, tuple)]
+    yield from parts
+    for part in parts:
+        yield from _list_parts(part)

@@ -27,7 +27,7 @@ from tests.specification import (
     Consumer,
     Rule,
     decide,
-    filter_list,
+    refuse_owner,
 )
 from tests.specification_cases import Case
 
@@ -70,7 +70,10 @@ def expect(case: Case) -> Observation:
     answer = decide(caller, rule, operation, facts)
     if answer.outcome != 'filter' or facts.recorded is None:
         return Observation(answer)
-    return Observation(answer, frozenset(filter_list(caller, rule, facts)))
+    visible = [
+        id_ for id_ in facts.recorded if refuse_owner(caller, rule, id_, facts) is None
+    ]
+    return Observation(answer, frozenset(visible))
 
 
 def observe(case: Case) -> Observation:
