@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given
 
+from consumer_guard.generations.values import SPACING
 from consumer_guard.guard import model
 from consumer_guard.guard.decision import Reason
 from consumer_guard.guard.responses import DECOY
@@ -24,8 +25,8 @@ from tests.fuzz.oracle import ATTACKER, RULES, Expected, expect
 from tests.fuzz.profiles import budget, seeded
 from tests.fuzz.requests import Request, requests
 from tests.fuzz.wire import Answer, comparable
-from tests.fuzz.world import ROLLED_TO, Handled, Scenario
-from tests.specification import Facts, filter_list
+from tests.fuzz.world import Handled, Scenario
+from tests.specification import Facts, refuse_owner
 
 pytestmark = [
     # The world is watched through a file of SQLite.
@@ -62,6 +63,7 @@ REASONS = {
     'microversion',
     'unreadable',
     'no_seal',
+    'empties',
     'absent',
     'unowned',
     'not_allowed',
@@ -97,7 +99,7 @@ def test_every_request_is_answered_as_specified(world: Scenario, guard: str) -> 
                 for handled in ran:
                     assert_forwarded(world, guard, handled, answer, request, expected)
             if not ran:
-                assert_nothing_written(world, guard)
+                assert_nothing_written(world)
             reached[_name(ran, answer)] += 1
             if reached.total() % 10_000 == 0:
                 print(guard, reached.total(), 'requests so far', flush=True)
@@ -183,7 +185,7 @@ def assert_forwarded(
     assert routed == (operation, handled.arguments)
     assert handled.query == request.query
     if operation.ownership is model.Ownership.SEALED_WRITE:
-        assert_sealed(world, guard, handled, expected)
+        assert_sealed(world, handled, expected, answer)
         return
     assert expected.answer.outcome in ('passage', 'filter')
     assert not world.changed()
@@ -195,50 +197,51 @@ def assert_filtered(world: Scenario, provider: str, answer: Answer) -> None:
     if answer.status != 200:
         assert 400 <= answer.status < 500
         return
-    listed = {id_: world.recorded[id_] for id_ in world.read_holders(provider)}
-    facts = Facts(recorded=listed)
+    facts = Facts(recorded=world.recorded)
     rule = RULES[model.PROVIDER_ALLOCATIONS_LIST]
+    visible = {
+        id_
+        for id_ in world.read_holders(provider)
+        if refuse_owner(ATTACKER, rule, id_, facts) is None
+    }
     shown = json.loads(answer.body)
-    assert set(shown['allocations']) == filter_list(ATTACKER, rule, facts)
+    assert set(shown['allocations']) == visible
     assert shown['resource_provider_generation'] is None
 
 
 def assert_sealed(
-    world: Scenario, guard: str, handled: Handled, expected: Expected
+    world: Scenario, handled: Handled, expected: Expected, answer: Answer
 ) -> None:
-    """A write: what placement acts on is what was judged, generations aside."""
+    """A write: placement acts on what was judged, on generations of the guard's own."""
     operation = expected.operation
     minor = int(handled.microversion.partition('.')[2])
     consumer = handled.arguments.get('consumer_uuid')
     parts = accept(operation, minor, consumer, handled.body)
     if parts is None:
-        assert_nothing_written(world, guard)
+        assert_nothing_written(world)
         return
     assert expected.certain
     assert expected.answer.outcome == 'passage'
     assert expected.claimed is not None
     assert expected.claimed.keys() == parts.keys()
+    now = world.read_known()
     for key, part in parts.items():
-        sent = dict(expected.claimed[key])
-        # The guard's own rewrite; the last write, which empties it, needs none.
-        if guard == 'roll' and (
-            sent['allocations'] or world.known[key].generation == 7
-        ):
-            sent['consumer_generation'] = ROLLED_TO
-        assert part == sent
+        sealed = part['consumer_generation']
+        assert part == {**expected.claimed[key], 'consumer_generation': sealed}
+        assert abs(sealed - (world.known[key].generation or 0)) >= SPACING
+        assert now[key].generation == (sealed + 1 if answer.status == 204 else sealed)
 
 
-def assert_nothing_written(world: Scenario, guard: str) -> None:
-    """Nothing; but what was allowed may be rolled before placement refuses it."""
+def assert_nothing_written(world: Scenario) -> None:
+    """Nothing; but an allowed write is sealed before placement refuses it."""
     if not world.changed():
         return
-    assert guard == 'roll', 'a refused request wrote'
     assert [record['outcome'] for record in world.journal.records] == ['allow']
     for key, now in world.read_known().items():
         before = world.known[key]
         if now != before:
             assert before.project_id == names.OWN_PROJECT
-            assert now == dataclasses.replace(before, generation=ROLLED_TO)
+            assert now == dataclasses.replace(before, generation=now.generation)
 
 
 @pytest.mark.parametrize(
