@@ -117,25 +117,24 @@ def make_watch(
 ) -> GenerationWatch:
     """The watch over generations that the settings ask for.
 
-    :param driver: rolls
+    :param driver: moves generations, where it can
     :param lookup: the same, measured
     :raises ConfigurationError: ``roll`` with a driver that cannot swap
     """
-    store = None
-    if settings.generation_strategy == 'roll':
-        if not isinstance(driver, GenerationStore):
-            raise ConfigurationError(
-                "option 'generation_strategy' of [consumer_guard] is roll, but the "
-                f"driver '{settings.owner_lookup}' of option 'owner_lookup' cannot "
-                'compare and swap'
-            )
-        store = driver
+    rolls = settings.generation_strategy == 'roll'
+    store = driver if isinstance(driver, GenerationStore) else None
+    if rolls and store is None:
+        raise ConfigurationError(
+            "option 'generation_strategy' of [consumer_guard] is roll, but the "
+            f"driver '{settings.owner_lookup}' of option 'owner_lookup' cannot "
+            'compare and swap'
+        )
     return GenerationWatch(
         settings.thresholds,
         lookup,
         GenerationAlarm(settings.thresholds, metrics),
         store=store,
-        roll_to=settings.generation_roll_to,
+        roll_to=settings.generation_roll_to if rolls else None,
         acts=not settings.shadow,
     )
 
@@ -155,8 +154,8 @@ def watch_rule_files(
         policy_file_is_explicit=loading.is_set(conf, 'policy_file', 'oslo_policy'),
         policy_dirs=tuple(conf.oslo_policy.policy_dirs),
         poll_interval=settings.policy_poll_interval,
-        told=metrics,
-        build=functools.partial(Rulebook.build, asker=EnforcerCaller(conf)),
+        metrics=metrics,
+        build=functools.partial(Rulebook.build, remote=EnforcerCaller(conf)),
     )
 
 

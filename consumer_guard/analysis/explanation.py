@@ -8,7 +8,7 @@ from typing import Any
 import webob
 
 from consumer_guard import assembly
-from consumer_guard.analysis import prediction
+from consumer_guard.analysis import prediction, trace
 from consumer_guard.analysis.simulation import REQUEST_ID, OneOwner
 from consumer_guard.analysis.trace import Trace
 from consumer_guard.config.settings import Settings
@@ -69,7 +69,7 @@ def explain(
     authorizer = assembly.make_authorizer(settings, rulebook, lookup)
     decision = authorizer.authorize(request, caller)
     if obligations is not None:
-        decision = obligations.fulfil(request, decision, caller.request_id).decision
+        decision = obligations.fulfil(request, decision).decision
     owners = decision.owners or {}
     if show_owner and not owners and request.consumer_uuid is not None:
         owners = lookup.find((request.consumer_uuid,))
@@ -82,8 +82,12 @@ def explain(
     target = deciding.target if deciding else {}
     return Explanation(
         decision,
-        rulebook.explain(
-            request.operation.rule, caller, target, final=deciding is not None
+        trace.explain(
+            rulebook,
+            request.operation.rule,
+            caller,
+            target,
+            final=deciding is not None,
         ),
         prediction.predict(
             request,

@@ -37,7 +37,7 @@ class Outcome(enum.IntEnum):
 
 
 #: Refused whatever the rules say.
-_ALWAYS_REFUSED = frozenset({Reason.NO_IDENTITY, Reason.SPENT, Reason.LOST_ROLL})
+_ALWAYS_REFUSED = frozenset({Reason.NO_IDENTITY, Reason.SPENT, Reason.LOST_SWAP})
 
 #: Refused whenever the rules leave it to the owner.
 _OBSTACLES = frozenset(

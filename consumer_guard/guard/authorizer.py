@@ -5,7 +5,7 @@
 
     preliminary  the rule with the owner unknown                      pure
     obstacle     what no owner can overcome                           pure
-    gather       body and recorded owners                             the only I/O
+    gather       recorded owners, and the body of a write             the only I/O
     conclude     the rule on every recorded and claimed owner, seal   pure
 
 Every tool that says what would be decided calls this with values of its own.
@@ -19,6 +19,7 @@ from consumer_guard.guard import claims, model, ownership
 from consumer_guard.guard.decision import Decision, Outcome, Reason, find_reason
 from consumer_guard.guard.errors import OwnersUnavailable, RequestError
 from consumer_guard.guard.model import (
+    Body,
     Caller,
     OwnerGroups,
     Ownership,
@@ -26,7 +27,7 @@ from consumer_guard.guard.model import (
     Ruling,
     Truth,
 )
-from consumer_guard.guard.ownership import Evidence, Judge
+from consumer_guard.guard.ownership import Judge
 from consumer_guard.guard.request import GuardedRequest
 
 
@@ -102,8 +103,7 @@ class Authorizer:
             if obstacle is not None:
                 return Decision(Outcome.REFUSE, obstacle, depends)
             judge = self._make_judge(rules, request, caller)
-            evidence = self._gather(request)
-            return ownership.conclude(request.operation.ownership, evidence, judge)
+            return self._conclude(request, judge)
         except RequestError as error:
             return Decision(
                 Outcome.REFUSE, find_reason(error), depends, rulings, error=error
@@ -145,24 +145,46 @@ class Authorizer:
 
         return judge
 
-    def _gather(self, request: GuardedRequest) -> Evidence:
-        """Read and look up what the conclusion needs.
+    def _conclude(self, request: GuardedRequest, judge: Judge) -> Decision:
+        """Gather what is needed, and decide by it.
 
-        :raises consumer_guard.guard.errors.RequestError: it cannot be had
+        :raises consumer_guard.guard.errors.RequestError: it cannot be decided
         """
         kind = request.operation.ownership
-        if kind is Ownership.SUMS:
-            return Evidence(target=request.payload.read_usages_target())
         if kind is Ownership.FILTER:
-            return Evidence()
-        if kind is Ownership.READ:
-            return Evidence(owners=self._owners.find((request.consumer_uuid or '',)))
+            return Decision(Outcome.FILTER, Reason.OWNER, depends=True)
+        if kind is Ownership.SUMS:
+            target = request.payload.read_usages_target()
+            return ownership.conclude_sums(target, judge)
+        if request.consumer_uuid is None:
+            return self._conclude_many(request, judge)
+        owners = self._owners.find((request.consumer_uuid,))
+        recorded = ownership.conclude_recorded(owners, judge)
+        if kind is Ownership.READ or recorded.outcome is Outcome.REFUSE:
+            # Security: a body is not read for whoever does not own the consumer.
+            return recorded
+        body = self._read_body(request)
+        empties = ownership.find_empties(body)
+        if empties is not None:
+            return recorded._replace(outcome=Outcome.REFUSE, reason=empties)
+        return ownership.conclude_write(body, owners, recorded, judge)
+
+    def _conclude_many(self, request: GuardedRequest, judge: Judge) -> Decision:
+        """Decide on the consumers that a body names: all or nothing."""
+        body = self._read_body(request)
+        empties = ownership.find_empties(body)
+        if empties is not None:
+            return Decision(Outcome.REFUSE, empties, depends=True)
+        owners = self._owners.find([claim.consumer_uuid for claim in body.claims])
+        recorded = ownership.conclude_recorded(owners, judge)
+        return ownership.conclude_write(body, owners, recorded, judge)
+
+    @staticmethod
+    def _read_body(request: GuardedRequest) -> Body:
         body = claims.read_body(request)
         for claim in body.claims:
-            ownership.demand_canonical(claim.consumer_uuid)
-            claims.demand_canonical_owner(claim)
-        ids = [claim.consumer_uuid for claim in body.claims]
-        return Evidence(body=body, owners=self._owners.find(ids))
+            claims.demand_canonical_claim(claim)
+        return body
 
     def _find_targets(
         self, consumer_ids: Collection[str], keys: Collection[str]

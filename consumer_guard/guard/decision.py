@@ -36,9 +36,11 @@ class Reason(enum.Enum):
     NO_ALLOCATIONS = 'the consumer holds no allocations'
     NEVER = 'ownership never allows this operation'
     NO_SEAL = 'the microversion carries no consumer generation'
+    EMPTIES = 'ownership never allows a write that leaves no allocations'
     GENERATION = 'the generation in the body is not the judged one'
     SPENT = 'the generation of a consumer is spent'
-    LOST_ROLL = 'another write rolled the generation first'
+    LOST_SWAP = 'another write came before the generation could be moved'
+    NO_SEAL_STORE = 'the generation cannot be moved, so that nothing seals the write'
     UNREADABLE = 'what only ownership could decide is not canonical or not readable'
     TOO_LARGE = 'the body is too large'
     UNAVAILABLE = 'the owner could not be looked up'
@@ -96,6 +98,9 @@ CONSEQUENCES: Mapping[Reason, Consequence] = {
     Reason.NEVER: Consequence(
         Phase.OBSTACLE, 403, 'It is for roles only, ownership never allows it.'
     ),
+    Reason.EMPTIES: Consequence(
+        Phase.GATHER, 403, 'It is for roles only, ownership never allows it.'
+    ),
     Reason.MICROVERSION: Consequence(Phase.OBSTACLE, 403),
     Reason.NO_SEAL: Consequence(
         Phase.OBSTACLE,
@@ -118,6 +123,11 @@ CONSEQUENCES: Mapping[Reason, Consequence] = {
         'consumer again',
         code=CONCURRENT_UPDATE,
     ),
+    Reason.NO_SEAL_STORE: Consequence(
+        Phase.OBLIGATIONS,
+        503,
+        'Owners cannot write now; ask the operator.',
+    ),
     Reason.SPENT: Consequence(
         Phase.OBLIGATIONS,
         409,
@@ -125,7 +135,7 @@ CONSEQUENCES: Mapping[Reason, Consequence] = {
         'or ask the operator to run: consumer-guard generation roll',
         code=CONCURRENT_UPDATE,
     ),
-    Reason.LOST_ROLL: Consequence(
+    Reason.LOST_SWAP: Consequence(
         Phase.OBLIGATIONS,
         409,
         f'{_CONFLICT}another write came first; read the consumer again',

@@ -187,3 +187,18 @@ def parse_usages_target(query_string: str) -> Mapping[str, str]:
             raise Unreadable(f'The {name} in the query string is not canonical.')
         target[name] = value
     return make_target(**target)
+
+
+def demand_canonical(request: GuardedRequest) -> None:
+    """Refuse a path that databases and servers could read in several ways.
+
+    Ownership's rule alone: placement takes any text from a role-holder.
+
+    :raises Unreadable: an id is not spelt the one way that every database agrees
+        on, or the path is not the one that Routes shows to placement
+    """
+    if not request.canonical_path:
+        raise Unreadable('The path is not canonical.')
+    for uuid in (request.consumer_uuid, request.provider_uuid):
+        if uuid is not None and not is_canonical_uuid(uuid):
+            raise Unreadable('A uuid in the request is not canonical.')

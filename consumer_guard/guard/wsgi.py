@@ -139,7 +139,7 @@ class ConsumerGuard:
             request = self._make_request(environ, operation, match)
             started = time.perf_counter()
             decision = self._authorizer.authorize(request, caller)
-            fulfilment = self._obligations.fulfil(request, decision, caller.request_id)
+            fulfilment = self._obligations.fulfil(request, decision)
             seconds = time.perf_counter() - started
             evidence = self._recorder.look_up(request, fulfilment)
             recorded = self._recorder.record_decision(

@@ -9,8 +9,8 @@ from typing import Any
 from consumer_guard import assembly
 from consumer_guard.config import loading
 from consumer_guard.guard import model
-from consumer_guard.guard.model import Owner, OwnerStatus, Truth
 from consumer_guard.guard.authorizer import Rules
+from consumer_guard.guard.model import Owner, OwnerStatus, Truth
 from consumer_guard.guard.request import KNOWN_MICROVERSIONS
 from consumer_guard.guard.wsgi import ConsumerGuard
 from tests.fuzz.wire import Environ, make_environ

@@ -86,7 +86,7 @@ class TestRecognise:
 
     def test_only_the_path_counts(self) -> None:
         """P13 P15 P16: no prefix, no raw URI, no override."""
-        application = Recorder(b'{}')
+        application = Recorder([b'{}'])
         environ = make_environ(
             'POST',
             f'/allocations/{UUID}',
