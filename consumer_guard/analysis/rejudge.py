@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from consumer_guard.analysis.equivalence import evaluate_on
 from consumer_guard.analysis.terms import CREDENTIALS as ALL_CREDENTIALS
 from consumer_guard.analysis.terms import list_leaves
-from consumer_guard.guard.claims import GENERATION_IN_BODY
 from consumer_guard.guard.decision import Reason
-from consumer_guard.guard.model import Ownership, OwnerStatus, Truth
+from consumer_guard.guard.model import GENERATION_IN_BODY, Ownership, OwnerStatus, Truth
 from consumer_guard.rules import nodes
 from consumer_guard.rules.leaves import Constant, CredentialIs
 from consumer_guard.rules.remote import Remote
@@ -38,7 +37,7 @@ class Outcome(enum.IntEnum):
 
 
 #: Refused whatever the rules say.
-_ALWAYS_REFUSED = frozenset({Reason.NO_IDENTITY, Reason.SPENT, Reason.LOST_ROLL})
+_ALWAYS_REFUSED = frozenset({Reason.NO_IDENTITY, Reason.SPENT, Reason.LOST_SWAP})
 
 #: Refused whenever the rules leave it to the owner.
 _OBSTACLES = frozenset(

@@ -75,12 +75,14 @@ def read_paths(paths: Iterable[str]) -> list[PolicyText]:
 def _read_path(path: str) -> list[PolicyText]:
     try:
         if not os.path.isdir(path):
-            return PolicyLocations(_find, path, ()).look(path).read() or _miss(path)
+            return PolicyLocations(_find, path, ()).take_snapshot(path).read() or _miss(
+                path
+            )
         folder = os.path.join(path, DIRECTORY)
         if not os.path.isdir(folder):
-            return PolicyLocations(_find, '', (path,)).look().read()
+            return PolicyLocations(_find, '', (path,)).take_snapshot().read()
         main = os.path.join(path, MAIN)
-        return PolicyLocations(_find, main, (folder,)).look().read()
+        return PolicyLocations(_find, main, (folder,)).take_snapshot().read()
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise PolicyFileError(f'{path}: cannot be read: {reason}') from None

@@ -19,7 +19,8 @@ from consumer_guard.config import loading
 from consumer_guard.config.options import GROUP
 from consumer_guard.guard import identity, responses
 from consumer_guard.guard.errors import ConfigurationError
-from consumer_guard.guard.responses import Application, Environ, Refusal, StartResponse
+from consumer_guard.guard.identity import Environ
+from consumer_guard.guard.responses import Application, Refusal, StartResponse
 
 LOG = logging.getLogger(__name__)
 

@@ -103,7 +103,7 @@ def find_files(conf: cfg.ConfigOpts) -> list[PolicyText]:
     name = conf.oslo_policy.policy_file
     places = PolicyLocations(conf.find_file, name, conf.oslo_policy.policy_dirs)
     try:
-        seen = places.look()
+        seen = places.take_snapshot()
         if seen.main is None and loading.is_set(conf, 'policy_file', 'oslo_policy'):
             raise PolicyFileError(
                 f'{name}: there is no such file (option policy_file of [oslo_policy])'

@@ -171,6 +171,12 @@ def make_caller(made: context.RequestContext) -> model.Caller:
     )
 
 
+def find_caller(environ: Environ, *, believe_headers: bool) -> model.Caller | None:
+    """The caller, or None when there is no identity; see :func:`make_context`."""
+    made = make_context(environ, believe_headers=believe_headers)
+    return None if made is None else make_caller(made)
+
+
 def strip_role(environ: Environ, role: str) -> None:
     """Remove a role from every header that can carry one.
 

@@ -98,7 +98,7 @@ class DatabaseOwners:
     def find_groups(
         self, consumer_ids: Collection[str], keys: Collection[str]
     ) -> Collection[tuple[Mapping[str, str], Collection[str]]]:
-        """See :meth:`consumer_guard.guard.groups.OwnerGroups.find_groups`."""
+        """See :meth:`consumer_guard.guard.model.OwnerGroups.find_groups`."""
         asked = _choose(consumer_ids)
         if not asked:
             return ()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the policy files look like from outside: which there are, which changed.
+"""The policy files: which there are, and which changed.
 
 The files are those that oslo.policy takes (``Enforcer.load_rules``): the main
 file, then each policy directory's files by name, hidden ones and folders aside.
@@ -42,16 +42,16 @@ class FileState:
 
 @dataclass(frozen=True, slots=True)
 class FileSnapshot:
-    """All the files at one look; equal sightings mean equal files.
+    """The state of all the files; equal snapshots mean equal files.
 
     :ivar main: path of the main file, None while there is none
     :ivar dirs: paths of the policy directories that exist
-    :ivar marks: the files in the order in which they override each other
+    :ivar files: in the order in which they override each other
     """
 
     main: str | None
     dirs: tuple[str, ...]
-    marks: tuple[FileState, ...]
+    files: tuple[FileState, ...]
 
     def read(self) -> list[PolicyText]:
         """Read every file.
@@ -59,12 +59,12 @@ class FileSnapshot:
         :raises OSError: a file cannot be read
         :raises PolicyFileError: a file is not UTF-8
         """
-        return [_read(mark.path) for mark in self.marks]
+        return [_read_text(file.path) for file in self.files]
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyLocations:
-    """Where the policy files are looked for.
+    """Where the policy files are.
 
     :ivar policy_file: ``[oslo_policy] policy_file``
     :ivar policy_dirs: ``[oslo_policy] policy_dirs``
@@ -74,34 +74,36 @@ class PolicyLocations:
     policy_file: str
     policy_dirs: Sequence[str]
 
-    def look(self, main: str | None = None, dirs: Sequence[str] = ()) -> FileSnapshot:
-        """Look at every file without reading it.
+    def take_snapshot(
+        self, main: str | None = None, dirs: Sequence[str] = ()
+    ) -> FileSnapshot:
+        """Take the state of every file, without reading it.
 
-        :param main: the main file's path where it is known already; it is not
-            looked for elsewhere then
-        :param dirs: directories that were there before
-        :raises OSError: a directory or a file cannot be looked at
+        :param main: path of the main file where it is known already; no other
+            place is searched then
+        :param dirs: directories that existed before
+        :raises OSError: the state of a directory or a file cannot be read
         """
         path = main or self.find_file(self.policy_file)
-        mark = _mark(path) if path else None
+        file = _take_state(path) if path else None
         found = [self.find_file(name) for name in self.policy_dirs]
         present = tuple(folder for folder in found if folder)
-        # Security: find_file calls what it may not look at absent, which would
-        # drop rules that only narrow; to be gone is something else.
+        # Security: find_file calls absent what it has no permission for, which
+        # would drop rules that only narrow; only what is gone is absent.
         named = [name for name in self.policy_dirs if os.path.isabs(name)]
         for folder in {*named, *dirs} - {*present}:
             with suppress(FileNotFoundError):
                 os.stat(folder)
-        marks = [mark for folder in present for mark in _list(folder)]
-        if mark is None:
-            return FileSnapshot(None, present, tuple(marks))
-        return FileSnapshot(path, present, (mark, *marks))
+        more = [file for folder in present for file in _list_states(folder)]
+        if file is None:
+            return FileSnapshot(None, present, tuple(more))
+        return FileSnapshot(path, present, (file, *more))
 
 
-def _list(folder: str) -> list[FileState]:
+def _list_states(folder: str) -> list[FileState]:
     with os.scandir(folder) as entries:
         visible = [entry for entry in entries if not entry.name.startswith('.')]
-    marks = []
+    states = []
     for entry in sorted(visible, key=lambda entry: entry.name):
         try:
             status = entry.stat()
@@ -111,32 +113,28 @@ def _list(folder: str) -> list[FileState]:
                 raise
             continue
         if stat.S_ISREG(status.st_mode):
-            marks.append(_make_mark(entry.path, status))
-    return marks
+            states.append(_make_state(entry.path, status))
+    return states
 
 
-def _mark(path: str) -> FileState | None:
+def _take_state(path: str) -> FileState | None:
     try:
         status = os.stat(path)
     except FileNotFoundError:
         return None
     if not stat.S_ISREG(status.st_mode):
-        # Reading a pipe would stop the request that looks.
+        # Reading a pipe would stop the request.
         raise OSError(errno.EINVAL, 'not a regular file', path)
-    return _make_mark(path, status)
+    return _make_state(path, status)
 
 
-def _make_mark(path: str, status: os.stat_result) -> FileState:
+def _make_state(path: str, status: os.stat_result) -> FileState:
     return FileState(
-        path,
-        status.st_ino,
-        status.st_size,
-        status.st_mtime_ns,
-        status.st_ctime_ns,
+        path, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
     )
 
 
-def _read(path: str) -> PolicyText:
+def _read_text(path: str) -> PolicyText:
     with open(path, 'rb') as file:
         content = file.read()
     try:

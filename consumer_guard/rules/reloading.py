@@ -1,9 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The watch over the policy files: which rulebook is in force now.
+"""The rulebook in force, reloaded when the policy files change.
 
-No thread: a request that finds the interval over looks at the files, the
-others go on meanwhile. Never wider than the last good or the present valid
-files; source of the rules for that: DESIGN.md, "Rule files".
+No thread: the request that finds the interval over checks the files, the
+others go on meanwhile. The rules are never wider than those of the last good
+files or of the present valid ones:
+
+* an edit is loaded when two checks in a row have seen the same files, so that
+  a half-written file is not an edit;
+* a file that is removed from a policy directory is an edit;
+* files that cannot be read or used, or a main file that is missing or empty
+  after it had rules, leave the last good rules in force;
+* where there never were good files, nothing is in force (``PolicyLocked``).
 """
 
 import logging
@@ -21,27 +28,32 @@ from consumer_guard.rules.files import (
     PolicyText,
 )
 from consumer_guard.rules.rulebook import Rulebook
-from consumer_guard.telemetry import metrics
+from consumer_guard.telemetry.metrics import (
+    NONE,
+    RULEBOOK_AGE,
+    RULEBOOK_FAILED,
+    Metrics,
+)
 
 LOG = logging.getLogger(__name__)
 
-#: Seconds after which an error that lasts is logged again, and files that
-#: differ at every look are an error.
+#: Seconds after which an error that lasts is logged again, and after which
+#: files that keep changing are an error.
 REPEAT = 60.0
 
-_CURE = 'write the wanted rules into it, or restart the workers to go on without it'
+_REMEDY = 'write the wanted rules into it, or restart the workers to go on without it'
 
 
 @dataclass(frozen=True, slots=True)
 class _State:
     """All that is known, swapped as one value: a fork never sees half of it.
 
-    :ivar main: path of the main file once it held rules
-    :ivar settled: what was seen when files were last taken or refused
-    :ivar verdict: why they were refused, None when taken
-    :ivar glimpsed: what one look has seen and a second has to confirm
-    :ivar restless: since when (clock) no two looks have seen the same
-    :ivar told: the error that was logged last, at ``told_at`` (clock)
+    :ivar main: path of the main file once it had rules
+    :ivar processed: the files that were last loaded or rejected
+    :ivar rejection: why they were rejected, None when loaded
+    :ivar candidate: files that one check has seen and a second has to confirm
+    :ivar unstable_since: since when (clock) no two checks have seen the same
+    :ivar logged: the problem that was logged last, at ``logged_at`` (clock)
     """
 
     problem: str | None
@@ -49,25 +61,25 @@ class _State:
     loaded_at: float | None = None
     failed_reloads: int = 0
     main: str | None = None
-    settled: FileSnapshot | None = None
-    verdict: str | None = None
-    glimpsed: FileSnapshot | None = None
-    restless: float | None = None
-    told: str | None = None
-    told_at: float = 0.0
+    processed: FileSnapshot | None = None
+    rejection: str | None = None
+    candidate: FileSnapshot | None = None
+    unstable_since: float | None = None
+    logged: str | None = None
+    logged_at: float = 0.0
 
 
 class ReloadedRules:
-    """The rulebook in force, kept up with the files.
+    """The rulebook in force, kept up to date with the files.
 
     :param find_file: oslo.config's ``ConfigOpts.find_file``
     :param policy_file: ``[oslo_policy] policy_file``
-    :param policy_file_is_explicit: whether somebody set it; a file that was
-        asked for and is missing locks the guard
+    :param policy_file_is_explicit: whether somebody set it; such a file locks
+        the guard when it is missing
     :param policy_dirs: ``[oslo_policy] policy_dirs``
-    :param poll_interval: seconds between two looks
+    :param poll_interval: seconds between two checks
     :param build: makes a rulebook; raises PolicyFileError
-    :param told: told the rulebook's age and failed looks, once a look
+    :param metrics: gets the rulebook's age and failed checks, once per check
     :param clock: seconds, monotonic
     """
 
@@ -80,30 +92,30 @@ class ReloadedRules:
         policy_dirs: Sequence[str],
         poll_interval: float,
         build: Callable[[Sequence[PolicyText]], Rulebook],
-        told: metrics.Metrics = metrics.NONE,
+        metrics: Metrics = NONE,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._places = PolicyLocations(find_file, policy_file, tuple(policy_dirs))
+        self._locations = PolicyLocations(find_file, policy_file, tuple(policy_dirs))
         self._explicit = policy_file_is_explicit
         self._interval = poll_interval
         self._build = build
-        self._metrics = told
+        self._metrics = metrics
         self._clock = clock
-        # Security: one lock a process; a lock that another thread held when
-        # this process was forked would stop every look for ever.
+        # Security: one lock per process; a lock that another thread held when
+        # this process was forked would prevent every check for ever.
         self._locks: dict[int, threading.Lock] = {}
         self._due = float('-inf')
         self._state = _State('the policy files are still being written')
-        self._sweep(self._clock(), two_looks=False)
+        self._check(self._clock(), confirm=False)
 
     def current(self) -> Rulebook:
-        """The rulebook in force, after a look at the files when one is due.
+        """The rulebook in force, after a check of the files when one is due.
 
         :raises PolicyLocked: there never was a usable set of files
         """
         now = self._clock()
         if now >= self._due:
-            self._sweep(now, two_looks=True)
+            self._check(now, confirm=True)
         rulebook = self._state.rulebook
         if rulebook is None:
             raise PolicyLocked('The access rules of this service cannot be read.')
@@ -121,69 +133,68 @@ class ReloadedRules:
 
     @property
     def failed_reloads(self) -> int:
-        """How many looks or loads failed."""
+        """How many checks or loads failed."""
         return self._state.failed_reloads
 
-    def _sweep(self, now: float, *, two_looks: bool) -> None:
+    def _check(self, now: float, *, confirm: bool) -> None:
+        """Check the files, unless another thread does or has.
+
+        :param confirm: whether a second check must see the same files
+        """
         lock = self._locks.setdefault(os.getpid(), threading.Lock())
         if not lock.acquire(blocking=False):
             return
         try:
             if now < self._due:
-                return  # another thread has looked since
+                return  # another thread has checked since
             self._due = now + self._interval
             before = self._state.failed_reloads
-            self._state = _complain(self._look(self._state, now, two_looks), now)
-            self._tell(self._state, failed=self._state.failed_reloads > before, now=now)
+            self._state = _log_problem(self._refresh(self._state, now, confirm), now)
+            if self._state.failed_reloads > before:
+                self._metrics.count(RULEBOOK_FAILED)
+            if self._state.loaded_at is not None:
+                self._metrics.gauge(RULEBOOK_AGE, now - self._state.loaded_at)
         finally:
             lock.release()
 
-    def _tell(self, state: _State, *, failed: bool, now: float) -> None:
-        if failed:
-            self._metrics.count(metrics.RULEBOOK_FAILED)
-        if state.loaded_at is not None:
-            self._metrics.gauge(metrics.RULEBOOK_AGE, now - state.loaded_at)
-
-    def _look(self, state: _State, now: float, two_looks: bool) -> _State:
-        dirs = state.settled.dirs if state.settled else ()
+    def _refresh(self, state: _State, now: float, confirm: bool) -> _State:
+        dirs = state.processed.dirs if state.processed else ()
         seen = None
         try:
-            seen = self._places.look(state.main, dirs)
-            if seen == state.settled:
-                calm = replace(state, glimpsed=None, restless=None)
-                return replace(calm, problem=state.verdict)
+            seen = self._locations.take_snapshot(state.main, dirs)
+            if seen == state.processed:
+                return replace(_stop_waiting(state), problem=state.rejection)
             # Security: a half-written file is not an edit.
-            if two_looks and seen != state.glimpsed:
-                return _await(state, seen, now)
+            if confirm and seen != state.candidate:
+                return _wait(state, seen, now)
             texts = seen.read()
-            again = self._places.look(state.main, dirs)
+            again = self._locations.take_snapshot(state.main, dirs)
             if again != seen:
-                return _await(state, again, now)
+                return _wait(state, again, now)
             return self._load(state, seen, texts, now)
         except PolicyFileError as error:
             # Not read again until the files change.
-            why = str(error)
-            calm = replace(state, glimpsed=None, restless=None)
-            failed = replace(calm, settled=seen, verdict=why)
+            problem = str(error)
+            failed = replace(_stop_waiting(state), processed=seen, rejection=problem)
         except Exception as error:
             # Security: whatever it is, the last good rules stay; the next
-            # interval tries again.
-            why = f'{type(error).__name__}: {error}'
+            # check tries again.
+            problem = f'{type(error).__name__}: {error}'
             failed = state
-        return replace(failed, problem=why, failed_reloads=state.failed_reloads + 1)
+        return replace(failed, problem=problem, failed_reloads=state.failed_reloads + 1)
 
     def _load(
         self, state: _State, seen: FileSnapshot, texts: Sequence[PolicyText], now: float
     ) -> _State:
         if seen.main is None and (state.main or self._explicit):
-            path = state.main or self._places.policy_file
-            raise PolicyFileError(f'{path}: the main policy file is missing; {_CURE}')
+            path = state.main or self._locations.policy_file
+            raise PolicyFileError(f'{path}: the main policy file is missing; {_REMEDY}')
         rulebook = self._build(texts)
-        holds_rules = seen.main is not None and rulebook.held[seen.main] > 0
+        has_rules = seen.main is not None and rulebook.rule_counts[seen.main] > 0
         # Security: truncated, not emptied; the defaults may be wider.
-        if state.main and not holds_rules:
+        if state.main and not has_rules:
             raise PolicyFileError(
-                f'{state.main}: the main policy file holds no rules any more; {_CURE}'
+                f'{state.main}: the main policy file has no rules any more; {_REMEDY}'
             )
         LOG.info('Policy files in force: %s', [text.path for text in texts])
         return _State(
@@ -191,26 +202,31 @@ class ReloadedRules:
             rulebook=rulebook,
             loaded_at=now,
             failed_reloads=state.failed_reloads,
-            main=seen.main if holds_rules else None,
-            settled=seen,
+            main=seen.main if has_rules else None,
+            processed=seen,
         )
 
 
-def _await(state: _State, seen: FileSnapshot, now: float) -> _State:
-    """Wait for a second look; files that never hold still are an error."""
-    since = now if state.restless is None else state.restless
-    waiting = replace(state, glimpsed=seen, restless=since)
-    if state.glimpsed is None or now - since < REPEAT:
+def _stop_waiting(state: _State) -> _State:
+    """Nothing is waited for any more."""
+    return replace(state, candidate=None, unstable_since=None)
+
+
+def _wait(state: _State, seen: FileSnapshot, now: float) -> _State:
+    """Wait for a second check; files that keep changing are an error."""
+    since = now if state.unstable_since is None else state.unstable_since
+    waiting = replace(state, candidate=seen, unstable_since=since)
+    if state.candidate is None or now - since < REPEAT:
         return waiting
-    return replace(waiting, problem='the policy files differ at every look')
+    return replace(waiting, problem='the policy files differ at every check')
 
 
-def _complain(state: _State, now: float) -> _State:
-    """Log an error when it is new, and again every REPEAT seconds."""
+def _log_problem(state: _State, now: float) -> _State:
+    """Log a problem when it is new, and again every REPEAT seconds."""
     if state.problem is None:
         return state
-    if state.problem == state.told and now - state.told_at < REPEAT:
+    if state.problem == state.logged and now - state.logged_at < REPEAT:
         return state
     effect = 'rules stay as they were' if state.rulebook else 'guarded requests refused'
     LOG.error('Policy files: %s (%s)', state.problem, effect)
-    return replace(state, told=state.problem, told_at=now)
+    return replace(state, logged=state.problem, logged_at=now)

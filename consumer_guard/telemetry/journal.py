@@ -18,7 +18,7 @@ from consumer_guard.telemetry.metrics import Metrics
 
 LOG = logging.getLogger('consumer_guard.audit')
 
-#: Makes a record as a veil shows it.
+#: Makes a record as a mask shows it.
 Describe = Callable[[Mask], dict[str, Any]]
 
 

@@ -25,7 +25,7 @@ class Mask:
     key: bytes | None = field(repr=False)
     own: frozenset[str] = frozenset()
 
-    def over(self, text: str | None) -> str | None:
+    def hide(self, text: str | None) -> str | None:
         """The id, or its hash when it is somebody else's."""
         if text is None or self.key is None or text in self.own:
             return text
@@ -39,7 +39,7 @@ class Mask:
         """A consumer's id: as it is when it belongs to the caller's project."""
         if project_id is not None and project_id in self.own:
             return uuid
-        return self.over(uuid)
+        return self.hide(uuid)
 
 
 def make_key(secret: str | None) -> bytes:
@@ -54,6 +54,6 @@ def make_key(secret: str | None) -> bytes:
 
 
 def make_mask(credentials: Mapping[str, Any], key: bytes | None) -> Mask:
-    """The veil for a caller; ids that are missing or empty are nobody's own."""
+    """The mask for a caller; ids that are missing or empty are nobody's own."""
     ids = (credentials.get('user_id'), credentials.get('project_id'))
     return Mask(key, frozenset([text for text in ids if text]))

@@ -5,17 +5,13 @@ Names are made of our own words only, never of a client's; so their number is
 bounded.
 """
 
-import contextlib
 import importlib
 import logging
-import time
 import weakref
-from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from consumer_guard.guard import model
 from consumer_guard.guard.errors import ConfigurationError
-from consumer_guard.guard.groups import OwnerGroups
 
 LOG = logging.getLogger(__name__)
 
@@ -114,46 +110,3 @@ def name_decision(operation: model.Operation, outcome: str, mode: str) -> str:
     """The counter of a decision, in StatsD's alphabet."""
     dotted = operation.name.replace(':', '.')
     return f'decisions.{dotted}.{outcome}.{mode}'
-
-
-class MeasuredLookup:
-    """A look-up whose time is told."""
-
-    def __init__(self, lookup: model.OwnerLookup, metrics: Metrics) -> None:
-        self._lookup = lookup
-        self._metrics = metrics
-
-    def find(self, consumer_ids: Collection[str]) -> Mapping[str, model.Owner]:
-        """As :meth:`consumer_guard.guard.model.OwnerLookup.find`."""
-        with self._told():
-            return self._lookup.find(consumer_ids)
-
-    @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
-        started = time.perf_counter()
-        try:
-            yield
-        except BaseException:
-            self._metrics.count(LOOKUP_FAILED)
-            raise
-        finally:
-            self._metrics.time(LOOKUP_TIME, time.perf_counter() - started)
-
-    def close(self) -> None:
-        """Give back every connection."""
-        self._lookup.close()
-
-
-class MeasuredGroups(MeasuredLookup):
-    """The same for one that is a :class:`consumer_guard.guard.groups.OwnerGroups`, too."""
-
-    def __init__(self, lookup: Any, metrics: Metrics) -> None:
-        super().__init__(lookup, metrics)
-        self._groups: OwnerGroups = lookup
-
-    def find_groups(
-        self, consumer_ids: Collection[str], keys: Collection[str]
-    ) -> Iterable[tuple[Mapping[str, str], Collection[str]]]:
-        """As :meth:`consumer_guard.guard.groups.OwnerGroups.find_groups`."""
-        with self._told():
-            return self._groups.find_groups(consumer_ids, keys)

@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a decision record says, as plain values ready for JSON.
 
-A record never carries a token, and another's ids only as the veil shows them.
+A record never carries a token, and another's ids only as the mask shows them.
 """
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from consumer_guard.guard import claims, model
+from consumer_guard.guard import model
 from consumer_guard.guard.decision import Decision, Outcome
 from consumer_guard.guard.errors import RequestError
-from consumer_guard.guard.model import Caller, Claim, Owner, OwnerStatus
-from consumer_guard.guard.request import Environ, GuardedRequest, read_usages_target
+from consumer_guard.guard.identity import Environ
+from consumer_guard.guard.model import Body, Caller, Claim, Owner, OwnerStatus
+from consumer_guard.guard.request import GuardedRequest
 from consumer_guard.telemetry.masking import Mask
 
 #: Consumers named in one record; more are counted only.
@@ -36,8 +37,8 @@ def describe_decision(
     request: GuardedRequest,
     decision: Decision,
     owners: Mapping[str, Owner] | None,
-    body: claims.Body | None,
-    veil: Mask,
+    body: Body | None,
+    mask: Mask,
 ) -> dict[str, Any]:
     """The facts of a decision.
 
@@ -61,9 +62,9 @@ def describe_decision(
         'rulings': sorted(
             {f'{ruling.about}: {ruling.truth.name}' for ruling in decision.rulings}
         ),
-        'consumers': [veil.mask_consumer(*consumer) for consumer in named[:MOST]],
+        'consumers': [mask.mask_consumer(*consumer) for consumer in named[:MOST]],
         'consumer_count': len(named),
-        'targets': [_veil_target(target, veil) for target in targets],
+        'targets': [_mask_target(target, mask) for target in targets],
         'target_count': len(recorded) + len(claimed) + len(_list_asked(request)),
     }
 
@@ -113,19 +114,19 @@ def list_changed(
     )
 
 
-def describe_change(claim: Claim, former: Owner | None, veil: Mask) -> dict[str, Any]:
+def describe_change(claim: Claim, former: Owner | None, mask: Mask) -> dict[str, Any]:
     """Whose a consumer becomes; a claim without a project makes it nobody's."""
     change: dict[str, Any] = {
         'change': 'loss' if claim.project_id is None else 'claim',
-        'consumer_uuid': veil.mask_consumer(claim.consumer_uuid, claim.project_id),
-        'project_id': veil.over(claim.project_id),
-        'user_id': veil.over(claim.user_id),
+        'consumer_uuid': mask.mask_consumer(claim.consumer_uuid, claim.project_id),
+        'project_id': mask.hide(claim.project_id),
+        'user_id': mask.hide(claim.user_id),
     }
     if former is not None:
         change['former'] = {
             'standing': former.status.value,
-            'project_id': veil.over(former.project_id),
-            'user_id': veil.over(former.user_id),
+            'project_id': mask.hide(former.project_id),
+            'user_id': mask.hide(former.user_id),
         }
     return change
 
@@ -143,7 +144,7 @@ def _list_asked(request: GuardedRequest) -> list[dict[str, str | None]]:
     if request.operation is not model.USAGES:
         return []
     try:
-        return [{'about': 'asked owner', **read_usages_target(request.environ)}]
+        return [{'about': 'asked owner', **request.payload.read_usages_target()}]
     except RequestError:
         return []
 
@@ -161,15 +162,15 @@ def _describe_target(about: str, subject: Owner | Claim) -> dict[str, str | None
     return target
 
 
-def _veil_target(target: Mapping[str, str | None], veil: Mask) -> dict[str, str | None]:
-    veiled = dict(target)
+def _mask_target(target: Mapping[str, str | None], mask: Mask) -> dict[str, str | None]:
+    masked = dict(target)
     project_id = target.get('project_id')
     if target.get('consumer_uuid') is not None:
         uuid = str(target['consumer_uuid'])
-        veiled['consumer_uuid'] = veil.mask_consumer(uuid, project_id)
+        masked['consumer_uuid'] = mask.mask_consumer(uuid, project_id)
     for name in ('project_id', 'user_id'):
         if name in target:
             # Security: as much work for the consumer of nobody as for somebody's.
-            masked = veil.over(target[name] or '')
-            veiled[name] = masked if target[name] else None
-    return veiled
+            hidden = mask.hide(target[name] or '')
+            masked[name] = hidden if target[name] else None
+    return masked

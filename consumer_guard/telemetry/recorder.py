@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tells of what the guard did: records and figures. Changes nothing."""
+"""Counts decisions and writes their records. Changes nothing."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from consumer_guard.generations.watch import Plan
 from consumer_guard.guard import claims, model
-from consumer_guard.guard.decision import Decision, Outcome, Reason
-from consumer_guard.guard.identity import ENV_REQUEST_ID
-from consumer_guard.guard.model import Caller, Owner
-from consumer_guard.guard.request import Environ, GuardedRequest
+from consumer_guard.guard.decision import Outcome, Reason
+from consumer_guard.guard.identity import ENV_REQUEST_ID, Environ
+from consumer_guard.guard.model import Body, Caller, Owner
+from consumer_guard.guard.obligations import Afterwards, Fulfilment
+from consumer_guard.guard.request import GuardedRequest
 from consumer_guard.telemetry.journal import Journal
 from consumer_guard.telemetry.masking import Mask
 from consumer_guard.telemetry.metrics import NONE, Metrics, name_decision
@@ -30,8 +30,12 @@ LOG = logging.getLogger(__name__)
 _CONVEYING = (model.ALLOCATIONS_UPDATE, model.ALLOCATIONS_MANAGE, model.RESHAPE)
 
 
+#: A body and owners by id, as a record shows them.
+Shown = tuple[Body | None, Mapping[str, Owner] | None]
+
+
 class Recorder:
-    """One a guard.
+    """One per guard, a :class:`consumer_guard.guard.wsgi.DecisionRecorder`.
 
     :param which: the option ``audit``
     :param mode: the option ``enforcement``
@@ -43,52 +47,76 @@ class Recorder:
         which: str,
         mode: str,
         journal: Journal,
-        told: Metrics,
+        metrics: Metrics,
         owners: model.OwnerLookup,
-        max_body_size: int,
     ) -> None:
         self._which = which
         self._mode = mode
         self._journal = journal
-        self._metrics = told
-        self._nobody_listens = which == 'none' and told is NONE
+        self._metrics = metrics
+        self._records_nothing = which == 'none' and metrics is NONE
         self._owners = owners
-        self._max_body_size = max_body_size
+
+    def look_up(self, request: GuardedRequest, fulfilment: Fulfilment) -> Shown:
+        """What the record shows beyond what was decided on.
+
+        Where ``audit`` is ``all``, looks up what the decision did not need: in
+        shadow mode whatever the request names, so that the records can be judged
+        again under other rules; else only whom a role-holder's write takes
+        consumers from. What cannot be had is left out.
+        """
+        decision = fulfilment.decision
+        body, owners = decision.body or fulfilment.body, decision.owners
+        if self._which != 'all' or owners is not None:
+            return body, owners
+        conveys = request.operation in _CONVEYING
+        if self._mode != 'shadow' and not (
+            conveys and decision.outcome is Outcome.ROLE
+        ):
+            return body, None
+        try:
+            if body is None and conveys and request.microversion is not None:
+                body = claims.read_body(request)
+            named = {request.consumer_uuid} - {None}
+            if body is not None:
+                named = {
+                    claims.normalize_id(request, claim.consumer_uuid)
+                    for claim in body.claims
+                }
+            found = self._owners.find([uuid for uuid in named if uuid])
+            return body, found or None
+        except Exception as exc:
+            # A record is less than an answer: it goes out with what is known.
+            LOG.debug('Nothing was looked up for a record: %s', type(exc).__name__)
+            return body, None
 
     def record_decision(
         self,
         request: GuardedRequest,
         caller: Caller,
-        decision: Decision,
-        plan: Plan,
+        environ: Environ,
+        fulfilment: Fulfilment,
+        shown: Shown,
         seconds: float,
-    ) -> Callable[[], None] | None:
-        """Count and record a decision; never raises.
-
-        :param seconds: what it took
-        :returns: to be called when the write has succeeded, None for nothing
-        """
-        if self._nobody_listens:
+    ) -> Afterwards | None:
+        """Count and record a decision; never raises."""
+        if self._records_nothing:
             return None
-        operation = request.operation
-        said = name_outcome(decision.outcome, self._mode)
-        self._metrics.count(name_decision(operation, said.split()[-1], self._mode))
+        operation, decision = request.operation, fulfilment.decision
+        outcome = name_outcome(decision.outcome, self._mode)
+        self._metrics.count(name_decision(operation, outcome.split()[-1], self._mode))
         if self._which == 'none':
             return None
-        refused = decision.outcome is Outcome.REFUSE
-        body = decision.body or plan.body
-        owners = decision.owners
-        if self._which == 'all' and owners is None:
-            body, owners = self._survey(request, decision, body)
-        if refused or self._which == 'all':
+        body, owners = shown
+        if decision.outcome is Outcome.REFUSE or self._which == 'all':
             self._journal.write(
                 caller,
-                lambda veil: {
+                lambda mask: {
                     'event': 'decision',
-                    'outcome': said,
-                    **describe_request(operation, request.environ, self._mode),
+                    'outcome': outcome,
+                    **describe_request(operation, environ, self._mode),
                     **describe_caller(request, caller),
-                    **describe_decision(request, decision, owners, body, veil),
+                    **describe_decision(request, decision, owners, body, mask),
                     'microseconds': round(seconds * 1e6),
                 },
             )
@@ -96,7 +124,7 @@ class Recorder:
             return None
         if self._mode != 'shadow' and decision.outcome is not Outcome.ROLE:
             return None
-        return self._prepare_change(request, caller, body, owners)
+        return self._prepare_change(request, caller, environ, body, owners)
 
     def record_unjudged(
         self,
@@ -110,57 +138,29 @@ class Recorder:
 
         :param forwarded: shadow mode let it through all the same
         """
-        said = name_outcome(Outcome.REFUSE, 'shadow' if forwarded else 'enforce')
+        outcome = name_outcome(Outcome.REFUSE, 'shadow' if forwarded else 'enforce')
         self._metrics.count(name_decision(operation, 'deny', self._mode))
         if self._which != 'none':
             self._journal.write(
                 None,
-                lambda _veil: {
+                lambda _mask: {
                     'event': 'decision',
-                    'outcome': said,
+                    'outcome': outcome,
                     **describe_request(operation, environ, self._mode),
                     'reason': reason.value,
                     'request_id': environ.get(ENV_REQUEST_ID),
                 },
             )
 
-    def _survey(
-        self, request: GuardedRequest, decision: Decision, body: claims.Body | None
-    ) -> tuple[claims.Body | None, Mapping[str, Owner] | None]:
-        """Look up, for the record alone, what the decision did not need.
-
-        In shadow mode whatever the request names, so that the records can be
-        judged again under other rules; else only whom a role-holder's write
-        takes consumers from. What cannot be had is left out.
-        """
-        conveys = request.operation in _CONVEYING
-        if self._mode != 'shadow' and not (
-            conveys and decision.outcome is Outcome.ROLE
-        ):
-            return body, None
-        try:
-            if body is None and conveys and request.microversion is not None:
-                body = claims.take_body(request, self._max_body_size)
-            named = {request.consumer_uuid} - {None}
-            if body is not None:
-                named = {
-                    claims.normalize_id(request, c.consumer_uuid) for c in body.claims
-                }
-            found = self._owners.find([uuid for uuid in named if uuid])
-            return body, found or None
-        except Exception as exc:
-            # A record is less than an answer: it goes out with what is known.
-            LOG.debug('Nothing was looked up for a record: %s', type(exc).__name__)
-            return body, None
-
     def _prepare_change(
         self,
         request: GuardedRequest,
         caller: Caller,
-        body: claims.Body,
+        environ: Environ,
+        body: Body,
         owners: Mapping[str, Owner] | None,
-    ) -> Callable[[], None] | None:
-        """Whose the consumers become, to be told when they have become it."""
+    ) -> Afterwards | None:
+        """Whose the consumers become, recorded when they have become it."""
         former = {}
         for claim in body.claims if owners else ():
             stored = claims.normalize_id(request, claim.consumer_uuid)
@@ -171,14 +171,14 @@ class Recorder:
         if not changed:
             return None
 
-        def describe(veil: Mask) -> dict[str, Any]:
+        def describe(mask: Mask) -> dict[str, Any]:
             changes = [
-                describe_change(claim, former.get(claim.consumer_uuid), veil)
+                describe_change(claim, former.get(claim.consumer_uuid), mask)
                 for claim in changed[:MOST]
             ]
             return {
                 'event': 'ownership',
-                **describe_request(request.operation, request.environ, self._mode),
+                **describe_request(request.operation, environ, self._mode),
                 **describe_caller(request, caller),
                 'changes': changes,
                 'change_count': len(changed),

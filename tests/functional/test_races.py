@@ -338,12 +338,11 @@ class TestInside:
                 return function(*args, **kwargs)
 
             # Armed by the request itself, behind the guard.
-            race.steps.before_the_next(
-                lambda: (
-                    monkeypatch.setattr(module, name, stepping),
-                    race.steps.before_the_next(step),
-                )
-            )
+            def step_in_between() -> None:
+                monkeypatch.setattr(module, name, stepping)
+                race.steps.before_the_next(step)
+
+            race.steps.before_the_next(step_in_between)
 
         return arm
 

@@ -28,8 +28,8 @@ from consumer_guard.backend.application import (
 from consumer_guard.config import loading
 from consumer_guard.generations.thresholds import Swap
 from consumer_guard.guard import model
-from consumer_guard.guard.ownership import Rules
-from consumer_guard.middleware import ConsumerGuard
+from consumer_guard.guard.authorizer import Rules
+from consumer_guard.guard.wsgi import ConsumerGuard
 from consumer_guard.rules.rulebook import PolicyText, Rulebook
 from tests.deployment import OWNER_RULES, Deployment, Tokens, User
 from tests.fuzz import names
@@ -289,7 +289,7 @@ class Scenario:
         settings = loading.load_settings(loading.parse_files(local), local)
         lookup = assembly.make_lookup(settings)
         rulebook = Rulebook.build([PolicyText('policy', yaml.safe_dump(OWNER_RULES))])
-        return ConsumerGuard(
+        return assembly.make_guard(
             placement,
             settings=settings,
             rules=_HeardRules(rulebook, self.journal),

@@ -131,7 +131,9 @@ class TestContext:
             },
         )
     )
-    def test_what_checks_see_is_what_oslo_context_reads(self, headers) -> None:
+    def test_what_checks_see_is_what_oslo_context_reads(
+        self, headers: dict[str, str]
+    ) -> None:
         environ = _environ('r', HTTP_X_IS_ADMIN_PROJECT='true') | headers
         ours = _make(environ)
         theirs = context.RequestContext.from_environ(

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from consumer_guard.analysis.lint.findings import Complaint, note, suggest, warn
 from consumer_guard.analysis.lint.trees import REMOTE, Leaf
 from consumer_guard.analysis.terms import CREDENTIALS, OTHER_SCOPES, PLURAL
+from consumer_guard.guard.model import TARGET_KEYS
 from consumer_guard.rules.leaves import Constant, LiteralIs
-from consumer_guard.rules.remote import TARGET_KEYS
 
 _KINDS = frozenset({'role', 'rule', *REMOTE})
 _COMPARABLE = CREDENTIALS - OTHER_SCOPES - {'roles'}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The watch over the policy files: real files, an injected clock."""
+"""Reloading of the policy files: real files, an injected clock."""
 
 import logging
 import os
@@ -25,13 +25,13 @@ READER = model.Caller(
 )
 
 
-class Bench:
-    """A folder of policy files, a clock, and the watch over them."""
+class PolicyFolder:
+    """A folder of policy files, a clock, and rules loaded from them."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.main = folder / 'policy.yaml'
-        self.extra = folder / 'policy.d'
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.main = path / 'policy.yaml'
+        self.extra = path / 'policy.d'
         self.now = 1000.0
         self.builds = 0
         self.forbidden: set[str] = set()
@@ -41,9 +41,9 @@ class Bench:
     def find_file(self, name: str) -> str | None:
         """As ``ConfigOpts.find_file`` does for one configuration folder."""
         if name == 'policy.d' and self.between:
-            # The main file has been looked at by now, and not been read yet.
+            # The state of the main file is taken by now; it is not read yet.
             self.between.pop()()
-        path = self.folder / name
+        path = self.path / name
         return str(path) if path.exists() else None
 
     def build(self, files: Sequence[PolicyText]) -> Rulebook:
@@ -51,8 +51,8 @@ class Bench:
         self.builds += 1
         return self.builder(files)
 
-    def watch(self, *, explicit: bool = False, interval: float = 1.0) -> ReloadedRules:
-        """Start to watch."""
+    def load(self, *, explicit: bool = False, interval: float = 1.0) -> ReloadedRules:
+        """Load the files."""
         return ReloadedRules(
             find_file=self.find_file,
             policy_file='policy.yaml',
@@ -63,7 +63,7 @@ class Bench:
             clock=lambda: self.now,
         )
 
-    def look(self, files: ReloadedRules, times: int = 1) -> None:
+    def check(self, files: ReloadedRules, times: int = 1) -> None:
         """Let intervals pass, with a request at the end of each."""
         for _ in range(times):
             self.now += 1.0
@@ -74,9 +74,9 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
+def folder(tmp_path: Path) -> PolicyFolder:
     """With a main file that is narrow."""
-    made = Bench(tmp_path)
+    made = PolicyFolder(tmp_path)
     made.main.write_text(NARROW)
     return made
 
@@ -87,7 +87,7 @@ def truth(files: ReloadedRules, rule: str = LIST) -> model.Truth:
 
 
 def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """The watch's error lines so far."""
+    """The error lines so far."""
     return [
         record.getMessage()
         for record in caplog.records
@@ -96,114 +96,116 @@ def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
     ]
 
 
-def test_first_load_is_immediate(bench: Bench) -> None:
-    """And nothing more happens while nothing changes."""
-    bench.main.write_text(WIDE)
-    files = bench.watch()
+def test_files_are_in_force_from_the_start_and_read_once(folder: PolicyFolder) -> None:
+    folder.main.write_text(WIDE)
+    files = folder.load()
     assert truth(files) is model.Truth.YES
     assert (files.problem, files.loaded_at, files.failed_reloads) == (None, 1000.0, 0)
-    bench.look(files, 5)
-    assert (bench.builds, files.loaded_at) == (1, 1000.0)
+    folder.check(files, 5)
+    assert (folder.builds, files.loaded_at) == (1, 1000.0)
 
 
-def test_no_files_at_all_are_the_defaults(bench: Bench) -> None:
-    """Y01: unless somebody asked for a file."""
-    bench.main.unlink()
-    files = bench.watch()
+def test_without_files_the_defaults_are_in_force(folder: PolicyFolder) -> None:
+    """Y01"""
+    folder.main.unlink()
+    files = folder.load()
     assert truth(files) is model.Truth.NO
     assert truth(files, USAGES) is model.Truth.NO
     assert files.problem is None
 
 
-def test_edit_is_taken_at_the_second_look(bench: Bench) -> None:
-    """P9: within two intervals; never at a request in between."""
-    files = bench.watch()
-    bench.main.write_text(WIDE)
+def test_an_edit_is_in_force_after_two_equal_checks(folder: PolicyFolder) -> None:
+    """Never at a request in between."""
+    files = folder.load()
+    folder.main.write_text(WIDE)
     assert truth(files) is model.Truth.NO
-    bench.look(files)
+    folder.check(files)
     assert truth(files) is model.Truth.NO
-    bench.look(files)
+    folder.check(files)
     assert truth(files) is model.Truth.YES
-    assert (bench.builds, files.loaded_at) == (2, 1002.0)
+    assert (folder.builds, files.loaded_at) == (2, 1002.0)
 
 
-def test_files_are_looked_at_once_an_interval(bench: Bench) -> None:
-    """Not per request: the look is what would fail here."""
-    files = bench.watch()
-    bench.folder = bench.folder / 'gone'
-    bench.main.unlink()
-    bench.extra.write_text('a file where a directory should be')
+def test_files_are_checked_once_per_interval(folder: PolicyFolder) -> None:
+    """Not per request: the check would fail here."""
+    files = folder.load()
+    folder.path = folder.path / 'gone'
+    folder.main.unlink()
+    folder.extra.write_text('a file where a directory should be')
     for _ in range(100):
-        bench.now += 0.009
+        folder.now += 0.009
         assert truth(files) is model.Truth.NO
     assert files.problem is None
 
 
-def test_older_file_is_an_edit(bench: Bench) -> None:
-    """oslo.policy looks for a growing mtime: a restored backup is not seen."""
-    files = bench.watch()
-    bench.main.write_text(WIDE)
-    os.utime(bench.main, (1, 1))
-    bench.look(files, 2)
+def test_a_file_with_an_older_mtime_is_an_edit(folder: PolicyFolder) -> None:
+    """oslo.policy waits for a growing mtime: it misses a restored backup."""
+    files = folder.load()
+    folder.main.write_text(WIDE)
+    os.utime(folder.main, (1, 1))
+    folder.check(files, 2)
     assert truth(files) is model.Truth.YES
 
 
 @pytest.mark.parametrize('in_place', [True, False])
-def test_same_size_and_mtime_is_still_an_edit(bench: Bench, in_place: bool) -> None:
-    """The time of change tells, and where the file is another one its inode."""
-    before = bench.main.stat()
-    files = bench.watch()
+def test_a_file_of_the_same_size_and_mtime_is_an_edit(
+    folder: PolicyFolder, in_place: bool
+) -> None:
+    """ctime differs, and the inode where it is another file."""
+    before = folder.main.stat()
+    files = folder.load()
     time.sleep(0.02)  # the kernel's clock for files is coarse
-    other = bench.main if in_place else bench.folder / 'new'
+    other = folder.main if in_place else folder.path / 'new'
     other.write_text(NARROW.replace('nobody', 'reader'))
     os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
-    other.replace(bench.main)
-    after = bench.main.stat()
+    other.replace(folder.main)
+    after = folder.main.stat()
     assert (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
     assert (after.st_ino == before.st_ino) is in_place
-    bench.look(files, 2)
+    folder.check(files, 2)
     assert truth(files) is model.Truth.YES
 
 
-def test_half_written_file_is_not_an_edit(bench: Bench) -> None:
-    """Y08: what a look finds unfinished is valid, and wider than either end."""
+def test_a_half_written_file_is_not_in_force(folder: PolicyFolder) -> None:
+    """Y08: the unfinished file is valid, and wider than before and after."""
     narrow = NARROW + f'"{USAGES}": "role:nobody"\n'
-    bench.main.write_text(narrow)
-    files = bench.watch()
+    folder.main.write_text(narrow)
+    files = folder.load()
     for length in range(len(NARROW), len(narrow)):
-        bench.main.write_text(narrow[:length])
-        bench.look(files)
-    bench.main.write_text(narrow.replace('nobody', 'other'))
-    bench.look(files, 2)
-    assert bench.builds == 2
+        folder.main.write_text(narrow[:length])
+        folder.check(files)
+    folder.main.write_text(narrow.replace('nobody', 'other'))
+    folder.check(files, 2)
+    assert folder.builds == 2
     assert files.current().text(USAGES) == 'role:other'
 
 
-def test_files_that_never_hold_still_are_an_error(
-    bench: Bench, caplog: pytest.LogCaptureFixture
+def test_files_that_keep_changing_are_an_error_after_a_minute(
+    folder: PolicyFolder, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An edit must not be put off without a word; it is taken in the end."""
-    files = bench.watch()
+    """Once they are the same in two checks, they are in force."""
+    files = folder.load()
     for count in range(61):
-        bench.main.write_text(WIDE + '#' * count)
+        folder.main.write_text(WIDE + '#' * count)
         assert files.problem is None
-        bench.look(files)
-    assert files.problem == 'the policy files differ at every look'
+        folder.check(files)
+    assert files.problem == 'the policy files differ at every check'
     assert len(errors(caplog)) == 1
-    bench.look(files)
+    folder.check(files)
     assert (files.problem, truth(files)) == (None, model.Truth.YES)
 
 
-def test_change_while_reading_is_waited_for(bench: Bench) -> None:
-    """The files are looked at again after they were read."""
-    files = bench.watch()
-    bench.main.write_text(WIDE)
-    bench.look(files)
-    bench.between.append(lambda: bench.main.write_text(NARROW + '#'))
-    bench.look(files)
-    assert (bench.builds, truth(files)) == (1, model.Truth.NO)
-    bench.look(files, 2)
-    assert (bench.builds, truth(files)) == (2, model.Truth.NO)
+def test_files_that_change_while_they_are_read_are_not_in_force(
+    folder: PolicyFolder,
+) -> None:
+    files = folder.load()
+    folder.main.write_text(WIDE)
+    folder.check(files)
+    folder.between.append(lambda: folder.main.write_text(NARROW + '#'))
+    folder.check(files)
+    assert (folder.builds, truth(files)) == (1, model.Truth.NO)
+    folder.check(files, 2)
+    assert (folder.builds, truth(files)) == (2, model.Truth.NO)
 
 
 BROKEN = {
@@ -226,312 +228,325 @@ BROKEN = {
 
 
 @pytest.mark.parametrize('content', BROKEN.values(), ids=BROKEN.keys())
-def test_bad_edit_keeps_the_last_good_rules(
-    bench: Bench, content: bytes, caplog: pytest.LogCaptureFixture
+def test_a_bad_edit_keeps_the_last_good_rules(
+    folder: PolicyFolder, content: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Neither the defaults nor what is left of the file; then mended."""
-    files = bench.watch()
-    bench.main.write_bytes(content)
-    bench.look(files, 2)
-    builds = bench.builds
+    """Neither the defaults nor what is left of the file; then repaired."""
+    files = folder.load()
+    folder.main.write_bytes(content)
+    folder.check(files, 2)
+    builds = folder.builds
     assert truth(files) is model.Truth.NO
     assert files.current().text(LIST) == 'role:nobody'
     assert files.failed_reloads == 1
-    assert str(bench.main) in (files.problem or '')
-    bench.look(files, 57)
-    assert (files.failed_reloads, bench.builds) == (1, builds)
+    assert str(folder.main) in (files.problem or '')
+    folder.check(files, 57)
+    assert (files.failed_reloads, folder.builds) == (1, builds)
     assert len(errors(caplog)) == 1
-    bench.look(files, 4)
+    folder.check(files, 4)
     assert len(errors(caplog)) == 2
-    assert str(bench.main) in errors(caplog)[1]
-    bench.main.write_text(WIDE)
-    bench.look(files, 2)
+    assert str(folder.main) in errors(caplog)[1]
+    folder.main.write_text(WIDE)
+    folder.check(files, 2)
     assert (files.problem, truth(files)) == (None, model.Truth.YES)
     assert len(errors(caplog)) == 2
 
 
-def test_bad_edit_that_is_undone(bench: Bench) -> None:
-    """Within one look it is as if nothing had been."""
-    files = bench.watch()
-    aside = bench.folder / 'aside'
-    os.link(bench.main, aside)
-    bench.main.unlink()
-    bench.main.write_text('broken')
-    bench.look(files)
-    aside.replace(bench.main)
-    bench.look(files, 3)
+def test_a_bad_edit_that_is_undone_before_the_second_check_is_no_problem(
+    folder: PolicyFolder,
+) -> None:
+    files = folder.load()
+    aside = folder.path / 'aside'
+    os.link(folder.main, aside)
+    folder.main.unlink()
+    folder.main.write_text('broken')
+    folder.check(files)
+    aside.replace(folder.main)
+    folder.check(files, 3)
     assert (files.problem, truth(files)) == (None, model.Truth.NO)
 
 
-def test_main_file_that_vanishes_keeps_the_last_good_rules(
-    bench: Bench, caplog: pytest.LogCaptureFixture
+def test_a_main_file_that_vanishes_keeps_the_last_good_rules(
+    folder: PolicyFolder, caplog: pytest.LogCaptureFixture
 ) -> None:
     """oslo.policy would fall back to the defaults in the code."""
-    files = bench.watch()
-    bench.main.unlink()
-    bench.look(files, 10)
+    files = folder.load()
+    folder.main.unlink()
+    folder.check(files, 10)
     assert files.current().text(LIST) == 'role:nobody'
-    assert (bench.builds, files.failed_reloads) == (1, 1)
+    assert (folder.builds, files.failed_reloads) == (1, 1)
     assert len(errors(caplog)) == 1
     assert 'missing; write the wanted rules into it, or restart' in errors(caplog)[0]
-    bench.main.write_text(WIDE)
-    bench.look(files, 2)
+    folder.main.write_text(WIDE)
+    folder.check(files, 2)
     assert (files.problem, truth(files)) == (None, model.Truth.YES)
 
 
-def test_main_file_is_not_looked_for_elsewhere(bench: Bench) -> None:
+def test_a_main_file_that_vanishes_is_not_replaced_by_another_folders(
+    folder: PolicyFolder,
+) -> None:
     """A wider file of its name further down oslo.config's path is no edit."""
-    files = bench.watch()
-    bench.main.unlink()
-    bench.folder = bench.folder / 'etc'
-    bench.folder.mkdir()
-    (bench.folder / 'policy.yaml').write_text(WIDE)
-    bench.look(files, 3)
+    files = folder.load()
+    folder.main.unlink()
+    folder.path = folder.path / 'etc'
+    folder.path.mkdir()
+    (folder.path / 'policy.yaml').write_text(WIDE)
+    folder.check(files, 3)
     assert truth(files) is model.Truth.NO
     assert 'missing' in (files.problem or '')
 
 
-def test_empty_main_file_from_the_start_is_fine(bench: Bench) -> None:
-    """And it may go, and come."""
-    bench.main.write_text('# nothing yet\n')
-    files = bench.watch()
-    bench.main.unlink()
-    bench.look(files, 2)
+def test_a_main_file_that_never_had_rules_may_vanish_and_return(
+    folder: PolicyFolder,
+) -> None:
+    folder.main.write_text('# nothing yet\n')
+    files = folder.load()
+    folder.main.unlink()
+    folder.check(files, 2)
     assert files.problem is None
-    bench.main.write_text(WIDE)
-    bench.look(files, 2)
+    folder.main.write_text(WIDE)
+    folder.check(files, 2)
     assert truth(files) is model.Truth.YES
 
 
-def test_directory_in_place_of_the_main_file(
-    bench: Bench, caplog: pytest.LogCaptureFixture
+def test_a_directory_in_place_of_the_main_file_keeps_the_last_good_rules(
+    folder: PolicyFolder, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Y12: as with any OSError, tried again every interval."""
-    files = bench.watch()
-    bench.main.unlink()
-    bench.main.mkdir()
-    bench.look(files, 3)
+    files = folder.load()
+    folder.main.unlink()
+    folder.main.mkdir()
+    folder.check(files, 3)
     assert truth(files) is model.Truth.NO
     assert files.failed_reloads == 3
     assert len(errors(caplog)) == 1
     assert 'not a regular file' in (files.problem or '')
-    bench.main.rmdir()
-    bench.main.write_text(WIDE)
-    bench.look(files, 2)
+    folder.main.rmdir()
+    folder.main.write_text(WIDE)
+    folder.check(files, 2)
     assert (files.problem, truth(files)) == (None, model.Truth.YES)
 
 
-def test_pipe_in_place_of_the_main_file_does_not_hang(bench: Bench) -> None:
-    """To open it would stop the request."""
-    files = bench.watch()
-    bench.main.unlink()
-    os.mkfifo(bench.main)
-    bench.look(files, 3)
+def test_a_pipe_in_place_of_the_main_file_is_not_read(folder: PolicyFolder) -> None:
+    """Opening it would stop the request."""
+    files = folder.load()
+    folder.main.unlink()
+    os.mkfifo(folder.main)
+    folder.check(files, 3)
     assert 'not a regular file' in (files.problem or '')
 
 
 @pytest.fixture
-def deny_reading(bench: Bench) -> Iterator[Callable[[Path], None]]:
+def deny_reading(folder: PolicyFolder) -> Iterator[Callable[[Path], None]]:
     """Make ``open`` and ``scandir`` of a path fail with EACCES, for root too.
 
-    An audit hook cannot be removed, so it looks at a set that is emptied.
+    An audit hook cannot be removed, so it reads a set that is emptied.
     """
 
     def hook(event: str, args: tuple[object, ...]) -> None:
-        if event in ('open', 'os.scandir') and args[0] in bench.forbidden:
+        if event in ('open', 'os.scandir') and args[0] in folder.forbidden:
             raise PermissionError(13, 'Permission denied', args[0])
 
     sys.addaudithook(hook)
-    yield lambda path: bench.forbidden.add(str(path))
-    bench.forbidden.clear()
+    yield lambda path: folder.forbidden.add(str(path))
+    folder.forbidden.clear()
 
 
-def test_file_without_permission(
-    bench: Bench, deny_reading: Callable[[Path], None]
+def test_a_file_without_permission_keeps_the_last_good_rules(
+    folder: PolicyFolder, deny_reading: Callable[[Path], None]
 ) -> None:
     """Y12: the last good rules; tried again every interval."""
-    files = bench.watch()
-    bench.main.write_text(WIDE)
-    deny_reading(bench.main)
-    bench.look(files, 5)
+    files = folder.load()
+    folder.main.write_text(WIDE)
+    deny_reading(folder.main)
+    folder.check(files, 5)
     assert truth(files) is model.Truth.NO
     assert files.failed_reloads == 4
     assert 'Permission denied' in (files.problem or '')
-    bench.forbidden.clear()
-    bench.look(files)
+    folder.forbidden.clear()
+    folder.check(files)
     assert (files.problem, truth(files)) == (None, model.Truth.YES)
 
 
-def test_directory_without_permission(
-    bench: Bench, deny_reading: Callable[[Path], None]
+def test_a_directory_without_permission_keeps_the_last_good_rules(
+    folder: PolicyFolder, deny_reading: Callable[[Path], None]
 ) -> None:
     """Its rules may be revocations: not the same as empty."""
-    bench.main.write_text(WIDE)
-    bench.extra.mkdir()
-    (bench.extra / 'revoke.yaml').write_text(NARROW)
-    files = bench.watch()
-    deny_reading(bench.extra)
-    bench.look(files, 3)
+    folder.main.write_text(WIDE)
+    folder.extra.mkdir()
+    (folder.extra / 'revoke.yaml').write_text(NARROW)
+    files = folder.load()
+    deny_reading(folder.extra)
+    folder.check(files, 3)
     assert truth(files) is model.Truth.NO
     assert 'Permission denied' in (files.problem or '')
-    bench.forbidden.clear()
-    bench.look(files)
-    assert (files.problem, bench.builds) == (None, 1)
+    folder.forbidden.clear()
+    folder.check(files)
+    assert (files.problem, folder.builds) == (None, 1)
 
 
-def test_directory_that_find_file_cannot_see(bench: Bench) -> None:
-    """``os.path.exists`` calls what it may not look at absent."""
-    bench.main.write_text(WIDE)
-    loop = bench.folder / 'loop'
-    bench.extra.mkdir()
-    (bench.extra / 'revoke.yaml').write_text(NARROW)
-    files = bench.watch()
-    bench.extra.rename(bench.folder / 'aside')
+def test_a_directory_that_find_file_calls_absent_keeps_the_last_good_rules(
+    folder: PolicyFolder,
+) -> None:
+    """``os.path.exists`` calls absent what it has no permission for."""
+    folder.main.write_text(WIDE)
+    loop = folder.path / 'loop'
+    folder.extra.mkdir()
+    (folder.extra / 'revoke.yaml').write_text(NARROW)
+    files = folder.load()
+    folder.extra.rename(folder.path / 'aside')
     # ELOOP stands for EACCES: an OSError for root too, and "absent" as well.
     loop.symlink_to(loop)
-    bench.extra.symlink_to(loop)
-    assert bench.find_file('policy.d') is None
-    bench.look(files, 3)
+    folder.extra.symlink_to(loop)
+    assert folder.find_file('policy.d') is None
+    folder.check(files, 3)
     assert truth(files) is model.Truth.NO
     assert 'OSError' in (files.problem or '')
 
 
-def test_file_of_the_directory(bench: Bench) -> None:
-    """Added, edited and removed: each is honoured; so is the directory's end."""
-    files = bench.watch()
-    bench.extra.mkdir()
-    extra = bench.extra / '10-open.yaml'
+def test_a_file_of_the_directory_that_comes_changes_or_goes_is_an_edit(
+    folder: PolicyFolder,
+) -> None:
+    files = folder.load()
+    folder.extra.mkdir()
+    extra = folder.extra / '10-open.yaml'
     extra.write_text(WIDE)
-    bench.look(files, 2)
+    folder.check(files, 2)
     assert truth(files) is model.Truth.YES
     extra.write_text(NARROW)
-    bench.look(files, 2)
+    folder.check(files, 2)
     assert truth(files) is model.Truth.NO
     extra.write_text(WIDE)
-    bench.look(files, 2)
+    folder.check(files, 2)
     assert truth(files) is model.Truth.YES
     extra.unlink()
-    bench.look(files, 2)
+    folder.check(files, 2)
     assert truth(files) is model.Truth.NO
     extra.write_text(WIDE)
-    bench.look(files, 2)
+    folder.check(files, 2)
     assert truth(files) is model.Truth.YES
     extra.unlink()
-    bench.extra.rmdir()
-    bench.look(files, 2)
+    folder.extra.rmdir()
+    folder.check(files, 2)
     assert (truth(files), files.problem) == (model.Truth.NO, None)
 
 
-def test_stray_files_of_the_directory(bench: Bench) -> None:
-    """Y14: any name counts, in order, as in oslo.policy; hidden ones and folders do not."""
-    bench.extra.mkdir()
-    (bench.extra / '.hidden.yaml').write_text(WIDE)
-    (bench.extra / 'folder').mkdir()
-    (bench.extra / 'folder' / 'a.yaml').write_text(WIDE)
-    files = bench.watch()
+def test_every_visible_file_of_the_directory_counts_in_order(
+    folder: PolicyFolder,
+) -> None:
+    """Y14: as in oslo.policy, hidden ones and folders aside."""
+    folder.extra.mkdir()
+    (folder.extra / '.hidden.yaml').write_text(WIDE)
+    (folder.extra / 'folder').mkdir()
+    (folder.extra / 'folder' / 'a.yaml').write_text(WIDE)
+    files = folder.load()
     assert truth(files) is model.Truth.NO
-    (bench.extra / 'README.txt').write_text(WIDE)
-    bench.look(files, 2)
+    (folder.extra / 'README.txt').write_text(WIDE)
+    folder.check(files, 2)
     assert truth(files) is model.Truth.YES
-    (bench.extra / 'x.yaml~').write_text(NARROW)
-    bench.look(files, 2)
+    (folder.extra / 'x.yaml~').write_text(NARROW)
+    folder.check(files, 2)
     assert truth(files) is model.Truth.NO
-    assert [Path(path).name for path in files.current().held] == [
+    assert [Path(path).name for path in files.current().rule_counts] == [
         'policy.yaml',
         'README.txt',
         'x.yaml~',
     ]
 
 
-def test_link_that_leads_nowhere_is_an_error(bench: Bench) -> None:
+def test_a_link_that_leads_nowhere_keeps_the_last_good_rules(
+    folder: PolicyFolder,
+) -> None:
     """A mount that is not there yet is not a revocation that ended."""
-    bench.main.write_text(WIDE)
-    bench.extra.mkdir()
-    (bench.folder / 'mounted').write_text(NARROW)
-    (bench.extra / 'a.yaml').symlink_to(bench.folder / 'mounted')
-    files = bench.watch()
+    folder.main.write_text(WIDE)
+    folder.extra.mkdir()
+    (folder.path / 'mounted').write_text(NARROW)
+    (folder.extra / 'a.yaml').symlink_to(folder.path / 'mounted')
+    files = folder.load()
     assert truth(files) is model.Truth.NO
-    (bench.folder / 'mounted').unlink()
-    bench.look(files, 3)
+    (folder.path / 'mounted').unlink()
+    folder.check(files, 3)
     assert truth(files) is model.Truth.NO
     assert 'a.yaml' in (files.problem or '')
 
 
 @pytest.mark.parametrize('content', BROKEN.values(), ids=BROKEN.keys())
-def test_bad_file_at_the_start_locks(
-    bench: Bench, content: bytes, caplog: pytest.LogCaptureFixture
+def test_a_bad_file_at_the_start_locks_until_it_is_repaired(
+    folder: PolicyFolder, content: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Locked, not stopped; then mended. An empty file is no bad one."""
+    """An empty file is not a bad one."""
     if not content.strip() or content.startswith((b'#', b'false')):
         content = b'5'
-    bench.main.write_bytes(content)
-    files = bench.watch()
+    folder.main.write_bytes(content)
+    files = folder.load()
     assert files.loaded_at is None
     assert len(errors(caplog)) == 1
-    assert str(bench.main) in errors(caplog)[0]
-    bench.look(files, 3)
+    assert str(folder.main) in errors(caplog)[0]
+    folder.check(files, 3)
     with pytest.raises(PolicyLocked) as caught:
         files.current()
-    assert str(bench.folder) not in str(caught.value)
+    assert str(folder.path) not in str(caught.value)
     assert files.failed_reloads == 1
     assert len(errors(caplog)) == 1
-    bench.main.write_text(WIDE)
-    bench.look(files, 2)
+    folder.main.write_text(WIDE)
+    folder.check(files, 2)
     assert (files.problem, truth(files)) == (None, model.Truth.YES)
 
 
-def test_explicit_file_that_is_missing_at_the_start_locks(bench: Bench) -> None:
+def test_an_explicit_file_that_is_missing_at_the_start_locks(
+    folder: PolicyFolder,
+) -> None:
     """A typing error in policy_file must not mean the defaults."""
-    bench.main.unlink()
-    files = bench.watch(explicit=True)
+    folder.main.unlink()
+    files = folder.load(explicit=True)
     with pytest.raises(PolicyLocked):
         files.current()
     assert 'policy.yaml: the main policy file is missing' in (files.problem or '')
-    bench.main.write_text(WIDE)
-    bench.look(files, 2)
+    folder.main.write_text(WIDE)
+    folder.check(files, 2)
     assert truth(files) is model.Truth.YES
 
 
-def test_unreadable_file_at_the_start_locks(
-    bench: Bench, deny_reading: Callable[[Path], None]
+def test_an_unreadable_file_at_the_start_locks(
+    folder: PolicyFolder, deny_reading: Callable[[Path], None]
 ) -> None:
     """Y12: retried every interval."""
-    deny_reading(bench.main)
-    files = bench.watch()
+    deny_reading(folder.main)
+    files = folder.load()
     with pytest.raises(PolicyLocked):
         files.current()
-    bench.look(files, 3)
+    folder.check(files, 3)
     assert files.failed_reloads == 3
-    bench.forbidden.clear()
-    bench.look(files)
+    folder.forbidden.clear()
+    folder.check(files)
     assert truth(files) is model.Truth.NO
 
 
 @pytest.mark.parametrize('error', [RuntimeError, MemoryError, RecursionError, KeyError])
 def test_any_exception_keeps_the_last_good_rules(
-    bench: Bench, error: type[Exception]
+    folder: PolicyFolder, error: type[Exception]
 ) -> None:
     """F01: a fault of ours is no reason to answer otherwise."""
-    files = bench.watch()
+    files = folder.load()
 
     def fail(_: object) -> Rulebook:
         raise error('a fault')
 
-    bench.builder = fail
-    bench.main.write_text(WIDE)
-    bench.look(files, 3)
+    folder.builder = fail
+    folder.main.write_text(WIDE)
+    folder.check(files, 3)
     assert truth(files) is model.Truth.NO
     assert error.__name__ in (files.problem or '')
-    bench.builder = Rulebook.build
-    bench.look(files)
+    folder.builder = Rulebook.build
+    folder.check(files)
     assert (files.problem, truth(files)) == (None, model.Truth.YES)
 
 
-def test_one_thread_looks_and_the_others_go_on(bench: Bench) -> None:
+def test_one_thread_checks_while_the_others_go_on(folder: PolicyFolder) -> None:
     """A slow disk stops one request, not all."""
-    files = bench.watch()
-    bench.main.write_text(WIDE)
-    bench.look(files)
+    files = folder.load()
+    folder.main.write_text(WIDE)
+    folder.check(files)
     building, go_on = threading.Event(), threading.Event()
 
     def build_slowly(texts: Sequence[PolicyText]) -> Rulebook:
@@ -539,23 +554,23 @@ def test_one_thread_looks_and_the_others_go_on(bench: Bench) -> None:
         assert go_on.wait(10)
         return Rulebook.build(texts)
 
-    bench.builder = build_slowly
-    thread = threading.Thread(target=bench.look, args=(files,))
+    folder.builder = build_slowly
+    thread = threading.Thread(target=folder.check, args=(files,))
     thread.start()
     assert building.wait(10)
-    bench.now += 100
+    folder.now += 100
     assert truth(files) is model.Truth.NO
     go_on.set()
     thread.join()
     assert truth(files) is model.Truth.YES
 
 
-def test_thread_that_comes_late_does_not_look_again(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+def test_a_thread_that_comes_late_does_not_check_again(
+    folder: PolicyFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two looks in one moment would not tell a half-written file."""
-    files = bench.watch()
-    bench.main.write_text(WIDE)
+    """Two checks at once would not notice a half-written file."""
+    files = folder.load()
+    folder.main.write_text(WIDE)
     getpid, others = os.getpid, [files.current]
 
     def let_another_pass() -> int:
@@ -565,47 +580,49 @@ def test_thread_that_comes_late_does_not_look_again(
         return getpid()
 
     monkeypatch.setattr(os, 'getpid', let_another_pass)
-    bench.look(files)
+    folder.check(files)
     assert others == []
-    assert (bench.builds, truth(files)) == (1, model.Truth.NO)
-    bench.look(files)
+    assert (folder.builds, truth(files)) == (1, model.Truth.NO)
+    folder.check(files)
     assert truth(files) is model.Truth.YES
 
 
-def test_lock_held_at_a_fork_does_not_stick(bench: Bench) -> None:
-    """The child looks by itself, though the parent forked in mid-look."""
-    files = bench.watch()
-    bench.main.write_text(WIDE)
-    bench.look(files)
+def test_a_lock_held_at_a_fork_does_not_stop_the_child(folder: PolicyFolder) -> None:
+    """The parent forks in the middle of a check."""
+    files = folder.load()
+    folder.main.write_text(WIDE)
+    folder.check(files)
     answers = []
 
     def fork_and_build(texts: Sequence[PolicyText]) -> Rulebook:
         child = os.fork()
         if child == 0:
             try:
-                bench.builder = Rulebook.build
-                bench.look(files, 1)
+                folder.builder = Rulebook.build
+                folder.check(files, 1)
                 os._exit(int(files.current().text(LIST) == 'role:reader'))
             finally:
                 os._exit(2)
         answers.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
         return Rulebook.build(texts)
 
-    bench.builder = fork_and_build
-    bench.look(files)
+    folder.builder = fork_and_build
+    folder.check(files)
     assert answers == [1]
     assert truth(files) is model.Truth.YES
 
 
-def test_never_wider_while_threads_hammer(bench: Bench) -> None:
+def test_rules_are_never_wider_under_edits_and_eight_threads(
+    folder: PolicyFolder,
+) -> None:
     """Y08: narrow, broken, empty and vanished by turns, under eight threads."""
     files = ReloadedRules(
-        find_file=bench.find_file,
+        find_file=folder.find_file,
         policy_file='policy.yaml',
         policy_file_is_explicit=False,
         policy_dirs=['policy.d'],
         poll_interval=0.002,
-        build=bench.build,
+        build=folder.build,
     )
     stop, wrong, asked = threading.Event(), [], []
 
@@ -630,15 +647,15 @@ def test_never_wider_while_threads_hammer(bench: Bench) -> None:
         thread.start()
     try:
         for count, content in enumerate(bad * 3):
-            bench.main.write_text(content)
+            folder.main.write_text(content)
             wait_for(problem=True)
-            bench.main.write_text(NARROW + '#' * count)
+            folder.main.write_text(NARROW + '#' * count)
             wait_for(problem=False)
             for hasty in (*bad, NARROW, *bad):
-                bench.main.write_text(hasty)
-            bench.main.unlink()
+                folder.main.write_text(hasty)
+            folder.main.unlink()
             wait_for(problem=True)
-            bench.main.write_text(NARROW)
+            folder.main.write_text(NARROW)
             wait_for(problem=False)
     finally:
         stop.set()
@@ -646,4 +663,4 @@ def test_never_wider_while_threads_hammer(bench: Bench) -> None:
             thread.join()
     assert wrong == []
     assert len(asked) == 8
-    assert bench.builds > 2 * len(bad)
+    assert folder.builds > 2 * len(bad)
