@@ -17,11 +17,10 @@ from typing import Any, Protocol
 from consumer_guard.guard import identity, listing, model, refusals, responses
 from consumer_guard.guard.authorizer import Authorizer
 from consumer_guard.guard.body import WsgiPayload, put_body
-from consumer_guard.guard.decision import Outcome, Reason
+from consumer_guard.guard.decision import Evidence, Outcome, Reason
 from consumer_guard.guard.identity import Environ
 from consumer_guard.guard.model import Caller
 from consumer_guard.guard.obligations import Afterwards, Fulfilment, Obligations
-from consumer_guard.guard.ownership import Evidence
 from consumer_guard.guard.request import (
     GuardedRequest,
     make_guarded_request,

@@ -8,11 +8,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from consumer_guard.guard import model
-from consumer_guard.guard.decision import Decision, Outcome
+from consumer_guard.guard.decision import Decision, Evidence, Outcome
 from consumer_guard.guard.errors import RequestError
 from consumer_guard.guard.identity import Environ
 from consumer_guard.guard.model import Caller, Claim, Owner, OwnerStatus
-from consumer_guard.guard.ownership import Evidence
 from consumer_guard.guard.request import GuardedRequest
 from consumer_guard.telemetry.masking import Mask
 

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from consumer_guard.guard import claims, model
-from consumer_guard.guard.decision import Outcome, Reason
+from consumer_guard.guard.decision import Evidence, Outcome, Reason
 from consumer_guard.guard.identity import ENV_REQUEST_ID, Environ
 from consumer_guard.guard.model import Body, Caller, Owner
 from consumer_guard.guard.obligations import Afterwards, Fulfilment
-from consumer_guard.guard.ownership import Evidence
 from consumer_guard.guard.request import GuardedRequest
 from consumer_guard.telemetry.journal import Journal
 from consumer_guard.telemetry.masking import Mask
