@@ -10,7 +10,8 @@ from oslo_config import cfg
 from consumer_guard.config import loading
 from consumer_guard.config.settings import Settings
 from consumer_guard.generations.alarm import GenerationAlarm
-from consumer_guard.generations.watch import GenerationStore, GenerationWatch
+from consumer_guard.generations.store import GenerationStore
+from consumer_guard.generations.watch import GenerationWatch
 from consumer_guard.guard import model
 from consumer_guard.guard.authorizer import Authorizer, RuleSource
 from consumer_guard.guard.errors import ConfigurationError

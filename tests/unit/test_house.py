@@ -197,7 +197,7 @@ def _find_state(module: types.ModuleType, source: str) -> Iterator[str]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Global):
             yield f'global {", ".join(node.names)}'
-    owners = {module.__name__: module}
+    owners: dict[str, object] = {module.__name__: module}
     for name, value in vars(module).items():
         if isinstance(value, type) and value.__module__ == module.__name__:
             owners[f'{module.__name__}.{name}'] = value
