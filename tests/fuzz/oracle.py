@@ -83,10 +83,10 @@ def expect(request: Request, recorded: Mapping[str, Consumer]) -> Expected | Non
 
 
 def _list_targets(answer: Answer, facts: Facts) -> tuple[Mapping[str, str], ...]:
-    """The asked, the recorded and the claimed owners, as far as they are known."""
+    """The owners in the query, in the database and in the body, as far as known."""
     recorded = facts.recorded or {}
     targets = [
-        facts.asked,
+        facts.query,
         *(recorded[id_].target(id_) for id_ in answer.looked_up if id_ in recorded),
         *(claim.target(id_) for id_, claim in facts.claimed.items()),
     ]
@@ -102,15 +102,15 @@ def _is_plain(text: str) -> bool:
 
 
 def _read_query(request: Request) -> dict[str, Any]:
-    """Whose usages are asked for."""
+    """The owner in the query of usages."""
     environ = {'REQUEST_METHOD': 'GET', 'QUERY_STRING': request.query}
     try:
         items = webob.Request(environ).GET.items()
     except UnicodeDecodeError:
         return {'payload': 'unreadable'}
-    asked = [(name, value) for name, value in items if name in _TARGET_NAMES[1:]]
-    clear = len(dict(asked)) == len(asked) and all(_is_plain(text) for _, text in asked)
-    return {'asked': dict(asked), 'payload': 'readable' if clear else 'unreadable'}
+    owner = [(name, value) for name, value in items if name in _TARGET_NAMES[1:]]
+    clear = len(dict(owner)) == len(owner) and all(_is_plain(text) for _, text in owner)
+    return {'query': dict(owner), 'payload': 'readable' if clear else 'unreadable'}
 
 
 def _read_claims(
