@@ -13,14 +13,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from consumer_guard.analysis.equivalence import evaluate_on
-from consumer_guard.analysis.terms import CREDENTIALS as ALL_CREDENTIALS
-from consumer_guard.analysis.terms import list_leaves
+from consumer_guard.analysis.terms import CREDENTIALS, list_leaves
 from consumer_guard.guard.decision import Reason
 from consumer_guard.guard.model import GENERATION_IN_BODY, Ownership, OwnerStatus, Truth
 from consumer_guard.rules import nodes
 from consumer_guard.rules.leaves import Constant, CredentialIs
 from consumer_guard.rules.remote import Remote
-from consumer_guard.telemetry.reader import CREDENTIALS, Case, Target
+from consumer_guard.telemetry.reader import Case, Target
+from consumer_guard.telemetry.record import RECORDED_CREDENTIALS
 
 #: Combinations of truths of undecided checks that are looked at.
 LIMIT = 2**12
@@ -139,11 +139,11 @@ def list_possible(
         roles = frozenset([role.lower() for role in case.roles])
         return (leaf.evaluate(nodes.Facts({}, roles, known)),)
     name = leaf.path[0]
-    if name not in ALL_CREDENTIALS:
+    if name not in CREDENTIALS:
         return (_NO,)
     if leaf.reads & masked:
         return _compare_masked(leaf, case)
-    if name == 'roles' or name in CREDENTIALS:
+    if name == 'roles' or name in RECORDED_CREDENTIALS:
         credentials = {**dict(case.credentials), 'roles': list(case.roles)}
         return (leaf.evaluate(nodes.Facts(credentials, frozenset(), known)),)
     return tuple(Truth)

@@ -70,9 +70,8 @@ CACHES = {
 #: Modules that still have tables to be frozen.
 UNFROZEN = {
     *('analysis.access', 'analysis.callers', 'analysis.diff', 'analysis.rejudge'),
-    *('analysis.lint.across', 'analysis.lint.callers', 'analysis.lint.ours'),
-    *('analysis.lint.placement', 'analysis.wording', 'cmd.matrix_page', 'cmd.status'),
-    *('cmd.verdict', 'doctor.keystone', 'guard.authorizer', 'guard.decision'),
+    *('analysis.wording', 'cmd.matrix_page', 'cmd.verdict'),
+    *('guard.authorizer', 'guard.decision'),
     *('guard.refusals', 'guard.request', 'owners.engine'),
     *('telemetry.reader', 'telemetry.record'),
 }
