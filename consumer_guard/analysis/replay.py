@@ -35,13 +35,8 @@ from consumer_guard.rules import nodes
 from consumer_guard.rules.leaves import Constant, CredentialIs
 from consumer_guard.rules.remote import Remote
 from consumer_guard.rules.rulebook import Rulebook
-from consumer_guard.telemetry.reader import (
-    RECORDED_CREDENTIALS,
-    Case,
-    Record,
-    Target,
-    read_line,
-)
+from consumer_guard.telemetry.reader import Case, Record, Target, read_line
+from consumer_guard.telemetry.record import RECORDED_CREDENTIALS
 
 #: What new rules do to a recorded request.
 EFFECTS = (Change.ALLOWED, Change.REFUSED, Change.UNDECIDED, Change.UNCHANGED)

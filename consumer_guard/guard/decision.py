@@ -176,6 +176,16 @@ class Decision(NamedTuple):
     body: Body | None = None
 
 
+class Evidence(NamedTuple):
+    """What a record shows of a request, as far as it was read and looked up.
+
+    :ivar owners: recorded, by id
+    """
+
+    body: Body | None = None
+    owners: Mapping[str, Owner] | None = None
+
+
 def find_reason(error: errors.RequestError) -> Reason:
     """The reason that an error stands for.
 

@@ -10,16 +10,16 @@ moved; nothing else is changed.
 import logging
 import re
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from consumer_guard.guard import identity, listing, model, refusals, responses
 from consumer_guard.guard.authorizer import Authorizer
 from consumer_guard.guard.body import WsgiPayload, put_body
-from consumer_guard.guard.decision import Outcome, Reason
+from consumer_guard.guard.decision import Evidence, Outcome, Reason
 from consumer_guard.guard.identity import Environ
-from consumer_guard.guard.model import Body, Caller, Owner
+from consumer_guard.guard.model import Caller
 from consumer_guard.guard.obligations import Afterwards, Fulfilment, Obligations
 from consumer_guard.guard.request import (
     GuardedRequest,
@@ -52,9 +52,7 @@ class Enforcement:
 class DecisionRecorder(Protocol):
     """Counts and records decisions; no method raises or waits for a reader."""
 
-    def look_up(
-        self, request: GuardedRequest, fulfilment: Fulfilment
-    ) -> tuple[Body | None, Mapping[str, Owner] | None]:
+    def look_up(self, request: GuardedRequest, fulfilment: Fulfilment) -> Evidence:
         """What the record shows beyond what was decided on; may look it up."""
 
     def record_decision(
@@ -63,12 +61,12 @@ class DecisionRecorder(Protocol):
         caller: Caller,
         environ: Environ,
         fulfilment: Fulfilment,
-        shown: tuple[Body | None, Mapping[str, Owner] | None],
+        evidence: Evidence,
         seconds: float,
     ) -> Afterwards | None:
         """Record a decision.
 
-        :param shown: what :meth:`look_up` returned
+        :param evidence: what :meth:`look_up` returned
         :param seconds: what the decision took
         :returns: called when the write has succeeded, None for nothing
         """
@@ -142,9 +140,9 @@ class ConsumerGuard:
             decision = self._authorizer.authorize(request, caller)
             fulfilment = self._obligations.fulfil(request, decision)
             seconds = time.perf_counter() - started
-            shown = self._recorder.look_up(request, fulfilment)
+            evidence = self._recorder.look_up(request, fulfilment)
             recorded = self._recorder.record_decision(
-                request, caller, environ, fulfilment, shown, seconds
+                request, caller, environ, fulfilment, evidence, seconds
             )
             afterwards = [
                 due for due in (fulfilment.afterwards, recorded) if due is not None

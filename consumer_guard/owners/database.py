@@ -14,8 +14,7 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from consumer_guard.generations.store import Kind, swap
-from consumer_guard.generations.thresholds import Swap
+from consumer_guard.generations.store import Kind, Swap, swap
 from consumer_guard.guard import errors
 from consumer_guard.guard.model import Owner
 from consumer_guard.owners import engine, statements

@@ -191,9 +191,9 @@ def write_record(
             'all', mode, Journal('', '', NONE), NONE, KnownOwners(owners)
         )
         fulfilment = Fulfilment(decision)
-        shown = recorder.look_up(request, fulfilment)
+        evidence = recorder.look_up(request, fulfilment)
         caller = make_caller(person)
-        recorder.record_decision(request, caller, {}, fulfilment, shown, 0.001)
+        recorder.record_decision(request, caller, {}, fulfilment, evidence, 0.001)
     finally:
         LOG.removeHandler(lines)
         LOG.setLevel(level)
