@@ -9,7 +9,6 @@ from placement import db_api
 from tests.deployment import OWNER_RULES, Deployment
 from tests.formal import spin, stepping
 from tests.formal.replay import Replay, Stage
-from tests.functional.conftest import WANTED
 
 Deploy = Callable[..., Deployment]
 
