@@ -10,10 +10,15 @@ from oslo_config import cfg
 from consumer_guard.config import loading
 from consumer_guard.config.settings import Settings
 from consumer_guard.generations.alarm import GenerationAlarm
-from consumer_guard.generations.watch import GenerationStore, GenerationWatch
+from consumer_guard.generations.store import GenerationStore
+from consumer_guard.generations.watch import GenerationWatch
 from consumer_guard.guard import model
 from consumer_guard.guard.authorizer import Authorizer, RuleSource
-from consumer_guard.guard.errors import ConfigurationError
+from consumer_guard.guard.errors import (
+    ConfigurationError,
+    PolicyFileError,
+    PolicyLocked,
+)
 from consumer_guard.guard.model import OwnerGroups
 from consumer_guard.guard.request import KNOWN_MICROVERSIONS
 from consumer_guard.guard.responses import Application
@@ -31,21 +36,23 @@ from consumer_guard.telemetry.recorder import Recorder
 _PATIENCE = 5
 
 
+def make_lookup_settings(settings: Settings) -> OwnerLookupSettings:
+    """What a driver needs to know."""
+    return OwnerLookupSettings(
+        connection=settings.connection or '',
+        timeout=settings.lookup_timeout,
+        pool_size=settings.lookup_pool_size,
+        nobodys_project_id=settings.incomplete_consumer_project_id,
+        nobodys_user_id=settings.incomplete_consumer_user_id,
+    )
+
+
 def make_lookup(settings: Settings) -> model.OwnerLookup:
     """The driver that ``owner_lookup`` names; it opens no connection yet.
 
     :raises ConfigurationError: there is none, or it cannot use ``connection``
     """
-    return load_driver(
-        settings.owner_lookup,
-        OwnerLookupSettings(
-            connection=settings.connection or '',
-            timeout=settings.lookup_timeout,
-            pool_size=settings.lookup_pool_size,
-            nobodys_project_id=settings.incomplete_consumer_project_id,
-            nobodys_user_id=settings.incomplete_consumer_user_id,
-        ),
-    )
+    return load_driver(settings.owner_lookup, make_lookup_settings(settings))
 
 
 def make_metrics(settings: Settings) -> Metrics:
@@ -157,6 +164,20 @@ def watch_rule_files(
         metrics=metrics,
         build=functools.partial(Rulebook.build, remote=EnforcerCaller(conf)),
     )
+
+
+def read_rules(conf: cfg.ConfigOpts, settings: Settings) -> Rulebook:
+    """The rules that a worker would start with now.
+
+    :raises PolicyFileError: the policy files cannot be used; names the file
+    """
+    files = watch_rule_files(conf, settings)
+    try:
+        return files.current()
+    except PolicyLocked:
+        # YAML's own message has several lines.
+        problem = ' '.join((files.problem or '').split())
+        raise PolicyFileError(f'policy files: {problem}') from None
 
 
 def find_versions() -> Sequence[str]:

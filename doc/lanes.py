@@ -88,10 +88,10 @@ def make_table() -> str:
     out = io.StringIO()
     writer = csv.writer(out)
     for lane in read_lanes():
-        names = ', '.join(f'``{name}``' for name in lane.names)
-        writer.writerow(
-            (names, lane.description, ', '.join(lane.installs), lane.in_check)
-        )
+        names = ' '.join(f'``{name}``' for name in lane.names)
+        # As literals, or Sphinx makes dashes of them.
+        proves = re.sub(r'(-- )?--\w+', r'``\g<0>``', lane.description)
+        writer.writerow((names, proves, ', '.join(lane.installs), lane.in_check))
     return out.getvalue()
 
 

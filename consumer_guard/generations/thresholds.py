@@ -65,35 +65,3 @@ class Thresholds:
     def percent_left(self, generation: float) -> float:
         """How much of the whole range of the column is left."""
         return 100.0 * self.remaining(generation) / _VALUES
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """What was judged of a consumer beside its generation, to be compared too.
-
-    The consumer must also hold allocations still: without them its owner can
-    change while its generation stays.
-
-    :ivar row_id: primary key of the consumers row
-    :ivar project_id: keystone's id of the recorded project
-    :ivar user_id: keystone's id of the recorded user; None is not compared
-    """
-
-    row_id: int | None
-    project_id: str | None
-    user_id: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Swap:
-    """A compare-and-swap of one generation.
-
-    :ivar uuid: of the consumer, or of the resource provider
-    :ivar expected: the stored value; anything else loses the race
-    :ivar judged: compared as well; None for a counter that is rolled
-    """
-
-    uuid: str
-    expected: int
-    new: int
-    judged: Judged | None = None

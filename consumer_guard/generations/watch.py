@@ -15,10 +15,11 @@ anything is refused or rolled.
 import functools
 import logging
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple
 
 from consumer_guard.generations.alarm import GenerationAlarm
-from consumer_guard.generations.thresholds import Judged, Step, Swap, Thresholds
+from consumer_guard.generations.store import GenerationStore, Judged, Swap
+from consumer_guard.generations.thresholds import Step, Thresholds
 from consumer_guard.generations.values import choose_value
 from consumer_guard.guard import claims, model
 from consumer_guard.guard.decision import Decision, Outcome, Reason
@@ -34,19 +35,6 @@ _WATCHED = (model.ALLOCATIONS_UPDATE, model.ALLOCATIONS_MANAGE, model.RESHAPE)
 
 #: Consumer ids and generations.
 Generations = tuple[tuple[str, float], ...]
-
-
-@runtime_checkable
-class GenerationStore(Protocol):
-    """A driver that can compare and swap; ``roll`` needs one."""
-
-    def swap_generations(self, swaps: Iterable[Swap]) -> bool:
-        """Swap all in one transaction, or none.
-
-        :returns: False when a race was lost, a deadlock included
-        :raises consumer_guard.guard.errors.OwnersUnavailable: the store did not
-            answer; nothing was swapped as far as can be told
-        """
 
 
 class Inspection(NamedTuple):

@@ -195,5 +195,6 @@ class Authorizer:
             yield from owners.find_groups(consumer_ids, keys)
             return
         for uuid, owner in owners.find(consumer_ids).items():
-            if owner.status is OwnerStatus.RECORDED:
+            # Security: nobody's are for role-holders, whatever the rule says.
+            if owner.status is OwnerStatus.RECORDED and owner.project_id:
                 yield owner.target(), (uuid,)

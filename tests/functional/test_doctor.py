@@ -15,12 +15,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from consumer_guard.cmd import doctor
+from consumer_guard.analysis.findings import Assessment, Severity
 from consumer_guard.cmd import main as guard_main
 from consumer_guard.cmd import status as guard_status
 from consumer_guard.config.settings import Settings
-from consumer_guard.doctor import database
-from consumer_guard.doctor.findings import Finding, Severity
+from consumer_guard.doctor import database, examination
 from tests import servers
 from tests.deployment import ETC
 from tests.functional.test_owners_on_servers import galera_library
@@ -374,15 +373,17 @@ class TestDatabase:
     def test_a_time_out_is_no_warning(
         self, clinic: Clinic, patience: float, severity: Severity
     ) -> None:
-        def look_at_nothing(engine: sa.Engine, _settings: Settings) -> Finding:
+        def check_nothing(engine: sa.Engine, _settings: Settings) -> Assessment:
             with engine.connect() as connection:
                 connection.exec_driver_sql('SELECT 1 FROM nosuch')
             raise AssertionError
 
-        settings = doctor.admit(None, None).settings
+        settings = examination.read_deployment(None, None).settings
         engine = clinic.tables.engine
-        found = database.examine(engine, settings, (look_at_nothing,), patience)
-        assert [(one.check, one.severity) for one in found[1:]] == [
+        found = database.run_checks(
+            engine, settings, {'shown': check_nothing}, patience
+        )
+        assert [(one.subject, one.severity) for one in found[1:]] == [
             ('nothing', severity)
         ]
 
@@ -585,7 +586,7 @@ class TestBadInput:
 
 class TestUpgradeCheck:
     def check(self, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
-        status = guard_status.main(['upgrade', 'check'])
+        status = guard_status.check_upgrade(['upgrade', 'check'])
         return status, ' '.join(capsys.readouterr().out.replace('|', ' ').split())
 
     def test_all_is_well(

@@ -138,7 +138,7 @@ class TestMicroversion:
                 assert read == (1, 0)
         assert kept.cache_info().misses == 300
         assert kept.cache_info().currsize == kept.cache_info().maxsize
-        assert kept.cache_info().maxsize < 300
+        assert (kept.cache_info().maxsize or 300) < 300
 
     def test_versions_of_another_placement(self) -> None:
         header = 'placement 1.2'

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 from oslo_config import cfg
 
+from consumer_guard.analysis.findings import Finding, Severity, find_worst
 from consumer_guard.doctor import pipeline
-from consumer_guard.doctor.findings import Finding, Severity, find_worst
 from consumer_guard.doctor.paste_file import read_layout
 from consumer_guard.guard.errors import ConfigurationError
 
@@ -35,7 +35,7 @@ paste.filter_factory = oslo_middleware.request_id:RequestId.factory
 [app:placement]
 use = egg:consumer-guard#placement
 [app:mine]
-paste.app_factory = tests.unit.test_diagnosis_pipeline:make_mine
+paste.app_factory = tests.unit.test_doctor_pipeline:make_mine
 [app:health]
 paste.app_factory = oslo_middleware:Healthcheck.app_factory
 """
@@ -58,9 +58,9 @@ def examine(tmp_path: pathlib.Path) -> Examine:
     def run(text: str) -> dict[str, Finding]:
         path = tmp_path / 'api-paste.ini'
         path.write_text(text + SECTIONS)
-        findings = pipeline.examine(read_layout(str(path)))
+        findings = pipeline.check_pipeline(read_layout(str(path)))
         return {
-            one.check: one
+            one.subject: one
             for one in sorted(findings, key=lambda finding: finding.severity)
         }
 
@@ -101,7 +101,7 @@ def test_every_order(examine: Examine, order: tuple[str, ...]) -> None:
     }
     for check, is_right in wanted.items():
         assert (found[check].severity <= Severity.NOTE) is is_right, found[check]
-        assert bool(found[check].cure) is not is_right
+        assert bool(found[check].fix) is not is_right
     assert found['other sections'].severity is Severity.OK
 
 
@@ -136,12 +136,12 @@ COMPOSITE = '[composite:main]\nuse = egg:Paste#urlmap\n'
         (f'{COMPOSITE}/a = x\n/ = placement\n[pipeline:x]\npipeline = {GOOD}\n', 3),
         (f'{COMPOSITE}/a = b\n[composite:b]\nuse=egg:Paste#urlmap\n/ = placement\n', 3),
         (
-            '[composite:main]\nuse = call:tests.unit.test_diagnosis_pipeline:make_mine'
+            '[composite:main]\nuse = call:tests.unit.test_doctor_pipeline:make_mine'
             f'\nkeystone = {GOOD}\nnoauth2 = request_log noauth placement\n',
             3,
         ),
         (
-            '[composite:main]\nuse = call:tests.unit.test_diagnosis_pipeline:make_mine'
+            '[composite:main]\nuse = call:tests.unit.test_doctor_pipeline:make_mine'
             f'\nkeystone = {GOOD}\n',
             0,
         ),
@@ -230,5 +230,5 @@ def test_cors(
     placement.register_opts(
         [cfg.ListOpt('allowed_origin', default=allowed)], group='cors'
     )
-    finding = pipeline.look_at_cors(read_layout(str(path)), placement)
+    finding = pipeline.check_cors(read_layout(str(path)), placement)
     assert finding.severity == severity
