@@ -9,12 +9,14 @@ from oslo_config import cfg
 
 from consumer_guard.config import loading
 from consumer_guard.config.settings import Settings
-from consumer_guard.generations.watch import GenerationStore, GenerationWatch
+from consumer_guard.generations.store import GenerationStore
+from consumer_guard.generations.watch import GenerationWatch
 from consumer_guard.guard import model
 from consumer_guard.guard.errors import ConfigurationError
 from consumer_guard.guard.groups import OwnerGroups
 from consumer_guard.guard.request import KNOWN_MICROVERSIONS
-from consumer_guard.owners.api import OwnerLookupSettings, load_driver
+from consumer_guard.owners.api import OwnerLookupSettings
+from consumer_guard.owners.drivers import load_driver
 from consumer_guard.rules.reloading import ReloadedRules
 from consumer_guard.rules.remote import EnforcerCaller
 from consumer_guard.rules.rulebook import Rulebook

@@ -10,8 +10,8 @@ from cliff import command, lister
 
 from consumer_guard.cmd.database import CommandFailed, open_database, read_settings
 from consumer_guard.generations import store as counters
-from consumer_guard.generations.store import Counter, Kind
-from consumer_guard.generations.thresholds import Swap, Thresholds
+from consumer_guard.generations.store import Counter, Kind, Swap
+from consumer_guard.generations.thresholds import Thresholds
 
 _COLUMNS = ('kind', 'uuid', 'generation', 'remaining', 'percent left', 'step', 'days')
 

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The generations in placement's database: read, and compared and swapped."""
+"""Stores of generations: the protocol, and placement's database as one of them."""
 
 import enum
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Protocol, runtime_checkable
 
 import sqlalchemy as sa
-
-from consumer_guard.generations.thresholds import Swap
 
 #: Codes that say a transaction was given up for another one: PostgreSQL
 #: serialization_failure and deadlock_detected (SQLSTATE), MySQL and MariaDB
@@ -15,16 +14,38 @@ from consumer_guard.generations.thresholds import Swap
 _RACES = frozenset({'40001', '40P01', 1213, 1020})
 
 
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """A compare-and-swap of one generation.
+
+    :ivar uuid: of the consumer, or of the resource provider
+    :ivar expected: the stored value; anything else loses the race
+    """
+
+    uuid: str
+    expected: int
+    new: int
+
+
+@runtime_checkable
+class GenerationStore(Protocol):
+    """A driver that can compare and swap; ``roll`` needs one."""
+
+    def swap_generations(self, swaps: Iterable[Swap]) -> bool:
+        """Swap all in one transaction, or none.
+
+        :returns: False when a race was lost, a deadlock included
+        :raises consumer_guard.guard.errors.OwnersUnavailable: the store did not
+            answer, so it is not known whether they were swapped; a client that
+            reads again finds out
+        """
+
+
 class Kind(enum.Enum):
     """Whose generation it is; the value is placement's table."""
 
     CONSUMER = 'consumers'
     PROVIDER = 'resource_providers'
-
-    @property
-    def table(self) -> sa.TableClause:
-        """The two columns that are looked at."""
-        return sa.table(self.value, sa.column('uuid'), sa.column('generation'))
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +58,7 @@ class Counter:
 
 
 class _Lost(Exception):
-    """A stored generation was not the expected one."""
+    """A row was not as expected."""
 
 
 def read_highest(engine: sa.Engine, kind: Kind, limit: int) -> list[Counter]:
@@ -45,42 +66,36 @@ def read_highest(engine: sa.Engine, kind: Kind, limit: int) -> list[Counter]:
 
     :param limit: how many at the most
     """
-    table = kind.table
-    statement = (
-        sa.select(table.c.uuid, table.c.generation)
-        .order_by(table.c.generation.desc(), table.c.uuid)
-        .limit(limit)
+    return _read_counters(
+        engine, kind, 'ORDER BY generation DESC, uuid LIMIT :limit', limit=limit
     )
-    return _read(engine, kind, statement)
 
 
 def read_above(
     engine: sa.Engine, kind: Kind, generation: int, limit: int
 ) -> list[Counter]:
     """Those above a value, highest first; scans the table."""
-    table = kind.table
-    statement = (
-        sa.select(table.c.uuid, table.c.generation)
-        .where(table.c.generation > generation)
-        .order_by(table.c.generation.desc(), table.c.uuid)
-        .limit(limit)
+    return _read_counters(
+        engine,
+        kind,
+        'WHERE generation > :generation ORDER BY generation DESC, uuid LIMIT :limit',
+        generation=generation,
+        limit=limit,
     )
-    return _read(engine, kind, statement)
 
 
 def read_one(engine: sa.Engine, kind: Kind, uuid: str) -> Counter | None:
     """One generation; compared byte for byte, whatever the collation says."""
-    table = kind.table
-    statement = sa.select(table.c.uuid, table.c.generation).where(table.c.uuid == uuid)
-    found = _read(engine, kind, statement)
+    found = _read_counters(engine, kind, 'WHERE uuid = :uuid', uuid=uuid)
     return next((counter for counter in found if counter.uuid == uuid), None)
 
 
-def _read(
-    engine: sa.Engine, kind: Kind, statement: sa.Select[str, int]
+def _read_counters(
+    engine: sa.Engine, kind: Kind, clauses: str, **parameters: object
 ) -> list[Counter]:
+    statement = sa.text(f'SELECT uuid, generation FROM {kind.value} {clauses}')
     with engine.connect() as connection:
-        rows: Sequence[sa.Row[str, int]] = connection.execute(statement).all()
+        rows = connection.execute(statement, parameters).all()
     return [Counter(kind, uuid, generation) for uuid, generation in rows]
 
 
@@ -91,16 +106,28 @@ def swap(engine: sa.Engine, kind: Kind, swaps: Iterable[Swap]) -> bool:
     :returns: False when one was not as expected, or at a deadlock
     :raises sqlalchemy.exc.SQLAlchemyError: anything else went wrong
     """
+    statement = (
+        f'UPDATE {kind.value} SET generation = :new'
+        ' WHERE uuid = :uuid AND generation = :expected'
+    )
     # One order for everybody, so that two of us do not wait for each other.
     ordered = sorted(swaps, key=lambda swap: swap.uuid)
+    return _change_each(engine, statement, [asdict(swap) for swap in ordered])
+
+
+def _change_each(
+    engine: sa.Engine, statement: str, rows: Sequence[Mapping[str, object]]
+) -> bool:
+    """Run an UPDATE for each row in one transaction, if each changes one row."""
     # SQLite knows but one level with transactions.
     level = 'SERIALIZABLE' if engine.dialect.name == 'sqlite' else 'READ COMMITTED'
     try:
         with engine.connect() as autocommitting:
             connection = autocommitting.execution_options(isolation_level=level)
             with connection.begin():
-                for one in ordered:
-                    _swap_one(connection, kind.table, one)
+                for parameters in rows:
+                    if connection.execute(sa.text(statement), parameters).rowcount != 1:
+                        raise _Lost
     except _Lost:
         return False
     except sa.exc.DBAPIError as error:
@@ -108,16 +135,6 @@ def swap(engine: sa.Engine, kind: Kind, swaps: Iterable[Swap]) -> bool:
             return False
         raise
     return True
-
-
-def _swap_one(connection: sa.Connection, table: sa.TableClause, one: Swap) -> None:
-    result = connection.execute(
-        sa.update(table)
-        .where(table.c.uuid == one.uuid, table.c.generation == one.expected)
-        .values(generation=one.new)
-    )
-    if result.rowcount != 1:
-        raise _Lost
 
 
 def _is_race(error: BaseException | None) -> bool:

@@ -10,10 +10,10 @@ import enum
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 from consumer_guard.generations.alarm import GenerationAlarm
-from consumer_guard.generations.thresholds import Step, Swap, Thresholds
+from consumer_guard.generations.store import GenerationStore, Swap
+from consumer_guard.generations.thresholds import Step, Thresholds
 from consumer_guard.guard import claims as body_claims
 from consumer_guard.guard import model
 from consumer_guard.guard.claims import Body
@@ -23,19 +23,6 @@ from consumer_guard.guard.request import GuardedRequest
 from consumer_guard.telemetry.metrics import Metrics
 
 LOG = logging.getLogger(__name__)
-
-
-@runtime_checkable
-class GenerationStore(Protocol):
-    """A driver that can compare and swap; ``roll`` needs one."""
-
-    def swap_generations(self, swaps: Iterable[Swap]) -> bool:
-        """Swap all in one transaction, or none.
-
-        :returns: False when a race was lost, a deadlock included
-        :raises consumer_guard.guard.errors.OwnersUnavailable: the store did not
-            answer; nothing was swapped as far as can be told
-        """
 
 
 class Verdict(enum.Enum):

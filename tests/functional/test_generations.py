@@ -12,7 +12,7 @@ import sqlalchemy as sa
 import webtest
 from placement import db_api
 
-from consumer_guard.generations.thresholds import Swap
+from consumer_guard.generations.store import Swap
 from consumer_guard.owners.api import OwnerLookupSettings
 from consumer_guard.owners.database import DatabaseOwners
 from tests.deployment import Deployment, User, make_claim

@@ -26,7 +26,7 @@ from consumer_guard.backend.application import (
     request_log_factory,
 )
 from consumer_guard.config import loading
-from consumer_guard.generations.thresholds import Swap
+from consumer_guard.generations.store import Swap
 from consumer_guard.guard import model
 from consumer_guard.guard.ownership import Rules
 from consumer_guard.middleware import ConsumerGuard
