@@ -73,7 +73,7 @@ CACHES = {
 UNFROZEN = {
     *('analysis.access', 'analysis.callers', 'analysis.diff', 'analysis.rejudge'),
     *('analysis.wording', 'cmd.matrix_page', 'cmd.verdict'),
-    *('guard.authorizer', 'guard.decision'),
+    'guard.decision',
     *('guard.refusals', 'guard.request', 'owners.engine'),
 }
 
