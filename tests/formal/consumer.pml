@@ -54,8 +54,10 @@
 #else
 #define FIRST_OWN -1000
 #endif
-#ifdef M_SPACING
+#if defined(M_SPACING)
 #define SPACING 1
+#elif defined(M_REPEATED)
+#define SPACING 0
 #else
 #define SPACING 50
 #endif

@@ -56,7 +56,7 @@ GUARD = (
     _holds(
         'sealed, ids given again',
         "a write by ownership lands on its owner's consumer",
-        'FOREIGN CLAIM WHOLE REUSE GUESSES',
+        'FOREIGN CLAIM WHOLE REUSE GUESSES START=0',
     ),
     _holds(
         'sealed, DELETE in steps',
@@ -140,12 +140,12 @@ PLACEMENT = (
     _fails(
         'emptied unseen',
         'a write that empties removes what its client has not seen: without owners',
-        'LOST LOST_EMPTY WHOLE GUESSES TRIES=0',
+        'LOST LOST_EMPTY SPLIT GUESSES TRIES=0',
     ),
     _fails(
         'created anew',
         'a generation read before a consumer was created anew passes: without owners',
-        'LOST LOST_REBORN WHOLE GUESSES TRIES=0',
+        'LOST LOST_REBORN SPLIT GUESSES TRIES=0',
         'OPS=4',
     ),
     _fails(
@@ -175,8 +175,8 @@ MUTANTS = (
     ),
     _fails(
         'without allocations',
-        'a row without allocations is allowed',
-        'FOREIGN WHOLE GUESSES M_ALLOCATIONS',
+        'a row without allocations is allowed, by the rules and by the swap',
+        'FOREIGN WHOLE GUESSES M_ALLOCATIONS M_SWAP_HELD',
     ),
     _fails('below 1.28', 'a write below 1.28 is allowed', 'HELD SPLIT GUESSES M_OLD'),
     _fails('emptying', 'a write that empties is allowed', 'HELD SPLIT GUESSES M_EMPTY'),
@@ -212,6 +212,12 @@ MUTANTS = (
         'LOST SPLIT READS M_SWAP_GENERATION',
     ),
     _fails(
+        'swap without allocations',
+        'that allocations are still there is not compared (SQLite, generation 0)',
+        'FOREIGN WHOLE REUSE GUESSES START=0 M_SWAP_HELD',
+        'OPS=4',
+    ),
+    _fails(
         'swap without owner',
         'project and user are not compared (SQLite)',
         'FOREIGN WHOLE REUSE GUESSES M_SWAP_OWNER',
@@ -225,6 +231,11 @@ MUTANTS = (
         'own values 1 apart',
         'placement counts from one own value to another',
         'LOST SPLIT READS TRIES=2 M_SPACING',
+    ),
+    _fails(
+        'own values given twice',
+        'the own values of two writes are the same',
+        'ATOMIC WHOLE GUESSES OWNERS=2 TRIES=2 M_REPEATED',
     ),
     _fails(
         'own values used before',
@@ -274,6 +285,18 @@ COVERED = (
         whole='OPS=4',
     ),
     _holds(
+        'covered: allocations judged',
+        'a row that had no allocations when it was judged loses the swap',
+        'FOREIGN ATOMIC WHOLE GUESSES M_ALLOCATIONS',
+        whole='OPS=4',
+    ),
+    _holds(
+        'covered: allocations swapped',
+        'without a look at the allocations, where ids are never given again',
+        'FOREIGN ATOMIC WHOLE GUESSES START=0 M_SWAP_HELD',
+        whole='OPS=4',
+    ),
+    _holds(
         'covered: generation',
         'without the generation, where ids are never given again',
         'FOREIGN WHOLE GUESSES M_SWAP_GENERATION',
@@ -310,4 +333,15 @@ GROUPS = {
     'The guard without a condition (fails, as it must)': MUTANTS,
     'Conditions that others cover': COVERED,
     'What must be reachable (fails, as it must)': REACHED,
+}
+
+#: Runs at random, for databases that give row ids again and for the others; half
+#: of them with counters that are rolled, and two owners.
+RANDOM = {
+    'random, ids given again': 'OPS=5 TRIES=3 GUESSES READS ALLKINDS REUSE',
+    'random': 'OPS=5 TRIES=3 GUESSES READS ALLKINDS SPLIT',
+    'random, rolled, ids given again': (
+        f'OPS=5 TRIES=4 OWNERS=2 GUESSES READS ALLKINDS REUSE {_ROLL}'
+    ),
+    'random, rolled': f'OPS=5 TRIES=4 OWNERS=2 GUESSES READS ALLKINDS SPLIT {_ROLL}',
 }
