@@ -4,7 +4,7 @@
 import collections
 import itertools
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -28,6 +28,12 @@ _VERSIONS = {'put_old': '1.27', 'put_oldest': '1.7', 'post_old_empty': '1.27'}
 _VERSION = '1.37'
 
 _EMPTY = ('put_empty', 'post_old_empty')
+
+#: What a provider holds, and what is asked of one that is to be full.
+_TOTAL, _TOO_MUCH = 1_000_000, 2_000_000
+
+#: Where a step has another name in the model than its first statement.
+_DUE = {'placement_full': 'placement_commit'}
 
 #: The consumer that takes an id of another's, and that which keeps ids away.
 NEIGHBOUR, _OTHER = str(uuid.uuid4()), str(uuid.uuid4())
@@ -66,7 +72,7 @@ class Stage:
 
     def __init__(self, deployed: Deployment) -> None:
         self.deployed = deployed
-        self.provider = deployed.add_provider(1_000_000)
+        self.provider = deployed.add_provider(_TOTAL)
         self.users: Mapping[str, User] = {
             'alice': deployed.add_user('member', 'reader'),
             'bob': deployed.add_user('member', 'reader'),
@@ -160,12 +166,23 @@ class Stage:
         return self.engine.dialect.name == 'sqlite'
 
 
+def _find_too_much(trace: Trace) -> Iterator[tuple[int, int]]:
+    """The requests that find a provider full: their writers and their numbers."""
+    turns = collections.Counter[int]()
+    for step in trace.steps:
+        if step.name == 'placement_full':
+            yield step.writer, turns[step.writer]
+        turns[step.writer] += bool(step.answer)
+
+
 class Replay:
     """One run of the model on a stage."""
 
     def __init__(self, stage: Stage, trace: Trace) -> None:
         self._stage = stage
         self._trace = trace
+        self._turns = collections.Counter[int]()
+        self._too_much = set(_find_too_much(trace))
         self._owners = trace.get_bound('OWNERS', 1)
         self._consumer = stage.clear(trace.get_bound('START', 1))
         first = stage.read(self._consumer).row
@@ -191,6 +208,7 @@ class Replay:
             try:
                 self._take(step)
                 self._compare(step)
+                self._turns[step.writer] += bool(step.answer)
             except Differs as error:
                 raise Differs(f'step {number}, {step.name}: {error}') from None
         self._finish()
@@ -201,20 +219,18 @@ class Replay:
         :returns: what the code answers to the request that ends the mutant's run
         """
         answers: dict[tuple[int, int], int] = {}
-        turns = collections.Counter[int]()
         last = (0, 0)
         for step in self._trace.steps:
-            last = step.writer, turns[step.writer]
+            last = step.writer, self._turns[step.writer]
             if last not in answers and self._take_until(step):
                 answers[last] = self._open.pop(step.writer).answer
-            turns[step.writer] += bool(step.answer)
+            # Of the mutant: what the code has answered already is left out.
+            self._turns[step.writer] += bool(step.answer)
             self._look()
-        open_requests = dict(self._open)
+        request = self._open.get(last[0])
         self._finish()
-        for writer, request in open_requests.items():
-            answers[writer, turns[writer]] = request.answer
         self._look()
-        return answers[last]
+        return answers[last] if request is None else request.answer
 
     def _finish(self) -> None:
         for request in self._open.values():
@@ -232,7 +248,7 @@ class Replay:
         if request.due is not None:
             if step.name == 'delete_whole':
                 request.finish()
-            elif request.due != step.name:
+            elif request.due != _DUE.get(step.name, step.name):
                 raise Differs(f'the code is about to {request.due}')
             else:
                 self._go_on(request, step)
@@ -248,7 +264,7 @@ class Replay:
         if self._take_without_request(step):
             return False
         request = self._open.get(step.writer) or self._send(step)
-        while request.due not in (None, step.name):
+        while request.due not in (None, _DUE.get(step.name, step.name)):
             request.go_on()
         if request.due is not None:
             self._go_on(request, step)
@@ -275,6 +291,8 @@ class Replay:
             # Guessed, and rightly so.
             generation = self._read_generation(step)
         amount = 0 if step.kind in _EMPTY else next(self._numbers)
+        if (step.writer, self._turns[step.writer]) in self._too_much:
+            amount += _TOO_MUCH
         self._amounts[step.writer] = amount
         caller = self._stage.users['alice'] if owns else self._stage.deployed.admin
         role: str | None = 'owner'

@@ -51,81 +51,87 @@ GUARD = (
     _holds(
         'sealed',
         "a write by ownership lands on its owner's consumer, unchanged since judged",
-        'FOREIGN ATOMIC CLAIM WHOLE GUESSES ALLKINDS',
+        'FOREIGN ATOMIC CLAIM WHOLE GUESSES ALLKINDS CAPACITY',
     ),
     _holds(
         'sealed, ids given again',
         "a write by ownership lands on its owner's consumer",
-        'FOREIGN CLAIM WHOLE REUSE GUESSES START=0',
+        'FOREIGN CLAIM WHOLE REUSE GUESSES START=0 CAPACITY',
     ),
     _holds(
         'sealed, DELETE in steps',
         "a write by ownership replaces no allocations of another's",
-        'HELD CLAIM SPLIT GUESSES',
+        'HELD CLAIM SPLIT GUESSES CAPACITY',
     ),
     _holds(
         'sealed, both',
         "a write by ownership replaces no allocations of another's",
-        'HELD CLAIM REUSE GUESSES',
+        'HELD CLAIM REUSE GUESSES CAPACITY',
     ),
     _holds(
         'sealed, two owners',
         "two owners' writes at once, each unchanged since judged",
-        'FOREIGN ATOMIC CLAIM WHOLE GUESSES OWNERS=2 TRIES=2',
+        'FOREIGN ATOMIC CLAIM WHOLE GUESSES OWNERS=2 TRIES=2 CAPACITY',
         small='OPS=1',
         whole='OPS=4',
     ),
     _holds(
         'no lost update',
         'on one row no write replaces one that its client has not seen',
-        'LOST SPLIT READS TRIES=2',
+        'LOST SPLIT READS TRIES=2 CAPACITY',
         small='OPS=2',
         whole='OPS=4',
     ),
     _holds(
         'no lost update, ids given again',
         'on one row no write replaces one that its client has not seen',
-        'LOST REUSE READS',
+        'LOST REUSE READS CAPACITY',
     ),
     _holds(
         'no lost update, two owners',
         'the same with two owners at once',
-        'LOST SPLIT READS OWNERS=2 TRIES=2',
+        'LOST SPLIT READS OWNERS=2 TRIES=2 CAPACITY',
         small='OPS=1',
         whole='OPS=3',
     ),
     _holds(
         'rolled and sealed',
         "a write by ownership lands on its owner's consumer, unchanged since judged",
-        f'FOREIGN ATOMIC CLAIM WHOLE GUESSES {_ROLL}',
+        f'FOREIGN ATOMIC CLAIM WHOLE GUESSES {_ROLL} CAPACITY',
     ),
     _holds(
         'rolled and sealed, ids given again',
         "a write by ownership lands on its owner's consumer",
-        f'FOREIGN CLAIM WHOLE REUSE GUESSES {_ROLL}',
+        f'FOREIGN CLAIM WHOLE REUSE GUESSES {_ROLL} CAPACITY',
         whole='OPS=4',
     ),
     _holds(
         'rolled, no lost update',
         'on one row no write replaces one that its client has not seen',
-        f'LOST SPLIT READS {_ROLL}',
+        f'LOST SPLIT READS {_ROLL} CAPACITY',
         whole='OPS=4',
     ),
     _holds(
         'rolled in time',
         'with a reserve of two steps, three writers at once do not pass the end',
-        'FITS SPLIT READS ROLL LIMIT=5 RESERVE=2 START=2 TO=-100',
+        'FITS SPLIT READS ROLL LIMIT=5 RESERVE=2 START=2 TO=-100 CAPACITY',
         whole='OPS=4',
     ),
     _holds(
         'no bystander',
         'the guard moves no generation of another consumer',
-        'BYSTANDER FOREIGN WHOLE REUSE GUESSES',
+        'BYSTANDER FOREIGN WHOLE REUSE GUESSES CAPACITY',
+    ),
+    _holds(
+        'rolled by hand',
+        'an operator rolls once, wherever the counter is, and no update is lost',
+        'LOST SPLIT READS HANDS=1',
+        whole='OPS=4',
     ),
 )
 
-#: What no guard in front of placement closes.
-PLACEMENT = (
+#: What no guard in front of placement closes, and what an operator must not do.
+LEFT_OPEN = (
     _fails(
         'DELETE in steps',
         'DELETE removes allocations first and the row later: in between a write'
@@ -152,6 +158,13 @@ PLACEMENT = (
         'the same again',
         'SQLite: created anew with the judged id, generation and owner',
         'ATOMIC WHOLE REUSE GUESSES',
+    ),
+    _fails(
+        'rolled by hand twice',
+        'an operator rolls one counter twice in a row: what was read after the first'
+        ' passes after the second',
+        'LOST SPLIT READS TRIES=0 HANDS=2',
+        'OPS=5',
     ),
 )
 
@@ -329,7 +342,7 @@ REACHED = (
 
 GROUPS = {
     'The guard': GUARD,
-    'What placement leaves open (fails, as it must)': PLACEMENT,
+    'What is left open (fails, as it must)': LEFT_OPEN,
     'The guard without a condition (fails, as it must)': MUTANTS,
     'Conditions that others cover': COVERED,
     'What must be reachable (fails, as it must)': REACHED,
@@ -338,10 +351,10 @@ GROUPS = {
 #: Runs at random, for databases that give row ids again and for the others; half
 #: of them with counters that are rolled, and two owners.
 RANDOM = {
-    'random, ids given again': 'OPS=5 TRIES=3 GUESSES READS ALLKINDS REUSE',
-    'random': 'OPS=5 TRIES=3 GUESSES READS ALLKINDS SPLIT',
+    'random, ids given again': 'OPS=5 TRIES=3 GUESSES READS ALLKINDS CAPACITY REUSE',
+    'random': 'OPS=5 TRIES=3 GUESSES READS ALLKINDS CAPACITY SPLIT',
     'random, rolled, ids given again': (
-        f'OPS=5 TRIES=4 OWNERS=2 GUESSES READS ALLKINDS REUSE {_ROLL}'
+        f'OPS=5 TRIES=4 OWNERS=2 GUESSES READS ALLKINDS CAPACITY REUSE {_ROLL}'
     ),
-    'random, rolled': f'OPS=5 TRIES=4 OWNERS=2 GUESSES READS ALLKINDS SPLIT {_ROLL}',
+    'random, rolled': f'OPS=5 TRIES=4 OWNERS=2 GUESSES READS ALLKINDS CAPACITY SPLIT {_ROLL}',
 }
