@@ -69,6 +69,8 @@ class Consequence:
     :ivar status: HTTP status of the refusal; 200 where nothing is refused
     :ivar hint: appended to the refusal, for the client. Security: the same for
         every owner but the caller
+    :ivar by_rule: whether the operator's rule decides, so that another rule may
+        decide otherwise
     :ivar may_conceal: whether ``denial = conceal`` may hide the refusal of a
         read that depends on the owner
     :ivar code: of placement's JSON error (microversion 1.23 or later)
@@ -78,6 +80,7 @@ class Consequence:
     phase: Phase
     status: int
     hint: str = ''
+    by_rule: bool = False
     may_conceal: bool = False
     code: str = UNDEFINED_CODE
     error: type[errors.RequestError] | None = None
@@ -92,8 +95,8 @@ CONSEQUENCES: Mapping[Reason, Consequence] = {
     Reason.FAULT: Consequence(
         Phase.IDENTITY, 503, 'The request cannot be authorized now; try again.'
     ),
-    Reason.ROLE: Consequence(Phase.PRELIMINARY, 200),
-    Reason.DENIED: Consequence(Phase.PRELIMINARY, 403),
+    Reason.ROLE: Consequence(Phase.PRELIMINARY, 200, by_rule=True),
+    Reason.DENIED: Consequence(Phase.PRELIMINARY, 403, by_rule=True),
     Reason.LOCKED: Consequence(Phase.PRELIMINARY, 503, error=errors.PolicyLocked),
     Reason.NEVER: Consequence(
         Phase.OBSTACLE, 403, 'It is for roles only, ownership never allows it.'
@@ -110,12 +113,14 @@ CONSEQUENCES: Mapping[Reason, Consequence] = {
     Reason.UNREADABLE: Consequence(Phase.OBSTACLE, 400, error=errors.Unreadable),
     Reason.TOO_LARGE: Consequence(Phase.GATHER, 413, error=errors.TooLarge),
     Reason.UNAVAILABLE: Consequence(Phase.GATHER, 503, error=errors.OwnersUnavailable),
-    Reason.OWNER: Consequence(Phase.CONCLUDE, 200),
-    Reason.NOT_ALLOWED: Consequence(Phase.CONCLUDE, 403, may_conceal=True),
+    Reason.OWNER: Consequence(Phase.CONCLUDE, 200, by_rule=True),
+    Reason.NOT_ALLOWED: Consequence(
+        Phase.CONCLUDE, 403, by_rule=True, may_conceal=True
+    ),
     Reason.UNOWNED: Consequence(Phase.CONCLUDE, 403, may_conceal=True),
     Reason.ABSENT: Consequence(Phase.CONCLUDE, 403, may_conceal=True),
     Reason.NO_ALLOCATIONS: Consequence(Phase.CONCLUDE, 403),
-    Reason.NOT_THE_CLAIMED: Consequence(Phase.CONCLUDE, 403),
+    Reason.NOT_THE_CLAIMED: Consequence(Phase.CONCLUDE, 403, by_rule=True),
     Reason.GENERATION: Consequence(
         Phase.CONCLUDE,
         409,
