@@ -42,6 +42,7 @@ PACKAGES: dict[str, set[str]] = {
         'keystoneauth1',
         'microversion_parse',
         'oslo_config',
+        'oslo_context',
         'oslo_middleware',
         'placement',
         'webob',
@@ -74,7 +75,6 @@ UNFROZEN = {
     *('analysis.wording', 'cmd.matrix_page', 'cmd.verdict'),
     *('guard.authorizer', 'guard.decision'),
     *('guard.refusals', 'guard.request', 'owners.engine'),
-    *('telemetry.reader', 'telemetry.record'),
 }
 
 
