@@ -24,8 +24,6 @@ Judge = Callable[[Mapping[str, str], str], Ruling]
 #: Why a consumer is refused, None when it is not, and the rulings on it.
 Judgement = tuple[Reason | None, tuple[Ruling, ...]]
 
-_PLACEHOLDER = {'project_id': model.PLACEHOLDER_ID, 'user_id': model.PLACEHOLDER_ID}
-
 
 def find_obstacle(request: GuardedRequest) -> Reason | None:
     """What no owner can overcome, found without reading anything more.
@@ -99,7 +97,8 @@ def _judge_recorded(owner: Owner, judge: Judge) -> Judgement:
     # away: a remote check must not tell by its time, or by being called, which
     # consumers are recorded.
     if owner.status is not OwnerStatus.RECORDED or not owner.project_id:
-        judge(_PLACEHOLDER | {'consumer_uuid': owner.consumer_uuid}, 'nobody')
+        ids = dict.fromkeys(('project_id', 'user_id'), model.PLACEHOLDER_ID)
+        judge(ids | {'consumer_uuid': owner.consumer_uuid}, 'nobody')
         absent = owner.status is OwnerStatus.ABSENT
         return Reason.ABSENT if absent else Reason.UNOWNED, ()
     ruling = judge(owner.target(), 'recorded owner')
