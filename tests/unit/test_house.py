@@ -32,7 +32,7 @@ PACKAGES: dict[str, set[str]] = {
     },
     'telemetry': {'statsd'},
     'generations': {'sqlalchemy'},
-    'rules': {'oslo_config', 'oslo_policy'},
+    'rules': {'oslo_config', 'oslo_policy', 'yaml'},
     'config': {'oslo_config', 'oslo_policy'},
     'owners': {'sqlalchemy', 'stevedore'},
     'testing': {'pytest'},
