@@ -22,7 +22,6 @@ from consumer_guard.config.settings import Settings
 from consumer_guard.doctor import database, examination
 from tests import servers
 from tests.deployment import ETC
-from tests.functional.test_owners_on_servers import galera_library
 from tests.servers import Tables
 
 LIMIT = 2**31 - 1
@@ -507,7 +506,7 @@ class TestDatabase:
 @needs['mysql']
 def test_galera(clinic: Clinic, ask: CallRemote) -> None:
     assert ask().of('wsrep_sync_wait')['finding'] == 'no Galera'
-    library = galera_library()
+    library = servers.galera_library()
     if not library:
         pytest.skip('no Galera library; on Debian: apt-get install galera-4')
     cluster = (

@@ -35,12 +35,14 @@ PACKAGES: dict[str, set[str]] = {
     'rules': {'oslo_config', 'oslo_policy'},
     'config': {'oslo_config', 'oslo_policy'},
     'owners': {'sqlalchemy', 'stevedore'},
+    'testing': {'pytest'},
     'assembly': {'oslo_config', 'placement'},
     'analysis': {'oslo_policy', 'webob', 'yaml'},
     'backend': {
         'keystoneauth1',
         'microversion_parse',
         'oslo_config',
+        'oslo_context',
         'oslo_middleware',
         'placement',
         'webob',
@@ -73,7 +75,6 @@ UNFROZEN = {
     *('analysis.wording', 'cmd.matrix_page', 'cmd.verdict'),
     *('guard.authorizer', 'guard.decision'),
     *('guard.refusals', 'guard.request', 'owners.engine'),
-    *('telemetry.reader', 'telemetry.record'),
 }
 
 
