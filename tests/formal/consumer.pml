@@ -20,7 +20,7 @@
  *                ALLKINDS  the owner also sends what is always refused
  *                MODERN    nothing is sent below 1.28
  *                CAPACITY  a provider may be full
- *   asserted     FOREIGN, HELD, ATOMIC, CLAIM, LOST (with LOST_EMPTY,
+ *   asserted     FOREIGN, HELD, KEPT, ATOMIC, CLAIM, LOST (with LOST_EMPTY,
  *                LOST_REBORN), FITS, BYSTANDER, REACH_*
  */
 
@@ -111,7 +111,8 @@ byte hands = HANDS;  /* how often the operator rolls */
 byte tries = TRIES;
 
 /* Sets of writers, a bit each. */
-#ifdef ATOMIC
+#if defined(ATOMIC) || defined(KEPT)
+#define TOUCHES
 byte untouched;      /* nothing has changed the consumer since this one was judged */
 #endif
 #ifdef LOST
@@ -125,7 +126,7 @@ byte listed;         /* the allocations that this DELETE read are still there */
 #define IN(set)   ((set >> who) & 1)
 
 inline touch() {
-#ifdef ATOMIC
+#ifdef TOUCHES
   untouched = 0;
 #endif
   skip
@@ -186,7 +187,7 @@ inline forget() {
 #ifdef LOST
   DROP(seen); DROP(same);
 #endif
-#ifdef ATOMIC
+#ifdef TOUCHES
   DROP(untouched);
 #endif
   DROP(listed);
@@ -203,6 +204,9 @@ inline check_landing() {
 #endif
 #ifdef HELD         /* none replaces another's allocations */
   bad = bad || (BY_OWNERSHIP && row.owner != ALICE && held);
+#endif
+#ifdef KEPT         /* nor any that have changed since it was judged */
+  bad = bad || (BY_OWNERSHIP && !IN(untouched) && held);
 #endif
 #ifdef ATOMIC       /* none lands on what has changed since it was judged */
   bad = bad || (BY_OWNERSHIP && !IN(untouched));
@@ -397,7 +401,7 @@ inline demand(condition, answer) {
 /* The look-up, the rulings on the recorded and on the claimed owner, the seal. */
 inline step_judge() {
   judged_id = row.id; judged_gen = row.gen; judged_owner = row.owner;
-#ifdef ATOMIC
+#ifdef TOUCHES
   ADD(untouched);
 #endif
 #ifndef M_DELETE

@@ -8,11 +8,15 @@ from tests.formal.traces import Trace
 
 
 def test_the_code_does_what_the_model_says(stage: Stage, trace: Trace) -> None:
-    """Row id, generation, owner, allocations and answer, after each step."""
+    """Row id, generation, owner, allocations and answer, after each step.
+
+    O21: the runs "DELETE in steps" are among them.
+    """
     Replay(stage, trace).run()
 
 
 def test_the_guard_refuses_what_a_mutant_lets_pass(stage: Stage, mutant: Trace) -> None:
+    """O09"""
     replay = Replay(stage, mutant)
     answer = replay.run_otherwise()
     if 'FITS' in mutant.defines:

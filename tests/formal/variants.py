@@ -60,8 +60,9 @@ GUARD = (
     ),
     _holds(
         'sealed, DELETE in steps',
-        "a write by ownership replaces no allocations of another's",
-        'HELD CLAIM SPLIT GUESSES CAPACITY',
+        "a write by ownership replaces no allocations but its owner's, unchanged since"
+        ' judged',
+        'HELD KEPT CLAIM SPLIT GUESSES CAPACITY',
     ),
     _holds(
         'sealed, both',

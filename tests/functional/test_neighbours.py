@@ -17,6 +17,7 @@ from oslo_policy import policy
 from paste import deploy as paste_deploy
 from placement.handlers import allocation as handler
 from placement.objects import allocation as placement_allocation
+from placement.objects import consumer as placement_consumer
 from placement.objects import resource_class
 
 from tests.deployment import Deployment, User, make_claim
@@ -99,6 +100,37 @@ def test_the_patch_of_the_page_answers_409_and_removes_nothing(
     assert answer.json['errors'][0]['code'] == 'placement.concurrent_update'
     (allocation,) = left['allocations'].values()
     assert allocation['resources'] == {'VCPU': 5}
+
+
+def test_placement_gives_a_half_deleted_consumer_away_at_the_same_generation(
+    bare: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider = bare.add_provider()
+    former, new = (bare.add_user('member') for _ in range(2))
+    consumer = bare.add_consumer(provider, former)
+    remove = placement_consumer.delete_consumers_if_no_allocations
+    row = sa.text(
+        'SELECT c.generation, p.external_id FROM consumers c'
+        ' JOIN projects p ON p.id = c.project_id WHERE c.uuid = :uuid'
+    )
+    engine = sa.create_engine(bare.database, poolclass=sa.NullPool)
+    rows: list[tuple[Any, ...]] = []
+
+    def give_away_and_remove(*args: Any) -> None:
+        monkeypatch.setattr(
+            placement_consumer, 'delete_consumers_if_no_allocations', remove
+        )
+        assert _empty(bare, 'PUT', consumer, new).status_int == 204
+        with engine.connect() as connection:
+            rows.append(tuple(connection.execute(row, {'uuid': consumer}).one()))
+        remove(*args)
+
+    monkeypatch.setattr(
+        placement_consumer, 'delete_consumers_if_no_allocations', give_away_and_remove
+    )
+    answer = bare.request('DELETE', f'/allocations/{consumer}', bare.admin)
+    assert answer.status_int == 204
+    assert rows == [(1, new.project_id)]
 
 
 @pytest.mark.on_database('mysql')
