@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Requests and callers made of values, for the commands that predict decisions.
+"""Requests, callers and owners made of values, to predict decisions with.
 
 Routes, microversions, queries and bodies are read by what reads them for the
 middleware, so that nothing is decided twice.
 """
 
+import json
 import urllib.parse
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Any
 from consumer_guard.guard import identity, model
 from consumer_guard.guard.body import parse_body
 from consumer_guard.guard.errors import TooLarge
-from consumer_guard.guard.model import Caller, Owner, OwnerStatus
+from consumer_guard.guard.model import Caller, Operation, Owner, OwnerStatus
 from consumer_guard.guard.request import (
     KNOWN_MICROVERSIONS,
     GuardedRequest,
@@ -24,7 +25,7 @@ from consumer_guard.guard.request import (
 )
 
 #: Stands for the request id where there is no request.
-REQUEST_ID = 'req-rehearsal'
+REQUEST_ID = 'req-simulated'
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,39 @@ def make_request(
     )
 
 
-def make_caller(subject: Subject, passage_role: str = '') -> Caller:
+def make_claim(
+    provider_uuid: str,
+    project_id: str,
+    user_id: str,
+    generation: int | None,
+    consumer_type: str | None,
+) -> dict[str, Any]:
+    """A claim of one VCPU, as the latest microversion has it in a body."""
+    return {
+        'allocations': {provider_uuid: {'resources': {'VCPU': 1}}},
+        'project_id': project_id,
+        'user_id': user_id,
+        'consumer_generation': generation,
+        'consumer_type': consumer_type,
+    }
+
+
+def make_body(operation: Operation, claims: Mapping[str, Any]) -> bytes:
+    """The body of a request for an operation; empty where it has none.
+
+    :param claims: by consumer id; a single one for PUT
+    """
+    if operation.method not in ('PUT', 'POST'):
+        return b''
+    document: Any = claims
+    if operation is model.ALLOCATIONS_UPDATE:
+        (document,) = claims.values()
+    elif operation is model.RESHAPE:
+        document = {'inventories': {}, 'allocations': claims}
+    return json.dumps(document).encode()
+
+
+def simulate_caller(subject: Subject, passage_role: str = '') -> Caller:
     """The caller that a subject is for policy checks.
 
     :param passage_role: taken away first, as from every incoming request
@@ -141,7 +174,7 @@ class KnownOwners:
     def __init__(self, owners: Mapping[str, Owner]) -> None:
         self._owners = owners
 
-    def find(self, consumer_ids: Collection[str]) -> Mapping[str, model.Owner]:
+    def find(self, consumer_ids: Collection[str]) -> Mapping[str, Owner]:
         """Absent is what is not among the values."""
         return {
             id_: self._owners.get(id_) or Owner(id_, OwnerStatus.ABSENT)
@@ -163,7 +196,7 @@ class OneOwner:
         self._owner = owner
         self._generations = generations
 
-    def find(self, consumer_ids: Collection[str]) -> Mapping[str, model.Owner]:
+    def find(self, consumer_ids: Collection[str]) -> Mapping[str, Owner]:
         """The same owner for every id."""
         return {
             id_: self._owner._replace(

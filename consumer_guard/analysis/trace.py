@@ -59,7 +59,7 @@ class Trace:
         return found
 
 
-def explain(
+def trace_rule(
     rulebook: Rulebook,
     rule: str,
     caller: Caller,
@@ -83,7 +83,7 @@ def explain(
 
 
 class _Tracer:
-    """One run; lives no longer than :func:`explain`."""
+    """One run; lives no longer than :func:`trace_rule`."""
 
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
@@ -100,10 +100,10 @@ class _Tracer:
         if joins:
             parts = tuple(self.trace(one) for one in operands)
             return Trace(name, truth, joins, parts=parts)
-        leaf = Trace(str(node), truth, why=self._explain(node, truth))
+        leaf = Trace(str(node), truth, why=self._find_why(node, truth))
         return Trace(name, truth, 'is', parts=(leaf,)) if name else leaf
 
-    def _explain(self, node: Node, truth: Truth) -> str:
+    def _find_why(self, node: Node, truth: Truth) -> str:
         if truth is not Truth.UNKNOWN:
             return ''
         if isinstance(node, Remote):

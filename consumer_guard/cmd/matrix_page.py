@@ -147,7 +147,7 @@ def _make_cell(
 
 def _make_rule(matrix: Matrix, operation: model.Operation) -> str:
     note = ''
-    if operation.name in matrix.elsewhere:
+    if operation.name in matrix.remote:
         note = '<p class="note">It asks elsewhere too; that was not asked here.</p>'
     return (
         f'<tr id="rule-{operation.name.replace(":", "-")}">'

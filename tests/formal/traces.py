@@ -74,9 +74,7 @@ def _read(line: str) -> Step:
     if found is None:
         raise ValueError(f'not a step of the model: {line!r}')
     generation, exists = int(found['generation']), found['exists'] == '1'
-    row = Row(
-        int(found['row_id']), int(found['stored']), OWNERS[int(found['owner'])]
-    )
+    row = Row(int(found['row_id']), int(found['stored']), OWNERS[int(found['owner'])])
     return Step(
         writer=int(found['writer']),
         name=found['name'],

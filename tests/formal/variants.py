@@ -162,7 +162,9 @@ MUTANTS = (
         'the recorded owner is not judged',
         'FOREIGN WHOLE GUESSES M_RECORDED',
     ),
-    _fails('nobody', "a nobody's consumer is allowed", 'FOREIGN WHOLE GUESSES M_NOBODY'),
+    _fails(
+        'nobody', "a nobody's consumer is allowed", 'FOREIGN WHOLE GUESSES M_NOBODY'
+    ),
     _fails(
         'absent',
         'a consumer that is not there is allowed',
@@ -177,9 +179,7 @@ MUTANTS = (
         'FOREIGN WHOLE GUESSES M_ALLOCATIONS',
     ),
     _fails('below 1.28', 'a write below 1.28 is allowed', 'HELD SPLIT GUESSES M_OLD'),
-    _fails(
-        'emptying', 'a write that empties is allowed', 'HELD SPLIT GUESSES M_EMPTY'
-    ),
+    _fails('emptying', 'a write that empties is allowed', 'HELD SPLIT GUESSES M_EMPTY'),
     _fails('deleting', 'DELETE is allowed', 'HELD SPLIT GUESSES M_DELETE'),
     _fails(
         'generation',
@@ -289,7 +289,7 @@ COVERED = (
 
 #: What must happen in some interleaving: the rest would hold for no reason.
 REACHED = (
-    _fails('owner writes', "a write by ownership lands", 'REACH_LANDING SPLIT GUESSES'),
+    _fails('owner writes', 'a write by ownership lands', 'REACH_LANDING SPLIT GUESSES'),
     _fails(
         'owner writes anew',
         'a write by ownership lands on a row that was created anew',

@@ -69,8 +69,7 @@ CACHES = {
 
 #: Modules that still have tables to be frozen.
 UNFROZEN = {
-    *('analysis.access', 'analysis.callers', 'analysis.diff', 'analysis.rejudge'),
-    *('analysis.wording', 'cmd.matrix_page', 'cmd.verdict'),
+    'cmd.matrix_page',
     *('guard.authorizer', 'guard.decision'),
     *('guard.refusals', 'guard.request', 'owners.engine'),
     *('telemetry.reader', 'telemetry.record'),
