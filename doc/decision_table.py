@@ -64,9 +64,9 @@ class Situation(NamedTuple):
 
 
 def _about(consumer: Consumer | None) -> dict[str, Any]:
-    """The consumer is recorded like this; usages are asked of its project."""
+    """The consumer is recorded like this; the query names another project."""
     recorded = {} if consumer is None else {_ONE: consumer}
-    return {'recorded': recorded, 'asked': {'project_id': 'theirs'}}
+    return {'recorded': recorded, 'query': {'project_id': 'theirs'}}
 
 
 def _claim(**changes: Any) -> dict[str, Any]:
@@ -137,7 +137,7 @@ BY_OWNER = (
         'read sums write',
         rule=('is', 'consumer_type', 'INSTANCE'),
     ),
-    Situation('no project is asked for', 'sums', {'asked': {}}, rule=('remote', 2)),
+    Situation('the query names no project', 'sums', {'query': {}}, rule=('remote', 2)),
     *_list_unread('PUT', 'allocations:update'),
     Situation(
         'a PUT leaves no allocations',
@@ -182,7 +182,7 @@ def answer(situation: Situation, operation: str) -> Answer | None:
     in_path = operation not in ('usages', 'allocations:manage', 'reshaper:reshape')
     facts = Facts(
         path_ids=(path_id,) if in_path else (),
-        asked={'project_id': 'mine'} if kind == 'sums' else {},
+        query={'project_id': 'mine'} if kind == 'sums' else {},
         claimed={_ONE: _MINE} if kind == 'write' else {},
         recorded={_ONE: _MINE},
     )
@@ -190,13 +190,13 @@ def answer(situation: Situation, operation: str) -> Answer | None:
     return decide(situation.caller, situation.rule, operation, facts)
 
 
-def _write_cell(found: Answer | None) -> str:
-    if found is None:
+def _write_cell(cell: Answer | None) -> str:
+    if cell is None:
         return '—'
-    if found.outcome != 'refuse':
-        return {'role': 'forward'}.get(found.outcome, found.outcome)
-    status = str(found.status or '400 or 406')
-    return f'{status} *c*' if found.concealed else status
+    if cell.outcome != 'refuse':
+        return 'forward' if cell.outcome == 'role' else cell.outcome
+    status = str(cell.status or '400 or 406')
+    return f'{status} *c*' if cell.concealed else status
 
 
 def _write_table(header: list[str], widths: list[int], rows: list[list[str]]) -> str:

@@ -81,7 +81,7 @@ class Facts(NamedTuple):
     path_ids: tuple[str, ...] = ()  #: the consumer or the provider
     newline: bool = False  #: ends the path; placement's router drops it
     payload: str = 'readable'  #: query or body; unreadable: also ids of odd text
-    asked: Mapping[str, str] = {}  #: whose usages, by the query
+    query: Mapping[str, str] = {}  #: the owner in the query of usages
     claimed: Mapping[str, Consumer] = {}  #: by the body, in its order
     recorded: Mapping[str, Consumer] | None = {}  #: None: cannot be looked up
     locked: bool = False  #: no policy file has been usable since the start
@@ -118,8 +118,8 @@ def decide(caller: Caller | None, rule: Rule, operation: str, facts: Facts) -> A
     if kind == 'filter':
         return Answer('filter', 'owner')
     if kind == 'sums':
-        truth = judge(rule, caller, facts.asked)
-        allowed = truth == YES and facts.asked.get('project_id')
+        truth = judge(rule, caller, facts.query)
+        allowed = truth == YES and facts.query.get('project_id')
         return Answer('passage', 'owner') if allowed else refuse('not_allowed')
     unfit, ids = find_unfit_claim(facts), facts.path_ids or tuple(facts.claimed)
     if unfit and not facts.path_ids:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random cases for the specification, and how one is made small.
+"""Random cases of the specification, and smaller ones of a failing one.
 
-A case starts from a request that is allowed by ownership and is bent in a few places,
-so that every reason comes often.
+Most cases are requests of an owner, changed in a few places, so that every reason
+arises often.
 """
 
 import random
@@ -51,7 +51,7 @@ _LEAVES: tuple[Rule, ...] = (
     ('remote', YES),
 )
 
-#: More often what more can be said of.
+#: Weighted by how many facts matter to each.
 _OPERATIONS = (
     *['allocations:update', 'allocations:manage'] * 4,
     *['allocations:list', 'usages', 'resource_providers:allocations:list'] * 2,
@@ -67,10 +67,10 @@ _MINE = Consumer('mine', 'me')
 
 
 class Case(NamedTuple):
-    """One request, and what is known around it.
+    """One request, its caller, and what is recorded.
 
-    :ivar variant: chooses among what the specification does not tell apart, such as
-        the ways to be unreadable
+    :ivar variant: chooses where the specification makes no difference, such as among
+        unreadable bodies
     """
 
     caller: Caller
@@ -107,7 +107,7 @@ class Cases:
         self._rules = [*RULES * 10, *(self._make_rule(3) for _ in range(rules))]
         self._bends: tuple[Callable[[Case], Case], ...] = (
             *[self._bend_caller, self._bend_rule, self._bend_claims] * 6,
-            *[self._bend_recorded, self._bend_asked] * 6,
+            *[self._bend_recorded, self._bend_query] * 6,
             *[self._bend_path, self._bend_payload, self._bend_microversion] * 3,
             self._lock,
         )
@@ -137,10 +137,10 @@ class Cases:
         return (kind, *(self._make_rule(depth - 1) for _ in range(count)))
 
     def _start(self, operation: str) -> Facts:
-        """A request that an owner may send, if the rule lets him."""
+        """A request that ownership can allow, if the operation can be allowed."""
         kind = OPERATIONS[operation]
         if kind == 'sums':
-            return Facts(asked={'project_id': 'mine'})
+            return Facts(query={'project_id': 'mine'})
         several = CONSUMERS[: self._pick((1, 1, 2, 3))]
         if kind == 'filter':
             recorded = {id_: self._make_consumer() for id_ in several}
@@ -159,7 +159,7 @@ class Cases:
             self._pick(('me', 'me', 'me', 'other', 'other', None, '')),
             self._pick(_TYPES),
             self._pick((1, 1, 1, 2, 0, -1)),
-            self._pick((True, True, False)),
+            self._pick((True, False)),
         )
 
     def _make_claim(self) -> Consumer:
@@ -208,16 +208,16 @@ class Cases:
             return case.change(payload=self._pick(('unreadable', 'too_large')))
         return case.change(payload='unreadable') if kind == 'sums' else case
 
-    def _bend_asked(self, case: Case) -> Case:
+    def _bend_query(self, case: Case) -> Case:
         if case.operation != 'usages':
             return case
-        asked = {
+        query = {
             'project_id': self._pick(('mine', 'mine', 'theirs', '', None)),
             'user_id': self._pick(('me', 'other', '', None, None)),
             'consumer_type': self._pick(('INSTANCE', 'MIGRATION', 'all', None)),
         }
         return case.change(
-            asked={key: value for key, value in asked.items() if value is not None}
+            query={key: value for key, value in query.items() if value is not None}
         )
 
     def _bend_claims(self, case: Case) -> Case:
@@ -250,7 +250,7 @@ class Cases:
 
 
 def shrink(case: Case, fails: Callable[[Case], bool]) -> Case:
-    """A smaller case that still fails: no step further makes it smaller."""
+    """The smallest case that still fails, as far as single steps go."""
     for smaller in _simplify(case):
         if fails(smaller):
             return shrink(smaller, fails)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The guard's answer to a case, and the specification's, in the same words."""
+"""The guard's answer to a case, in the terms of the specification."""
 
 import functools
 import json
@@ -65,7 +65,7 @@ class Observation(NamedTuple):
 
 
 def expect(case: Case) -> Observation:
-    """What the specification says of a case."""
+    """The specification's answer to a case."""
     caller, rule, operation, facts, _ = case
     answer = decide(caller, rule, operation, facts)
     if answer.outcome != 'filter' or facts.recorded is None:
@@ -77,7 +77,7 @@ def expect(case: Case) -> Observation:
 
 
 def observe(case: Case) -> Observation:
-    """What the guard does with a case."""
+    """The guard's answer to a case."""
     owners = _GroupedOwners(case) if case.variant % 3 else _Owners(case)
     rules = _Rules(_build(case.rule), case.facts.locked)
     authorizer = Authorizer(rules, owners, patience=60)
@@ -256,7 +256,7 @@ def _make_payload(case: Case) -> GivenPayload:
     body = json.dumps(document).encode() if document else b'{}'
     if facts.payload == 'too_large':
         body += b' ' * _MAX_BODY_SIZE
-    return GivenPayload(urlencode(facts.asked), body, _MAX_BODY_SIZE)
+    return GivenPayload(urlencode(facts.query), body, _MAX_BODY_SIZE)
 
 
 def _write_claim(claim: Consumer) -> dict[str, Any]:

@@ -13,6 +13,11 @@ import sqlalchemy as sa
 #: ER_LOCK_DEADLOCK and ER_CHECKREAD.
 _RACES = frozenset({'40001', '40P01', 1213, 1020})
 
+#: Codes of an account without the right to update: PostgreSQL insufficient_privilege,
+#: MySQL and MariaDB ER_TABLEACCESS_DENIED_ERROR and ER_COLUMNACCESS_DENIED_ERROR,
+#: SQLITE_READONLY.
+_NO_RIGHT = frozenset({'42501', 1142, 1143, 8})
+
 
 @dataclass(frozen=True, slots=True)
 class Judged:
@@ -174,14 +179,21 @@ def _change_each(
     except _Lost:
         return False
     except sa.exc.DBAPIError as error:
-        if _is_race(error.orig):
+        if _code_of(error.orig) in _RACES:
             return False
         raise
     return True
 
 
-def _is_race(error: BaseException | None) -> bool:
-    code = getattr(error, 'sqlstate', None) or getattr(error, 'pgcode', None)
-    if code is None and error is not None and error.args:
-        code = error.args[0]
-    return code in _RACES
+def lacks_right(error: BaseException) -> bool:
+    """Whether an UPDATE failed because the account may not do it."""
+    return _code_of(getattr(error, 'orig', error)) in _NO_RIGHT
+
+
+def _code_of(error: BaseException | None) -> object:
+    """SQLSTATE of PostgreSQL, error number of MySQL, result code of SQLite."""
+    for name in ('sqlstate', 'pgcode', 'sqlite_errorcode'):
+        code: object = getattr(error, name, None)
+        if code is not None:
+            return code
+    return error.args[0] if error is not None and error.args else None

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from consumer_guard.generations.store import Kind, Swap, swap
+from consumer_guard.generations.store import Kind, Swap, lacks_right, swap
 from consumer_guard.guard import errors
 from consumer_guard.guard.model import Owner
 from consumer_guard.owners import engine, statements
@@ -121,7 +121,15 @@ class DatabaseOwners:
         try:
             return swap(self.engine, Kind.CONSUMER, swaps)
         except Exception as error:
-            LOG.warning('Generations cannot be swapped: %s', _describe(error))
+            if lacks_right(error):
+                LOG.error(
+                    'The database refuses to update consumers.generation: grant '
+                    'UPDATE (generation) ON consumers to the account of option '
+                    'connection of [consumer_guard]; until then writes by owners '
+                    'are refused and no counter is rolled'
+                )
+            else:
+                LOG.warning('Generations cannot be swapped: %s', _describe(error))
             LOG.debug('Generations cannot be swapped', exc_info=True)
             raise errors.OwnersUnavailable(
                 'The generation of the consumer could not be changed; read it again.'

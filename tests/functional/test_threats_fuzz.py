@@ -191,6 +191,17 @@ def assert_forwarded(
     assert not world.changed()
     if operation is model.PROVIDER_ALLOCATIONS_LIST:
         assert_filtered(world, handled.arguments['uuid'], answer)
+    else:
+        assert_judged(world, expected)
+
+
+def assert_judged(world: Scenario, expected: Expected) -> None:
+    """The rule allowed the caller for every owner that matters, and for no other."""
+    final = [asked for asked in world.journal.judged if asked.final]
+    assert {asked.truth for asked in final} == {model.Truth.YES}
+    assert len(final) == len(expected.targets)
+    for target in expected.targets:
+        assert any(target.items() <= asked.target.items() for asked in final), target
 
 
 def assert_filtered(world: Scenario, provider: str, answer: Answer) -> None:
@@ -223,6 +234,7 @@ def assert_sealed(
     assert expected.certain
     assert expected.answer.outcome == 'passage'
     assert expected.claimed is not None
+    assert_judged(world, expected)
     assert expected.claimed.keys() == parts.keys()
     now = world.read_known()
     for key, part in parts.items():

@@ -31,6 +31,8 @@ RULES: Mapping[model.Operation, Rule] = {
 }
 
 
+_TARGET_NAMES = ('consumer_uuid', 'project_id', 'user_id', 'consumer_type')
+
 #: Stands for a body that placement does not accept: it refuses the request itself, and
 #: what the guard reads of such a body may be more or less. None here is too large.
 _UNSURE = 'too_large'
@@ -39,12 +41,14 @@ _UNSURE = 'too_large'
 class Expected(NamedTuple):
     """What is expected of a guarded request.
 
+    :ivar targets: what the rule has to be judged on before the request is forwarded
     :ivar claimed: what placement would write, by consumer id; None where it writes
         nothing
     """
 
     operation: model.Operation
     answer: Answer
+    targets: tuple[Mapping[str, str], ...]
     claimed: Mapping[str, Mapping[str, Any]] | None
 
     @property
@@ -75,7 +79,22 @@ def expect(request: Request, recorded: Mapping[str, Consumer]) -> Expected | Non
         claimed = _read_claims(request, operation, ids.get('consumer_uuid'))
         facts = facts._replace(**_describe_claims(claimed))
     answer = decide(ATTACKER, RULES[operation], operation.name, facts)
-    return Expected(operation, answer, claimed)
+    return Expected(operation, answer, _list_targets(answer, facts), claimed)
+
+
+def _list_targets(answer: Answer, facts: Facts) -> tuple[Mapping[str, str], ...]:
+    """The owners in the query, in the database and in the body, as far as known."""
+    recorded = facts.recorded or {}
+    targets = [
+        facts.query,
+        *(recorded[id_].target(id_) for id_ in answer.looked_up if id_ in recorded),
+        *(claim.target(id_) for id_, claim in facts.claimed.items()),
+    ]
+    return tuple(
+        {name: target[name] for name in _TARGET_NAMES if target.get(name)}
+        for target in targets
+        if target
+    )
 
 
 def _is_plain(text: str) -> bool:
@@ -83,16 +102,15 @@ def _is_plain(text: str) -> bool:
 
 
 def _read_query(request: Request) -> dict[str, Any]:
-    """Whose usages are asked for."""
+    """The owner in the query of usages."""
     environ = {'REQUEST_METHOD': 'GET', 'QUERY_STRING': request.query}
     try:
         items = webob.Request(environ).GET.items()
     except UnicodeDecodeError:
         return {'payload': 'unreadable'}
-    known = ('project_id', 'user_id', 'consumer_type')
-    asked = [(name, value) for name, value in items if name in known]
-    clear = len(dict(asked)) == len(asked) and all(_is_plain(text) for _, text in asked)
-    return {'asked': dict(asked), 'payload': 'readable' if clear else 'unreadable'}
+    owner = [(name, value) for name, value in items if name in _TARGET_NAMES[1:]]
+    clear = len(dict(owner)) == len(owner) and all(_is_plain(text) for _, text in owner)
+    return {'query': dict(owner), 'payload': 'readable' if clear else 'unreadable'}
 
 
 def _read_claims(

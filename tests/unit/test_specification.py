@@ -114,8 +114,8 @@ def test_the_first_row_of_the_page_that_holds_decides() -> None:
             if first.facts.keys() & second.facts.keys():
                 continue
             both = first._replace(facts={**first.facts, **second.facts})
-            found = decision_table.answer(both, operation)
-            assert found is not None
-            assert found.reason == alone.reason, (operation, first.text, second.text)
+            decided = decision_table.answer(both, operation)
+            assert decided is not None
+            assert decided.reason == alone.reason, (first.text, second.text)
             compared += 1
     assert compared > 100
