@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where recorded owners come from: drivers, chosen by name.
 
-A driver is an entry point of the namespace :data:`NAMESPACE`: a callable that
+A driver is an entry point of the namespace :data:`DRIVERS`: a callable that
 takes an :class:`OwnerLookupSettings` and returns a
 :class:`consumer_guard.guard.model.OwnerLookup`.
 """
@@ -14,7 +14,7 @@ from stevedore import driver, exception
 
 from consumer_guard.guard import errors, model
 
-NAMESPACE = 'consumer_guard.owner_lookup'
+DRIVERS = 'consumer_guard.owner_lookup'
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +45,10 @@ def load_driver(name: str, settings: OwnerLookupSettings) -> model.OwnerLookup:
     """
     try:
         loaded: driver.DriverManager[model.OwnerLookup] = driver.DriverManager(
-            NAMESPACE, name, invoke_on_load=True, invoke_args=(settings,)
+            DRIVERS, name, invoke_on_load=True, invoke_args=(settings,)
         )
     except exception.NoMatches:
-        known = ', '.join(sorted(metadata.entry_points(group=NAMESPACE).names))
+        known = ', '.join(sorted(metadata.entry_points(group=DRIVERS).names))
         raise errors.ConfigurationError(
             f'[consumer_guard] owner_lookup: there is no driver {name!r};'
             f' there are: {known or "none, is consumer-guard installed?"}'

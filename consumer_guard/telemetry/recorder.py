@@ -70,7 +70,7 @@ class Recorder:
         if self._which == 'all' and owners is None and wanted:
             try:
                 if body is None and conveys and request.microversion is not None:
-                    body = claims.read_body(request)
+                    body = claims.read_write_body(request)
                 owners = self._owners.find(_name_consumers(request, body)) or None
             except Exception as exc:
                 # An incomplete record must not cost the client its answer.

@@ -384,7 +384,7 @@ class TestDatabase:
             engine, settings, {'shown': check_nothing}, patience
         )
         assert [(one.subject, one.severity) for one in found[1:]] == [
-            ('nothing', severity)
+            ('shown', severity)
         ]
 
     def test_no_tables(
@@ -461,6 +461,24 @@ class TestDatabase:
             if not mysql:
                 clinic.tables.run(f'DROP OWNED BY {spelled}')
             clinic.tables.run(f'DROP USER {spelled}')
+
+    @pytest.mark.parametrize(
+        ('grants', 'severity'),
+        [(('SELECT',), 'failure'), (('SELECT', 'UPDATE (generation)'), 'ok')],
+    )
+    @pytest.mark.skipif(DATABASE == 'sqlite', reason='sqlite has no accounts')
+    def test_rules_that_open_writes_to_owners_need_the_right_to_update(
+        self, clinic: Clinic, ask: Any, grants: tuple[str, ...], severity: str
+    ) -> None:
+        policy = clinic.conf.with_name('policy.yaml')
+        rule = '"consumer_guard:allocations:update": "rule:consumer_guard:owner_member"'
+        policy.write_text(rule)
+        with self._account(clinic, f'u{uuid.uuid4().hex[:12]}', grants) as url:
+            clinic.configure(
+                f'connection = {url}', '[oslo_policy]', f'policy_file = {policy}'
+            )
+            report = ask()
+        assert report.severity('UPDATE(generation)') == severity
 
     def test_placements_own_account(self, clinic: Clinic, ask: CallRemote) -> None:
         wanted = 'ok' if DATABASE == 'sqlite' else 'note'
