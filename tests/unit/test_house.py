@@ -70,7 +70,7 @@ CACHES = {
 #: Modules that still have tables to be frozen.
 UNFROZEN = {
     'cmd.matrix_page',
-    *('guard.authorizer', 'guard.decision'),
+    'guard.authorizer',
     *('guard.refusals', 'guard.request', 'owners.engine'),
     *('telemetry.reader', 'telemetry.record'),
 }
