@@ -18,7 +18,7 @@ from consumer_guard.rules.rulebook import Rulebook
 class Difference:
     """One line of the result, its columns in order.
 
-    :ivar by: 'class', 'rule' or 'record': how it was found
+    :ivar by: 'class', 'rule' or 'record': how it is shown
     :ivar who: caller class, caller in words, or service
     :ivar whose: the relation of the consumer to the class, else ''
     :ivar count: recorded requests, None where none are counted
@@ -53,13 +53,13 @@ def list_differences(
     replayed: ReplaySummary | None,
 ) -> list[Difference]:
     """All that changes: for classes, in rules, and for recorded requests."""
-    found = [*_compare_classes(old, new)]
+    differences = [*_compare_classes(old, new)]
     for operation, comparison in comparisons.items():
-        found += _describe_rules(operation, comparison, old, new)
+        differences += _describe_rules(operation, comparison, old, new)
     if replayed is not None:
-        found += _describe_requests(replayed)
+        differences += _describe_requests(replayed)
     order = list(Change)
-    return sorted(found, key=lambda one: order.index(one.change))
+    return sorted(differences, key=lambda each: order.index(each.change))
 
 
 def _compare_classes(old: Rulebook, new: Rulebook) -> Iterator[Difference]:

@@ -26,12 +26,12 @@ from consumer_guard.rules import nodes
 from consumer_guard.rules.leaves import Constant, HasRole
 
 #: Scenarios, and truths of leaves, that are tried before it is undecided.
-MAX_SCENARIOS = 2**16
+_MAX_TRIES = 2**16
 
 _MOST_KEYS = len(TARGET_KEYS)
 
 
-class Change(enum.Enum):
+class Change(enum.StrEnum):
     """How new rules differ from old ones, in the order in which it is shown."""
 
     ALLOWED = 'newly allowed'
@@ -62,44 +62,29 @@ class Comparison:
         return self.decided and not self.counterexamples
 
 
-def compare_rules(
-    old: nodes.Node,
-    new: nodes.Node,
-    operation: Operation,
-    *,
-    limit: int = MAX_SCENARIOS,
-) -> Comparison:
+def compare_rules(old: nodes.Node, new: nodes.Node, operation: Operation) -> Comparison:
     """Compare two rules on all that the guard judges an operation's rule on."""
-    return compare(old, new, list_shapes(operation), limit=limit)
+    return compare(old, new, list_shapes(operation))
 
 
-def compare(
-    old: nodes.Node,
-    new: nodes.Node,
-    shapes: Iterable[Shape],
-    *,
-    limit: int = MAX_SCENARIOS,
-) -> Comparison:
-    """Compare two rules on targets of some shapes.
-
-    :param limit: how many scenarios, and how many truths of leaves, are tried
-    """
+def compare(old: nodes.Node, new: nodes.Node, shapes: Iterable[Shape]) -> Comparison:
+    """Compare two rules on targets of some shapes."""
     if _normalize(old) == _normalize(new):
         return Comparison({}, decided=True)
     leaves = list_leaves(old, new)
     terms = read_terms(leaves.values())
     scenarios = list_scenarios(terms, shapes)
-    found: dict[Change, Scenario] = {}
-    for scenario in itertools.islice(scenarios, limit):
+    counterexamples: dict[Change, Scenario] = {}
+    for scenario in itertools.islice(scenarios, _MAX_TRIES):
         change = classify(scenario.judge(old), scenario.judge(new))
-        if change is Change.UNCHANGED:
-            continue
-        if change not in found or _weigh(scenario) < _weigh(found[change]):
-            found[change] = scenario
+        if change is not Change.UNCHANGED:
+            shown = counterexamples.setdefault(change, scenario)
+            counterexamples[change] = min(shown, scenario, key=_weigh)
     if terms.is_exact and next(scenarios, None) is None:
-        return Comparison(found, decided=True)
-    possible = _find_possible_changes(old, new, leaves, limit)
-    return Comparison(found, decided=possible is not None and possible <= set(found))
+        return Comparison(counterexamples, decided=True)
+    possible = _find_possible_changes(old, new, leaves)
+    decided = possible is not None and possible <= {*counterexamples}
+    return Comparison(counterexamples, decided)
 
 
 def classify(old: Truth, new: Truth) -> Change:
@@ -111,15 +96,6 @@ def classify(old: Truth, new: Truth) -> Change:
     return Change.REFUSED if old is Truth.YES else Change.REFUSED_OTHERWISE
 
 
-def list_truths(leaf: nodes.Node) -> tuple[Truth, ...]:
-    """The truths that a leaf can have at all."""
-    if isinstance(leaf, Constant):
-        return (leaf.truth,)
-    if isinstance(leaf, HasRole):
-        return (Truth.NO, Truth.YES)
-    return tuple(Truth)
-
-
 def evaluate_on(node: nodes.Node, truths: Mapping[str, Truth]) -> Truth:
     """A rule's truth when its leaves, by their text, have these."""
     if isinstance(node, nodes.Reference):
@@ -127,27 +103,31 @@ def evaluate_on(node: nodes.Node, truths: Mapping[str, Truth]) -> Truth:
     if isinstance(node, nodes.Not):
         return Truth(2 - evaluate_on(node.node, truths))
     if isinstance(node, nodes.AllOf):
-        return min(evaluate_on(one, truths) for one in node.nodes)
+        return min(evaluate_on(operand, truths) for operand in node.nodes)
     if isinstance(node, nodes.AnyOf):
-        return max(evaluate_on(one, truths) for one in node.nodes)
+        return max(evaluate_on(operand, truths) for operand in node.nodes)
     return truths[str(node)]
 
 
 def _find_possible_changes(
-    old: nodes.Node,
-    new: nodes.Node,
-    leaves: Mapping[str, nodes.Node],
-    limit: int,
+    old: nodes.Node, new: nodes.Node, leaves: Mapping[str, nodes.Node]
 ) -> set[Change] | None:
     """The changes that any truths of the leaves make; None when too many."""
-    choices = [list_truths(leaf) for leaf in leaves.values()]
-    if math.prod(map(len, choices)) > limit:
+    choices = [_list_truths(leaf) for leaf in leaves.values()]
+    if math.prod(map(len, choices)) > _MAX_TRIES:
         return None
     changes = set()
     for truths in itertools.product(*choices):
         assigned = dict(zip(leaves, truths, strict=True))
         changes.add(classify(evaluate_on(old, assigned), evaluate_on(new, assigned)))
     return changes - {Change.UNCHANGED}
+
+
+def _list_truths(leaf: nodes.Node) -> tuple[Truth, ...]:
+    """The truths that a leaf can have at all."""
+    if isinstance(leaf, Constant):
+        return (leaf.truth,)
+    return (Truth.NO, Truth.YES) if isinstance(leaf, HasRole) else tuple(Truth)
 
 
 def _normalize(node: nodes.Node) -> Hashable:
@@ -161,9 +141,9 @@ def _normalize(node: nodes.Node) -> Hashable:
         return ('not', _normalize(node.node))
     if isinstance(node, nodes.AllOf | nodes.AnyOf):
         parts: set[Hashable] = set()
-        for one in map(_normalize, node.nodes):
-            flat = isinstance(one, tuple) and one[0] is type(node)
-            parts |= one[1] if flat else {one}  # type: ignore[index]
+        for operand in map(_normalize, node.nodes):
+            flat = isinstance(operand, tuple) and operand[0] is type(node)
+            parts |= operand[1] if flat else {operand}  # type: ignore[index]
         return (type(node), frozenset(parts)) if len(parts) > 1 else parts.pop()
     return (type(node), str(node))
 

@@ -9,7 +9,7 @@ import webob
 
 from consumer_guard import assembly
 from consumer_guard.analysis import prediction
-from consumer_guard.analysis.simulation import REQUEST_ID, OneOwner
+from consumer_guard.analysis.simulation import REQUEST_ID, KnownOwners
 from consumer_guard.analysis.trace import Trace, trace_rule
 from consumer_guard.config.settings import Settings
 from consumer_guard.guard import refusals, responses
@@ -29,8 +29,8 @@ class Explanation:
     :ivar answer: what the client gets, in one line
     :ivar document: the JSON of a refusal; None when placement answers
     :ivar owners: the recorded owners, as far as they were looked up
-    :ivar listed: whether a filtered list shows consumers of the one owner that
-        the look-up knows; None where it knows others, or nothing is filtered
+    :ivar listed: whether a filtered list shows consumers of the supposed owner;
+        None where none is supposed, or nothing is filtered
     """
 
     decision: Decision
@@ -71,10 +71,8 @@ def explain(
     if show_owner and not owners and request.consumer_uuid is not None:
         owners = lookup.find((request.consumer_uuid,))
     listed = None
-    if decision.outcome is Outcome.FILTER and isinstance(lookup, OneOwner):
-        listed = bool(
-            authorizer.find_visible(request, caller, (request.operation.name,))
-        )
+    if decision.outcome is Outcome.FILTER and isinstance(lookup, KnownOwners):
+        listed = bool(authorizer.find_visible(request, caller, ('any consumer',)))
     deciding = _find_deciding(decision)
     return Explanation(
         decision,
@@ -100,13 +98,13 @@ def explain(
 def _find_deciding(decision: Decision) -> Ruling | None:
     """The ruling that made the decision, None where the owner was unknown."""
     consequence = CONSEQUENCES[decision.reason]
-    final = [one for one in decision.rulings if one.about != 'caller']
+    final = [each for each in decision.rulings if each.about != 'caller']
     if not consequence.by_rule:
         return None
     if consequence.status == 200:
         return final[-1] if final else None
     # All are judged; the first that was not passed is the reason.
-    return next((one for one in final if one.truth is not Truth.YES), None)
+    return next((each for each in final if each.truth is not Truth.YES), None)
 
 
 def _make_document(

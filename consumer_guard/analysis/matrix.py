@@ -24,7 +24,7 @@ FIELDS = ('caller', 'operation', 'relation', 'allowed', 'outcome', 'reason', 'an
 _KEYS = 3
 
 #: One cell, in the order of :data:`FIELDS`.
-Row = Sequence[str | bool]
+MatrixRow = Sequence[str | bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,8 @@ class Matrix:
 
     def summarise(self, caller: str, operation: str) -> str:
         """The relations that are allowed, ``all``, or ``-`` for none."""
-        cells = {one: self.cells[caller, operation, one] for one in Relation}
-        allowed = [one.value for one, cell in cells.items() if cell.allowed]
+        cells = {each: self.cells[caller, operation, each] for each in Relation}
+        allowed = [each.value for each, cell in cells.items() if cell.allowed]
         text = 'all' if len(allowed) == len(Relation) else ', '.join(allowed)
         if any(cell.outcome is Outcome.FILTER for cell in cells.values()):
             return f'list of {text}' if allowed else 'empty list'
@@ -76,12 +76,12 @@ def make_matrix(
     :param roles: further roles that get rows, beside those in the rules
     """
     terms = {
-        one.name: read_terms(list_leaves(rulebook.node(one.rule)).values())
-        for one in model.OPERATIONS
+        each.name: read_terms(list_leaves(rulebook.node(each.rule)).values())
+        for each in model.OPERATIONS
     }
-    known = {role for one in CALLER_CLASSES for role in one.caller.roles}
+    known = {role for each in CALLER_CLASSES for role in each.caller.roles}
     named = {role.lower() for role in roles}
-    named.update(*(one.roles for one in terms.values()))
+    named.update(*(each.roles for each in terms.values()))
     # No caller comes with the passage role: it is removed.
     named -= known | {passage_role.lower()}
     classes = [*CALLER_CLASSES]
@@ -96,8 +96,8 @@ def make_matrix(
             passage_role=passage_role,
             nobodys_project_id=nobodys_project_id,
         ),
-        {one.name: rulebook.text(one.rule) for one in model.OPERATIONS},
-        tuple(name for name, one in terms.items() if one.remote),
+        {each.name: rulebook.text(each.rule) for each in model.OPERATIONS},
+        tuple(name for name, each in terms.items() if each.remote),
     )
 
 
@@ -116,7 +116,9 @@ class CellDifference(NamedTuple):
     now: str
 
 
-def compare_cells(before: Iterable[Row], now: Iterable[Row]) -> list[CellDifference]:
+def compare_cells(
+    before: Iterable[MatrixRow], now: Iterable[MatrixRow]
+) -> list[CellDifference]:
     """What differs, newly allowed first, then in the order of the table.
 
     :param before: as :meth:`Matrix.records` makes them; a cell that is not there
@@ -124,7 +126,7 @@ def compare_cells(before: Iterable[Row], now: Iterable[Row]) -> list[CellDiffere
     """
     old = {tuple(map(str, row[:_KEYS])): row[_KEYS:] for row in before}
     new = {tuple(map(str, row[:_KEYS])): row[_KEYS:] for row in now}
-    found = []
+    differences = []
     for key in new | old:
         if old.get(key) == new.get(key):
             continue
@@ -135,12 +137,12 @@ def compare_cells(before: Iterable[Row], now: Iterable[Row]) -> list[CellDiffere
         if was is not is_now:
             change = Change.ALLOWED if is_now else Change.REFUSED
         texts = [_describe_cell(side.get(key)) for side in (old, new)]
-        found.append(CellDifference(change, *key, *texts))
+        differences.append(CellDifference(change, *key, *texts))
     order = list(Change)
-    return sorted(found, key=lambda one: order.index(one.change))
+    return sorted(differences, key=lambda each: order.index(each.change))
 
 
-def _describe_cell(content: Row | None) -> str:
+def _describe_cell(content: MatrixRow | None) -> str:
     if content is None:
         return ''
     allowed, _, reason, answer = content

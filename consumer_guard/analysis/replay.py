@@ -89,7 +89,6 @@ class ReplaySummary:
     :ivar totals: decisions by effect
     :ivar groups: changed and undecided decisions by effect and group
     :ivar examples: request id of the first of each group
-    :ivar other: lines about other events
     :ivar invalid: how many lines are not records
     :ivar invalid_lines: the numbers of the first of them
     :ivar unexplained: decisions that the old rules do not explain
@@ -98,73 +97,69 @@ class ReplaySummary:
     totals: Counter[Change] = field(default_factory=Counter)
     groups: Counter[tuple[Change, RequestGroup]] = field(default_factory=Counter)
     examples: dict[tuple[Change, RequestGroup], str] = field(default_factory=dict)
-    other: int = 0
     invalid: int = 0
     invalid_lines: list[int] = field(default_factory=list)
     unexplained: int = 0
 
 
-class Replayer:
-    """Decides records under two sets of rules.
+def replay(
+    lines: Iterable[str], old: Rulebook, new: Rulebook, equal: Collection[str]
+) -> ReplaySummary:
+    """Decide all records in the lines again.
 
     :param equal: names of the operations whose rules are proven equal
     """
+    summary = ReplaySummary()
+    # A service repeats the same few requests all day.
+    decide = functools.cache(functools.partial(_decide, old, new))
+    for number, line in enumerate(lines, 1):
+        try:
+            record = read_line(line)
+        except ValueError:
+            summary.invalid += 1
+            if summary.invalid <= _MAX_LINE_NUMBERS:
+                summary.invalid_lines.append(number)
+            continue
+        if record is None:
+            continue
+        outcomes = decide(_drop_unread(record.case, old, new))
+        _count(summary, record, outcomes, equal=record.case.operation.name in equal)
+    return summary
 
-    def __init__(self, old: Rulebook, new: Rulebook, equal: Collection[str]) -> None:
-        self._old = old
-        self._new = new
-        self._equal = equal
-        # A service repeats the same few requests all day.
-        self._outcomes: dict[Case, frozenset[Pair]] = {}
 
-    def replay(self, lines: Iterable[str]) -> ReplaySummary:
-        """Decide all records in the lines again."""
-        summary = ReplaySummary()
-        for number, line in enumerate(lines, 1):
-            try:
-                record = read_line(line)
-            except ValueError:
-                summary.invalid += 1
-                if summary.invalid <= _MAX_LINE_NUMBERS:
-                    summary.invalid_lines.append(number)
-                continue
-            if record is None:
-                summary.other += 1
-            else:
-                self._count(record, summary)
-        return summary
-
-    def _count(self, record: Record, summary: ReplaySummary) -> None:
+def _count(
+    summary: ReplaySummary, record: Record, outcomes: Collection[Pair], *, equal: bool
+) -> None:
+    effects = {_classify(old, new) for old, new in outcomes}
+    effect = effects.pop() if len(effects) == 1 else Change.UNDECIDED
+    if equal:
+        effect = Change.UNCHANGED
+    summary.totals[effect] += 1
+    summary.unexplained += _is_unexplained(record, {old for old, _ in outcomes})
+    if effect is not Change.UNCHANGED:
         operation = record.case.operation.name
-        outcomes = self._decide(record.case)
-        effects = {_classify(old, new) for old, new in outcomes}
-        effect = effects.pop() if len(effects) == 1 else Change.UNDECIDED
-        if operation in self._equal:
-            effect = Change.UNCHANGED
-        summary.totals[effect] += 1
-        summary.unexplained += _is_unexplained(record, {old for old, _ in outcomes})
-        if effect is not Change.UNCHANGED:
-            group = RequestGroup(
-                operation, record.service, record.project_id, record.user_id
-            )
-            summary.groups[effect, group] += 1
-            summary.examples.setdefault((effect, group), record.request_id)
+        group = RequestGroup(
+            operation, record.service, record.project_id, record.user_id
+        )
+        summary.groups[effect, group] += 1
+        summary.examples.setdefault((effect, group), record.request_id)
 
-    def _decide(self, case: Case) -> frozenset[Pair]:
-        rule = case.operation.rule
-        reads = self._old.reads(rule) | self._new.reads(rule)
-        # project_id: nobody may read the sums of no project, see conclude_sums.
-        kept = reads | {'project_id'}
-        targets = tuple([target.keep(kept) for target in case.targets])
-        case = dataclasses.replace(case, targets=targets)
-        if case not in self._outcomes:
-            # All rules have the same scopes.
-            admitted = not case.scope or self._old.admits(rule, case.scope)
-            nodes_ = self._old.node(rule), self._new.node(rule)
-            self._outcomes[case] = (
-                list_outcomes(case, *nodes_) if admitted else _REFUSED
-            )
-        return self._outcomes[case]
+
+def _drop_unread(case: Case, old: Rulebook, new: Rulebook) -> Case:
+    """The case without the attributes that no rule reads."""
+    rule = case.operation.rule
+    # project_id: nobody may read the sums of no project, see conclude_sums.
+    kept = old.reads(rule) | new.reads(rule) | {'project_id'}
+    targets = tuple([target.keep(kept) for target in case.targets])
+    return dataclasses.replace(case, targets=targets)
+
+
+def _decide(old: Rulebook, new: Rulebook, case: Case) -> frozenset[Pair]:
+    rule = case.operation.rule
+    # All rules have the same scopes.
+    if case.scope and not old.admits(rule, case.scope):
+        return _REFUSED
+    return list_outcomes(case, old.node(rule), new.node(rule))
 
 
 def _classify(old: Outcome | None, new: Outcome | None) -> Change:
@@ -264,7 +259,7 @@ def _simulate(case: Case) -> tuple[GuardedRequest, OwnerLookup]:
         (str(number), target) for number, target in enumerate(case.targets, 1)
     ]
     recorded, claimed, asked = (
-        [one for one in numbered if one[1].about == about] or [_UNNAMED]
+        [each for each in numbered if each[1].about == about] or [_UNNAMED]
         for about in ('recorded owner', 'claimed owner', 'asked owner')
     )
     owners, claims = {}, {}
@@ -308,11 +303,12 @@ def _list_obstructed(case: Case) -> tuple[bool, ...]:
         consequence and not consequence.by_rule and consequence.status < 500
     ):
         return (True,)
-    certain = case.by in ('ownership', 'filter')
-    if case.operation.ownership is Ownership.READ:
+    ownership = case.operation.ownership
+    certain = case.by == ('filter' if ownership is Ownership.FILTER else 'ownership')
+    if ownership is Ownership.READ:
         concluded = consequence is not None and consequence.phase is Phase.CONCLUDE
         certain = certain or concluded or canonical == {True}
-    elif case.operation.ownership is Ownership.SUMS:
+    elif ownership is Ownership.SUMS:
         certain = True
     return (False,) if certain else (False, True)
 

@@ -124,7 +124,9 @@ def _list_targets(terms: Terms, shape: Shape) -> Iterator[dict[str, str]]:
             group = terms.groups[key]
             values += sorted(filter(None, group.texts))
             # Equal to another key's: named by the first of them.
-            values += [owner[one] for one in keys[:index] if f't:{one}' in group.terms]
+            values += [
+                owner[other] for other in keys[:index] if f't:{other}' in group.terms
+            ]
         candidates.append(values)
     for chosen in itertools.product(*candidates):
         yield {key: value for key, value in zip(keys, chosen, strict=True) if value}

@@ -27,6 +27,8 @@ from consumer_guard.guard.request import (
 #: Stands for the request id where there is no request.
 REQUEST_ID = 'req-simulated'
 
+_ABSENT = Owner('', OwnerStatus.ABSENT)
+
 
 @dataclass(frozen=True, slots=True)
 class Subject:
@@ -89,14 +91,14 @@ def make_request(
     """
     raw, _, query = path.partition('?')
     # PEP 3333: bytes as Latin-1, after the server's one decoding.
-    found = match_operation(
+    matched = match_operation(
         method, urllib.parse.unquote_to_bytes(raw).decode('latin-1')
     )
-    if found is None:
+    if matched is None:
         return None
     header = None if microversion is None else f'placement {microversion}'
     return make_guarded_request(
-        *found,
+        *matched,
         read_microversion(header, tuple(versions)),
         GivenPayload(query, body, max_body_size),
     )
@@ -161,49 +163,32 @@ def _list_roles(roles: Sequence[str], passage_role: str) -> list[str]:
     return [
         role
         for role in roles
-        if role
-        and role == role.strip()
+        if role == role.strip()
         and ',' not in role
-        and role.lower() != passage_role.lower()
+        and role.lower() not in ('', passage_role.lower())
     ]
 
 
 class KnownOwners:
-    """An :class:`consumer_guard.guard.model.OwnerLookup` over fixed values."""
+    """An :class:`consumer_guard.guard.model.OwnerLookup` over fixed values.
 
-    def __init__(self, owners: Mapping[str, Owner]) -> None:
-        self._owners = owners
-
-    def find(self, consumer_ids: Collection[str]) -> Mapping[str, Owner]:
-        """Absent is what is not among the values."""
-        return {
-            id_: self._owners.get(id_) or Owner(id_, OwnerStatus.ABSENT)
-            for id_ in consumer_ids
-        }
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-
-class OneOwner:
-    """An :class:`consumer_guard.guard.model.OwnerLookup` that knows one owner of all.
-
-    :param owner: recorded for whatever is asked
-    :param generations: of consumers, by id, where the owner's is not theirs
+    :param owners: by consumer id
+    :param default: the owner of all other consumers
     """
 
-    def __init__(self, owner: Owner, generations: Mapping[str, int]) -> None:
-        self._owner = owner
-        self._generations = generations
+    def __init__(
+        self,
+        owners: Mapping[str, Owner],
+        default: Owner = _ABSENT,
+    ) -> None:
+        self._owners = owners
+        self._default = default
 
     def find(self, consumer_ids: Collection[str]) -> Mapping[str, Owner]:
-        """The same owner for every id."""
+        """The owner of every id."""
         return {
-            id_: self._owner._replace(
-                consumer_uuid=id_,
-                generation=self._generations.get(id_, self._owner.generation),
-            )
-            for id_ in consumer_ids
+            uuid: self._owners.get(uuid) or self._default._replace(consumer_uuid=uuid)
+            for uuid in consumer_ids
         }
 
     def close(self) -> None:

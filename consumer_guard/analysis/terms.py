@@ -46,7 +46,7 @@ _MAY_BE_NONE = CREDENTIALS - PLURAL - {'is_admin_project', 'user_id'}
 
 def list_leaves(*nodes: Node) -> dict[str, Node]:
     """The checks that compare something, by their text; references followed."""
-    found: dict[str, Node] = {}
+    leaves: dict[str, Node] = {}
     rest = list(nodes)
     while rest:
         node = rest.pop()
@@ -55,8 +55,8 @@ def list_leaves(*nodes: Node) -> dict[str, Node]:
         elif isinstance(node, AllOf | AnyOf):
             rest.extend(node.nodes)
         else:
-            found[str(node)] = node
-    return dict(sorted(found.items()))
+            leaves[str(node)] = node
+    return dict(sorted(leaves.items()))
 
 
 class TermGroup(NamedTuple):

@@ -13,7 +13,7 @@ from consumer_guard import assembly
 from consumer_guard.analysis import prediction
 from consumer_guard.analysis.explanation import Explanation, explain
 from consumer_guard.analysis.simulation import (
-    OneOwner,
+    KnownOwners,
     make_request,
     simulate_caller,
 )
@@ -162,25 +162,28 @@ def _open_lookup(
 def _suppose(
     parsed_args: argparse.Namespace, settings: Settings, request: GuardedRequest
 ) -> OwnerLookup:
+    """A look-up in which the owner of the options owns every consumer."""
     if not parsed_args.owner_project:
         raise CommandFailed('--owner-project: a project has an id')
-    generations = {}
-    with contextlib.suppress(RequestError):
-        # What cannot be read is told when it is decided.
-        for claim in claims.read_write_body(request).claims:
-            if claim.generation is not None:
-                generations[claim.consumer_uuid] = int(claim.generation)
-    nobodys = parsed_args.owner_project == settings.incomplete_consumer_project_id
+    unowned = parsed_args.owner_project == settings.incomplete_consumer_project_id
     owner = Owner(
         '',
-        OwnerStatus.UNOWNED if nobodys else OwnerStatus.RECORDED,
-        None if nobodys else parsed_args.owner_project,
+        OwnerStatus.UNOWNED if unowned else OwnerStatus.RECORDED,
+        None if unowned else parsed_args.owner_project,
         parsed_args.owner_user,
         parsed_args.owner_type,
         generation=0,
         has_allocations=True,
     )
-    return OneOwner(owner, generations)
+    owners = {}
+    with contextlib.suppress(RequestError):
+        # The decision reports what cannot be read.
+        for claim in claims.read_write_body(request).claims:
+            if claim.generation is not None:
+                owners[claim.consumer_uuid] = owner._replace(
+                    consumer_uuid=claim.consumer_uuid, generation=int(claim.generation)
+                )
+    return KnownOwners(owners, owner)
 
 
 def _demand_decided(explanation: Explanation, parsed_args: argparse.Namespace) -> None:
@@ -218,8 +221,8 @@ def _describe_explanation(
     :param mask: over the ids of owners
     """
     decision, document = explanation.decision, explanation.document
-    rulings = [f'{one.about}: {one.truth.name.lower()}' for one in decision.rulings]
-    owners = [_describe_owner(one, mask) for one in explanation.owners.values()]
+    rulings = [f'{each.about}: {each.truth.name.lower()}' for each in decision.rulings]
+    owners = [_describe_owner(each, mask) for each in explanation.owners.values()]
     roles = sorted(caller.roles)
     answer = explanation.answer
     if explanation.listed is not None:

@@ -78,11 +78,11 @@ class ShowMatrix(GuardLister):
         if parsed_args.html is not None:
             _write_page(parsed_args.html, matrix_page.make_page(matrix, settings))
         if before is not None:
-            found = compare_cells(before, matrix.records())
-            self.status = 1 if found else 0
-            self._note(f'{len(found)} of {len(matrix.cells)} cells differ')
+            differences = compare_cells(before, matrix.records())
+            self.status = 1 if differences else 0
+            self._note(f'{len(differences)} of {len(matrix.cells)} cells differ')
             return CellDifference._fields, [
-                (one.change.value, *one[1:]) for one in found
+                (each.change.value, *each[1:]) for each in differences
             ]
         if parsed_args.formatter in _FOR_PEOPLE:
             return _as_table(matrix)
@@ -95,8 +95,8 @@ class ShowMatrix(GuardLister):
 def _as_table(matrix: Matrix) -> tuple[Sequence[str], Iterable[Sequence[Any]]]:
     names = [operation.name for operation in model.OPERATIONS]
     return ('caller', *names), [
-        (one.name, *(matrix.summarise(one.name, name) for name in names))
-        for one in matrix.classes
+        (each.name, *(matrix.summarise(each.name, name) for name in names))
+        for each in matrix.classes
     ]
 
 

@@ -9,8 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from consumer_guard.analysis.diff import Difference, compare_all, list_differences
-from consumer_guard.analysis.equivalence import Change
-from consumer_guard.analysis.replay import EFFECTS, Replayer, ReplaySummary
+from consumer_guard.analysis.replay import EFFECTS, ReplaySummary, replay
 from consumer_guard.analysis.source import read_paths
 from consumer_guard.cmd.base import CommandFailed, GuardLister, plain_errors, printable
 from consumer_guard.rules.rulebook import Rulebook
@@ -38,7 +37,7 @@ class DiffPolicy(GuardLister):
 
     def take_action(
         self, parsed_args: argparse.Namespace
-    ) -> tuple[Sequence[str], Iterable[tuple[Any, ...]]]:
+    ) -> tuple[Sequence[str], Iterable[Sequence[Any]]]:
         """Compare; newly allowed first."""
         with plain_errors():
             old = Rulebook.build(read_paths([parsed_args.old]))
@@ -46,14 +45,19 @@ class DiffPolicy(GuardLister):
             comparisons = compare_all(old, new)
             replayed = None
             if parsed_args.replay is not None:
-                equal = {one.name for one, known in comparisons.items() if known.equal}
+                equal = {
+                    operation.name
+                    for operation, known in comparisons.items()
+                    if known.equal
+                }
                 with _open_records(parsed_args.replay) as lines:
-                    replayed = Replayer(old, new, equal).replay(lines)
+                    replayed = replay(lines, old, new, equal)
                 self._write_totals(replayed)
-            found = list_differences(old, new, comparisons, replayed)
-        self.status = 1 if found else 0
+            differences = list_differences(old, new, comparisons, replayed)
+        self.status = 1 if differences else 0
         return [column.name for column in dataclasses.fields(Difference)], [
-            tuple(map(_format_cell, dataclasses.astuple(one))) for one in found
+            [printable(cell) if isinstance(cell, str) else cell for cell in row]
+            for row in map(dataclasses.astuple, differences)
         ]
 
     def _write_totals(self, replayed: ReplaySummary) -> None:
@@ -69,11 +73,6 @@ class DiffPolicy(GuardLister):
                 f'{replayed.unexplained} decisions were not those of OLD: other rules '
                 'were in force\n'
             )
-
-
-def _format_cell(value: object) -> object:
-    text = value.value if isinstance(value, Change) else value
-    return printable(text) if isinstance(text, str) else text
 
 
 @contextlib.contextmanager

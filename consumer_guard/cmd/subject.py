@@ -58,7 +58,7 @@ def read_subject(parsed_args: argparse.Namespace) -> Subject:
             raise CommandFailed(
                 f'--{option} and --token-file both say who asks; give one of them'
             )
-        return _read_token(parsed_args.token_file)
+        return _read_token_file(parsed_args.token_file)
     default = 'domain' if parsed_args.domain else 'none'
     scope = parsed_args.scope or ('project' if parsed_args.project else default)
     for kind in ('project', 'domain'):
@@ -75,7 +75,7 @@ def read_subject(parsed_args: argparse.Namespace) -> Subject:
     )
 
 
-def _read_token(path: str) -> Subject:
+def _read_token_file(path: str) -> Subject:
     """The holder of a token whose body a file holds.
 
     Source of the form: keystone's identity API v3, "Validate and show

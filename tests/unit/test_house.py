@@ -69,7 +69,6 @@ CACHES = {
 
 #: Modules that still have tables to be frozen.
 UNFROZEN = {
-    'cmd.matrix_page',
     'guard.authorizer',
     *('guard.refusals', 'guard.request', 'owners.engine'),
     *('telemetry.reader', 'telemetry.record'),
