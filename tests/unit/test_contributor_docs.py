@@ -111,6 +111,12 @@ def test_the_reading_order_leaves_nothing_out() -> None:
     assert {*read} == wanted
 
 
+def test_the_page_on_testing_names_every_folder_of_tests() -> None:
+    text = (ROOT / 'doc' / 'source' / 'contributor' / 'testing.rst').read_text()
+    folders = {path.parent.name for path in (ROOT / 'tests').glob('*/*.py')}
+    assert folders == {name for name in folders if f'``tests/{name}``' in text}
+
+
 LANES = {name for lane in lanes.read_lanes() for name in lane.names}
 
 
