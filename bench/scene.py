@@ -23,7 +23,8 @@ from consumer_guard.backend.application import (
     authtoken_factory,
     request_log_factory,
 )
-from consumer_guard.middleware import ConsumerGuard, filter_factory
+from consumer_guard.guard.wsgi import ConsumerGuard
+from consumer_guard.middleware import filter_factory
 from tests.deployment import OWNER_RULES, Tokens, User
 
 Environ = dict[str, Any]

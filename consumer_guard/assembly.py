@@ -9,20 +9,44 @@ from oslo_config import cfg
 
 from consumer_guard.config import loading
 from consumer_guard.config.settings import Settings
+from consumer_guard.generations.alarm import GenerationAlarm
 from consumer_guard.generations.store import GenerationStore
 from consumer_guard.generations.watch import GenerationWatch
 from consumer_guard.guard import model
-from consumer_guard.guard.errors import ConfigurationError
-from consumer_guard.guard.groups import OwnerGroups
+from consumer_guard.guard.authorizer import Authorizer, RuleSource
+from consumer_guard.guard.errors import (
+    ConfigurationError,
+    PolicyFileError,
+    PolicyLocked,
+)
+from consumer_guard.guard.model import OwnerGroups
 from consumer_guard.guard.request import KNOWN_MICROVERSIONS
+from consumer_guard.guard.responses import Application
+from consumer_guard.guard.wsgi import ConsumerGuard, Enforcement
 from consumer_guard.owners.api import OwnerLookupSettings
 from consumer_guard.owners.drivers import load_driver
+from consumer_guard.owners.measured import MeasuredGroups, MeasuredLookup
+from consumer_guard.rules.files import PolicyLocations
 from consumer_guard.rules.reloading import ReloadedRules
 from consumer_guard.rules.remote import EnforcerCaller
 from consumer_guard.rules.rulebook import Rulebook
-from consumer_guard.telemetry import metrics
 from consumer_guard.telemetry.journal import Journal
+from consumer_guard.telemetry.metrics import NONE, Metrics, connect
 from consumer_guard.telemetry.recorder import Recorder
+
+#: Look-up time-outs that all the rulings of one request may take.
+_PATIENCE = 5
+
+
+def make_lookup_settings(settings: Settings) -> OwnerLookupSettings:
+    """What a driver needs to know."""
+    return OwnerLookupSettings(
+        connection=settings.connection or '',
+        timeout=settings.lookup_timeout,
+        pool_size=settings.lookup_pool_size,
+        nobodys_project_id=settings.incomplete_consumer_project_id,
+        nobodys_user_id=settings.incomplete_consumer_user_id,
+    )
 
 
 def make_lookup(settings: Settings) -> model.OwnerLookup:
@@ -30,85 +54,102 @@ def make_lookup(settings: Settings) -> model.OwnerLookup:
 
     :raises ConfigurationError: there is none, or it cannot use ``connection``
     """
-    return load_driver(
-        settings.owner_lookup,
-        OwnerLookupSettings(
-            connection=settings.connection or '',
-            timeout=settings.lookup_timeout,
-            pool_size=settings.lookup_pool_size,
-            nobodys_project_id=settings.incomplete_consumer_project_id,
-            nobodys_user_id=settings.incomplete_consumer_user_id,
-        ),
-    )
+    return load_driver(settings.owner_lookup, make_lookup_settings(settings))
 
 
-def make_metrics(settings: Settings) -> metrics.Metrics:
+def make_metrics(settings: Settings) -> Metrics:
     """Where figures go.
 
     :raises ConfigurationError: the package that sends them is missing
     """
-    return metrics.connect(
-        settings.statsd_host, settings.statsd_port, settings.statsd_prefix
-    )
+    return connect(settings.statsd_host, settings.statsd_port, settings.statsd_prefix)
 
 
-def measure(lookup: model.OwnerLookup, told: metrics.Metrics) -> model.OwnerLookup:
-    """The look-up with its time told, where anybody listens."""
-    if told is metrics.NONE:
+def measure(lookup: model.OwnerLookup, metrics: Metrics) -> model.OwnerLookup:
+    """The look-up measured, where there are metrics."""
+    if metrics is NONE:
         return lookup
     if isinstance(lookup, OwnerGroups):
-        return metrics.MeasuredGroups(lookup, told)
-    return metrics.MeasuredLookup(lookup, told)
+        return MeasuredGroups(lookup, metrics)
+    return MeasuredLookup(lookup, metrics)
 
 
-def make_recorder(
-    settings: Settings, lookup: model.OwnerLookup, told: metrics.Metrics
-) -> Recorder:
-    """What writes the records and counts."""
-    return Recorder(
-        settings.audit,
-        settings.enforcement,
-        Journal(settings.audit_key or '', settings.audit_unmasked_file, told),
-        told,
-        lookup,
-        settings.max_body_size,
+def make_guard(
+    application: Application,
+    *,
+    settings: Settings,
+    rules: RuleSource,
+    lookup: model.OwnerLookup,
+    versions: Sequence[str],
+    metrics: Metrics = NONE,
+) -> ConsumerGuard:
+    """The middleware with all its parts.
+
+    :param versions: placement's microversions, oldest first
+    :raises ConfigurationError: see :func:`make_watch`
+    """
+    measured = measure(lookup, metrics)
+    return ConsumerGuard(
+        application,
+        enforcement=Enforcement(
+            passage_role=settings.passage_role,
+            shadow=settings.shadow,
+            conceal=settings.conceal,
+            believe_headers=settings.auth_strategy == 'noauth2',
+            max_body_size=settings.max_body_size,
+        ),
+        authorizer=make_authorizer(settings, rules, measured),
+        obligations=make_watch(settings, lookup, measured, metrics),
+        recorder=Recorder(
+            settings.audit,
+            settings.enforcement,
+            Journal(settings.audit_key or '', settings.audit_unmasked_file, metrics),
+            metrics,
+            lookup,
+        ),
+        versions=versions,
     )
+
+
+def make_authorizer(
+    settings: Settings, rules: RuleSource, lookup: model.OwnerLookup
+) -> Authorizer:
+    """What decides, with the patience of the settings."""
+    return Authorizer(rules, lookup, patience=_PATIENCE * settings.lookup_timeout)
 
 
 def make_watch(
     settings: Settings,
     driver: model.OwnerLookup,
     lookup: model.OwnerLookup,
-    told: metrics.Metrics,
+    metrics: Metrics,
 ) -> GenerationWatch:
     """The watch over generations that the settings ask for.
 
-    :param driver: rolls
-    :param lookup: the same, its time told
+    :param driver: moves generations, where it can
+    :param lookup: the same, measured
     :raises ConfigurationError: ``roll`` with a driver that cannot swap
     """
-    store = None
-    if settings.generation_strategy == 'roll':
-        if not isinstance(driver, GenerationStore):
-            raise ConfigurationError(
-                "option 'generation_strategy' of [consumer_guard] is roll, but the "
-                f"driver '{settings.owner_lookup}' of option 'owner_lookup' cannot "
-                'compare and swap'
-            )
-        store = driver
+    rolls = settings.generation_strategy == 'roll'
+    store = driver if isinstance(driver, GenerationStore) else None
+    if rolls and store is None:
+        raise ConfigurationError(
+            "option 'generation_strategy' of [consumer_guard] is roll, but the "
+            f"driver '{settings.owner_lookup}' of option 'owner_lookup' cannot "
+            'compare and swap'
+        )
     return GenerationWatch(
         settings.thresholds,
         lookup,
+        GenerationAlarm(settings.thresholds, metrics),
         store=store,
-        roll_to=settings.generation_roll_to,
-        max_body_size=settings.max_body_size,
+        roll_to=settings.generation_roll_to if rolls else None,
         acts=not settings.shadow,
-        metrics=told,
     )
 
 
 def watch_rule_files(
-    conf: cfg.ConfigOpts, settings: Settings, told: metrics.Metrics = metrics.NONE
+    conf: cfg.ConfigOpts, settings: Settings, metrics: Metrics = NONE
 ) -> ReloadedRules:
     """The policy files of ``[oslo_policy]``, found as oslo.policy finds them.
 
@@ -117,14 +158,30 @@ def watch_rule_files(
     """
     conf.set_default('remote_timeout', settings.lookup_timeout, group='oslo_policy')
     return ReloadedRules(
-        find_file=conf.find_file,
-        policy_file=conf.oslo_policy.policy_file,
+        PolicyLocations(
+            conf.find_file,
+            conf.oslo_policy.policy_file,
+            tuple(conf.oslo_policy.policy_dirs),
+        ),
         policy_file_is_explicit=loading.is_set(conf, 'policy_file', 'oslo_policy'),
-        policy_dirs=tuple(conf.oslo_policy.policy_dirs),
         poll_interval=settings.policy_poll_interval,
-        told=told,
-        build=functools.partial(Rulebook.build, asker=EnforcerCaller(conf)),
+        metrics=metrics,
+        build=functools.partial(Rulebook.build, remote=EnforcerCaller(conf)),
     )
+
+
+def read_rules(conf: cfg.ConfigOpts, settings: Settings) -> Rulebook:
+    """The rules that a worker would start with now.
+
+    :raises PolicyFileError: the policy files cannot be used; names the file
+    """
+    files = watch_rule_files(conf, settings)
+    try:
+        return files.current()
+    except PolicyLocked:
+        # YAML's own message has several lines.
+        problem = ' '.join((files.problem or '').split())
+        raise PolicyFileError(f'policy files: {problem}') from None
 
 
 def find_versions() -> Sequence[str]:

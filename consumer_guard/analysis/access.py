@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who may do what, over all caller classes: a pure function of the rules.
 
-Each cell is a decision of :class:`consumer_guard.guard.authorizer.Guard` on a made request
+Each cell is a decision of the authorizer on a made request
 about an invented consumer; no database and no placement is asked.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from consumer_guard.analysis import prediction
+from consumer_guard.analysis import prediction, simulation
 from consumer_guard.analysis.callers import CALLER_CLASSES as CALLER_CLASSES
 from consumer_guard.analysis.callers import (
     FOREIGN_PROJECT_ID,
@@ -20,9 +20,9 @@ from consumer_guard.analysis.callers import (
     USER_ID,
 )
 from consumer_guard.analysis.callers import CallerClass as CallerClass
-from consumer_guard.analysis.simulation import KnownOwners, Subject, make_environ
+from consumer_guard.analysis.simulation import KnownOwners
 from consumer_guard.guard import model
-from consumer_guard.guard.authorizer import Guard
+from consumer_guard.guard.authorizer import Authorizer
 from consumer_guard.guard.decision import Outcome, Reason
 from consumer_guard.guard.model import (
     Caller,
@@ -30,20 +30,15 @@ from consumer_guard.guard.model import (
     Owner,
     Ownership,
     OwnerStatus,
-    Truth,
 )
-from consumer_guard.guard.ownership import Rules
 from consumer_guard.guard.request import (
-    KNOWN_MICROVERSIONS,
     GuardedRequest,
-    make_guarded_request,
-    match_operation,
 )
+from consumer_guard.rules.rulebook import Rulebook
 
 _PROVIDER = '50000000-0000-4000-8000-000000000005'
 _GENERATION = 1
 _TYPE = 'INSTANCE'
-_MAX_BODY_SIZE = 2**20
 #: Seconds; nothing is asked, so it never ends.
 _PATIENCE = 3600.0
 
@@ -130,32 +125,8 @@ _ASKED = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Quiet:
-    """A rule source of one snapshot, whose rules never ask elsewhere."""
-
-    rules: Rules
-
-    def current(self) -> '_Quiet':
-        return self
-
-    def judge(
-        self,
-        rule: str,
-        caller: Caller,
-        target: Mapping[str, str],
-        *,
-        final: bool,  # noqa: ARG002  # the protocol's
-    ) -> Truth:
-        # Security: nobody elsewhere is asked about invented owners.
-        return self.rules.judge(rule, caller, target, final=False)
-
-    def reads(self, rule: str) -> frozenset[str]:
-        return self.rules.reads(rule)
-
-
 def survey(
-    rules: Rules,
+    rulebook: Rulebook,
     *,
     classes: Sequence[CallerClass] = CALLER_CLASSES,
     operations: Sequence[Operation] = model.OPERATIONS,
@@ -169,39 +140,36 @@ def survey(
     of the table), carry the current generation, and all requests are of the
     latest microversion.
 
-    :param rules: their checks that are answered elsewhere (``http:``) are not
-        asked; they stay unknown
+    :param rulebook: its remote checks are not called; they stay unknown
     :param conceal: ``denial = conceal``
     :param passage_role: '' when it is turned off
     """
-    guard = Guard(
-        _Quiet(rules),
-        KnownOwners(_OWNERS),
-        max_body_size=_MAX_BODY_SIZE,
-        patience=_PATIENCE,
+    # Security: remote checks are never called about invented owners.
+    authorizer = Authorizer(
+        rulebook.offline(), KnownOwners(_OWNERS), patience=_PATIENCE
     )
     cells = {}
     for one in classes:
         for operation in operations:
             for relation in Relation:
-                request = make_request(operation, relation, nobodys_project_id)
-                decision = guard.decide(request, one.caller)
+                request = make_cell_request(operation, relation, nobodys_project_id)
+                decision = authorizer.authorize(request, one.caller)
                 answer = prediction.predict(
                     request, decision, conceal=conceal, passage_role=passage_role
                 )
                 cell = Cell(decision.outcome, decision.reason, answer)
                 if decision.outcome is Outcome.FILTER:
-                    cell = _look_into_list(guard, request, one.caller, relation)
+                    cell = _look_into_list(authorizer, request, one.caller, relation)
                 cells[one.name, operation.name, relation] = cell
     return cells
 
 
 def _look_into_list(
-    guard: Guard, request: GuardedRequest, caller: Caller, relation: Relation
+    authorizer: Authorizer, request: GuardedRequest, caller: Caller, relation: Relation
 ) -> Cell:
     """What a filtered list tells the caller of this consumer."""
     uuid = _CONSUMERS[relation]
-    if guard.find_visible(request, caller, (uuid,)):
+    if authorizer.find_visible(request, caller, (uuid,)):
         return Cell(Outcome.FILTER, Reason.OWNER, prediction.LISTED)
     reason = {Relation.UNKNOWN: Reason.ABSENT, Relation.UNOWNED: Reason.UNOWNED}.get(
         relation, Reason.NOT_ALLOWED
@@ -209,7 +177,7 @@ def _look_into_list(
     return Cell(Outcome.FILTER, reason, prediction.NOT_LISTED)
 
 
-def make_request(
+def make_cell_request(
     operation: Operation, relation: Relation, nobodys_project_id: str
 ) -> GuardedRequest:
     """The request that a cell is about, as the guard takes it in."""
@@ -217,15 +185,14 @@ def make_request(
     path = operation.path.format(consumer_uuid=uuid, uuid=_PROVIDER)
     if operation.ownership is Ownership.SUMS:
         path += '?' + _ASKED[relation].format(nobodys=nobodys_project_id)
-    body = None
+    body = b''
     if operation.method in ('PUT', 'POST'):
         body = json.dumps(_make_body(operation, relation)).encode()
-    environ = make_environ(
-        Subject('nobody'), operation.method, path, microversion='latest', body=body
+    made = simulation.make_request(
+        operation.method, path, microversion='latest', body=body
     )
-    found = match_operation(environ)
-    assert found is not None  # noqa: S101  # every operation has a route
-    return make_guarded_request(environ, *found, KNOWN_MICROVERSIONS)
+    assert made is not None  # noqa: S101  # every operation has a route
+    return made
 
 
 def _make_body(operation: Operation, relation: Relation) -> dict[str, Any]:

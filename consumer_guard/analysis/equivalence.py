@@ -21,10 +21,9 @@ from consumer_guard.analysis.scenarios import (
     list_shapes,
 )
 from consumer_guard.analysis.terms import Vocabulary, list_leaves
-from consumer_guard.guard.model import Operation, Truth
+from consumer_guard.guard.model import TARGET_KEYS, Operation, Truth
 from consumer_guard.rules import nodes
 from consumer_guard.rules.leaves import Constant, HasRole
-from consumer_guard.rules.remote import TARGET_KEYS
 
 #: Worlds, and truths of leaves, that are looked at before it is undecided.
 LIMIT = 2**16

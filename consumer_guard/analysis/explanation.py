@@ -2,58 +2,26 @@
 """One decision explained: the guard's own, and what it looked at."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import webob
 
-from consumer_guard.analysis import prediction
-from consumer_guard.analysis.simulation import OneOwner
+from consumer_guard import assembly
+from consumer_guard.analysis import prediction, trace
+from consumer_guard.analysis.simulation import REQUEST_ID, OneOwner
 from consumer_guard.analysis.trace import Trace
 from consumer_guard.config.settings import Settings
-from consumer_guard.generations.watch import GenerationWatch
 from consumer_guard.guard import refusals, responses
-from consumer_guard.guard.authorizer import Guard
 from consumer_guard.guard.decision import Decision, Outcome, Reason
-from consumer_guard.guard.model import Caller, Owner, OwnerLookup, Truth
-from consumer_guard.guard.obligations import Writes
+from consumer_guard.guard.identity import ENV_REQUEST_ID
+from consumer_guard.guard.model import Caller, Owner, OwnerLookup, Ruling, Truth
+from consumer_guard.guard.obligations import Obligations
 from consumer_guard.guard.request import GuardedRequest
 from consumer_guard.rules.rulebook import Rulebook
 
-#: Look-up time-outs that all the rulings may take, as in the middleware.
-_PATIENCE = 5
-
 #: Reasons that a ruling on one owner gave; others are of the owner unknown.
 _RULED = (Reason.NOT_ALLOWED, Reason.NOT_THE_CLAIMED)
-
-
-@dataclass(frozen=True, slots=True)
-class _Judgement:
-    rule: str
-    target: Mapping[str, str]
-    final: bool
-    truth: Truth
-
-
-@dataclass(frozen=True, slots=True)
-class _Witness:
-    """A rule source whose rules remember what they were asked."""
-
-    rulebook: Rulebook
-    judgements: list[_Judgement] = field(default_factory=list)
-
-    def current(self) -> '_Witness':
-        return self
-
-    def judge(
-        self, rule: str, caller: Caller, target: Mapping[str, str], *, final: bool
-    ) -> Truth:
-        truth = self.rulebook.judge(rule, caller, target, final=final)
-        self.judgements.append(_Judgement(rule, target, final, truth))
-        return truth
-
-    def reads(self, rule: str) -> frozenset[str]:
-        return self.rulebook.reads(rule)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,37 +55,40 @@ def explain(
     *,
     rulebook: Rulebook,
     lookup: OwnerLookup,
-    watch: GenerationWatch | None,
+    obligations: Obligations | None,
     settings: Settings,
     versions: Sequence[str],
     show_owner: bool,
 ) -> Explanation:
     """Decide a request as the middleware does, and tell how.
 
-    :param watch: one that does not act; None where generations are not known
+    :param obligations: that do not act; None where generations are not known
     :param show_owner: look up the owner also where the decision does without
     :raises consumer_guard.guard.errors.OwnersUnavailable: only with ``show_owner``
     """
-    witness = _Witness(rulebook)
-    guard = Guard(
-        witness,
-        lookup,
-        max_body_size=settings.max_body_size,
-        patience=_PATIENCE * settings.lookup_timeout,
-    )
-    decision = guard.decide(request, caller)
-    if watch is not None:
-        decision, _ = Writes(watch, guard).prepare(request, decision)
+    authorizer = assembly.make_authorizer(settings, rulebook, lookup)
+    decision = authorizer.authorize(request, caller)
+    if obligations is not None:
+        decision = obligations.fulfil(request, decision).decision
     owners = decision.owners or {}
     if show_owner and not owners and request.consumer_uuid is not None:
         owners = lookup.find((request.consumer_uuid,))
     listed = None
     if decision.outcome is Outcome.FILTER and isinstance(lookup, OneOwner):
-        listed = bool(guard.find_visible(request, caller, (request.operation.name,)))
-    deciding = _find_deciding(witness.judgements, decision)
+        listed = bool(
+            authorizer.find_visible(request, caller, (request.operation.name,))
+        )
+    deciding = _find_deciding(decision)
+    target = deciding.target if deciding else {}
     return Explanation(
         decision,
-        rulebook.explain(deciding.rule, caller, deciding.target, final=deciding.final),
+        trace.explain(
+            rulebook,
+            request.operation.rule,
+            caller,
+            target,
+            final=deciding is not None,
+        ),
         prediction.predict(
             request,
             decision,
@@ -130,15 +101,15 @@ def explain(
     )
 
 
-def _find_deciding(judgements: Sequence[_Judgement], decision: Decision) -> _Judgement:
-    """The judgement that made the decision; the first is of the owner unknown."""
-    final = [one for one in judgements if one.final]
+def _find_deciding(decision: Decision) -> Ruling | None:
+    """The ruling that made the decision, None where the owner was unknown."""
+    final = [one for one in decision.rulings if one.about != 'caller']
     if decision.reason in _RULED:
         # All are judged; the first that was not passed is the reason.
-        return next(one for one in final if one.truth is not Truth.YES)
+        return next((one for one in final if one.truth is not Truth.YES), None)
     if decision.reason is Reason.OWNER and final:
         return final[-1]
-    return judgements[0]
+    return None
 
 
 def _make_document(
@@ -154,6 +125,10 @@ def _make_document(
         return None
     refuser = responses.Refuser(versions)
     refusal = refusals.make_refusal(request, decision)
-    asked = webob.Request(dict(request.environ))
+    version = '.'.join(map(str, request.microversion or ()))
+    asked = webob.Request.blank(
+        '/', headers={'OpenStack-API-Version': f'placement {version}'}
+    )
+    asked.environ[ENV_REQUEST_ID] = REQUEST_ID
     answer = asked.get_response(refuser.refuse(refusal, show_request_id=False))
     return answer.json

@@ -1,19 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Requests that nobody sent, for the commands that tell what would be.
+"""Requests and callers made of values, for the commands that predict decisions.
 
-A made environ goes the way of a real one: through
-:func:`consumer_guard.guard.identity.make_context` and
-:func:`consumer_guard.guard.request.match_operation`, so that nothing is decided twice.
+Routes, microversions, queries and bodies are read by what reads them for the
+middleware, so that nothing is decided twice.
 """
 
-import io
 import urllib.parse
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from consumer_guard.guard import identity, model
-from consumer_guard.guard.identity import Environ
+from consumer_guard.guard.body import parse_body
+from consumer_guard.guard.errors import TooLarge
 from consumer_guard.guard.model import Caller, Owner, OwnerStatus
+from consumer_guard.guard.request import (
+    KNOWN_MICROVERSIONS,
+    GuardedRequest,
+    make_guarded_request,
+    match_operation,
+    parse_usages_target,
+    read_microversion,
+)
 
 #: Stands for the request id where there is no request.
 REQUEST_ID = 'req-rehearsal'
@@ -42,84 +50,89 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True)
-class _TokenUser:
-    """What auth_token's ``token_auth.user`` tells, as far as the guard asks."""
+class GivenPayload:
+    """A query and a body as values, see :class:`consumer_guard.guard.request.Payload`.
 
-    user_id: str
-    project_id: str | None
-    role_names: tuple[str, ...]
-    system_scoped: bool
+    :ivar max_body_size: bytes; a larger body is too large, None for no limit
+    """
+
+    query: str = ''
+    body: bytes = b''
+    max_body_size: int | None = None
+
+    def read_usages_target(self) -> Mapping[str, str]:
+        """The target that the query names."""
+        return parse_usages_target(self.query)
+
+    def read_document(self) -> Any:
+        """The parsed body."""
+        if self.max_body_size is not None and len(self.body) > self.max_body_size:
+            raise TooLarge(f'The body is larger than {self.max_body_size} bytes.')
+        return parse_body(self.body)
 
 
-@dataclass(frozen=True, slots=True)
-class _TokenAuth:
-    user: _TokenUser
-
-
-def make_environ(
-    person: Subject,
+def make_request(
     method: str,
     path: str,
     *,
     microversion: str | None = None,
-    body: bytes | None = None,
-) -> Environ:
-    """The environ that auth_token would leave behind for this person.
+    versions: Sequence[str] = KNOWN_MICROVERSIONS,
+    body: bytes = b'',
+    max_body_size: int | None = None,
+) -> GuardedRequest | None:
+    """The request that the middleware would make of these.
 
     :param path: as a client sends it, with its query; no scheme or host
     :param microversion: what stands behind ``placement`` in the header
+    :returns: None for a request that is not guarded
     """
     raw, _, query = path.partition('?')
-    environ: Environ = {
-        'REQUEST_METHOD': method,
-        'SCRIPT_NAME': '',
-        # PEP 3333: bytes as Latin-1, after the server's one decoding.
-        'PATH_INFO': urllib.parse.unquote_to_bytes(raw).decode('latin-1'),
-        'QUERY_STRING': query,
-        'SERVER_NAME': 'localhost',
-        'SERVER_PORT': '80',
-        'SERVER_PROTOCOL': 'HTTP/1.1',
-        'wsgi.url_scheme': 'http',
-        'wsgi.input': io.BytesIO(body or b''),
-        identity.ENV_REQUEST_ID: REQUEST_ID,
-        'HTTP_X_IDENTITY_STATUS': 'Confirmed',
-        'HTTP_X_USER_ID': person.user_id,
-        'HTTP_X_USER_DOMAIN_ID': person.user_domain_id,
-        'HTTP_X_PROJECT_ID': person.project_id,
-        'HTTP_X_PROJECT_DOMAIN_ID': person.project_domain_id,
-        'HTTP_X_DOMAIN_ID': person.domain_id,
-        'HTTP_X_ROLES': ','.join(person.roles),
-        'HTTP_X_IS_ADMIN_PROJECT': str(person.is_admin_project),
-        'keystone.token_info': {'token': {}},
-        'keystone.token_auth': _TokenAuth(
-            _TokenUser(person.user_id, person.project_id, person.roles, person.system)
-        ),
-    }
-    if person.service_roles:
-        environ['HTTP_X_SERVICE_ROLES'] = ','.join(person.service_roles)
-    if microversion is not None:
-        environ['HTTP_OPENSTACK_API_VERSION'] = f'placement {microversion}'
-    if body is not None:
-        environ['CONTENT_TYPE'] = 'application/json'
-        environ['CONTENT_LENGTH'] = str(len(body))
-    return environ
+    # PEP 3333: bytes as Latin-1, after the server's one decoding.
+    found = match_operation(
+        method, urllib.parse.unquote_to_bytes(raw).decode('latin-1')
+    )
+    if found is None:
+        return None
+    header = None if microversion is None else f'placement {microversion}'
+    return make_guarded_request(
+        *found,
+        read_microversion(header, tuple(versions)),
+        GivenPayload(query, body, max_body_size),
+    )
 
 
-def find_caller(environ: Environ, passage_role: str = '') -> Caller | None:
-    """The caller as the middleware would see it; None without an identity.
+def make_caller(subject: Subject, passage_role: str = '') -> Caller:
+    """The caller that a subject is for policy checks.
 
     :param passage_role: taken away first, as from every incoming request
     """
-    identity.strip_role(environ, passage_role.lower())
-    context = identity.make_context(environ, believe_headers=False)
-    return None if context is None else identity.make_caller(context)
+    return identity.make_caller(
+        identity.GuardContext(
+            user_id=subject.user_id,
+            project_id=subject.project_id,
+            domain_id=subject.domain_id,
+            user_domain_id=subject.user_domain_id,
+            project_domain_id=subject.project_domain_id,
+            system_scope='all' if subject.system else None,
+            roles=_list_roles(subject.roles, passage_role),
+            is_admin_project=subject.is_admin_project,
+            service_roles=_list_roles(subject.service_roles, passage_role),
+            request_id=REQUEST_ID,
+            overwrite=False,
+        )
+    )
 
 
-def make_caller(person: Subject) -> Caller:
-    """The caller that a person is for policy checks."""
-    caller = find_caller(make_environ(person, 'GET', '/'))
-    assert caller is not None  # noqa: S101  # make_environ makes the proof
-    return caller
+def _list_roles(roles: Sequence[str], passage_role: str) -> list[str]:
+    # As a header carries them: a comma or a blank at an end is no part of a name.
+    return [
+        role
+        for role in roles
+        if role
+        and role == role.strip()
+        and ',' not in role
+        and role.lower() != passage_role.lower()
+    ]
 
 
 class KnownOwners:

@@ -9,7 +9,7 @@ import yaml
 
 from consumer_guard.guard.errors import PolicyFileError
 from consumer_guard.rules.files import PolicyLocations, PolicyText
-from consumer_guard.rules.rulebook import parse_file
+from consumer_guard.rules.parsing import parse_file
 
 #: In a directory that has this folder in it, these are the policy files.
 MAIN, DIRECTORY = 'policy.yaml', 'policy.d'
@@ -75,12 +75,14 @@ def read_paths(paths: Iterable[str]) -> list[PolicyText]:
 def _read_path(path: str) -> list[PolicyText]:
     try:
         if not os.path.isdir(path):
-            return PolicyLocations(_find, path, ()).look(path).read() or _miss(path)
+            return PolicyLocations(_find, path, ()).take_snapshot(path).read() or _miss(
+                path
+            )
         folder = os.path.join(path, DIRECTORY)
         if not os.path.isdir(folder):
-            return PolicyLocations(_find, '', (path,)).look().read()
+            return PolicyLocations(_find, '', (path,)).take_snapshot().read()
         main = os.path.join(path, MAIN)
-        return PolicyLocations(_find, main, (folder,)).look().read()
+        return PolicyLocations(_find, main, (folder,)).take_snapshot().read()
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise PolicyFileError(f'{path}: cannot be read: {reason}') from None

@@ -9,9 +9,10 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from consumer_guard.guard.model import TARGET_KEYS
 from consumer_guard.rules.leaves import CredentialIs, HasRole, HasRoleNamed, LiteralIs
 from consumer_guard.rules.nodes import AllOf, AnyOf, Node, Not, Reference
-from consumer_guard.rules.remote import TARGET_KEYS, Remote
+from consumer_guard.rules.remote import Remote
 from consumer_guard.rules.templates import Template
 
 #: The names of credentials (``oslo_context.RequestContext.to_policy_values``

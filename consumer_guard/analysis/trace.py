@@ -5,18 +5,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from consumer_guard.guard.model import Truth
-from consumer_guard.rules import nodes
+from consumer_guard.guard.model import Caller, Truth
 from consumer_guard.rules.nodes import (
     AllOf,
     AnyOf,
     CallRemote,
     Facts,
+    Node,
     Not,
     Reference,
     RemoteCheck,
 )
 from consumer_guard.rules.remote import Remote
+from consumer_guard.rules.rulebook import Rulebook
 
 _WIDTH = max(len(truth.name) for truth in Truth) + 1
 _INDENT = '  '
@@ -58,26 +59,37 @@ class Trace:
         return found
 
 
-def trace_rule(rule: str, node: nodes.Node, facts: Facts) -> Trace:
-    """Evaluate every check of a rule, those too that a decision passes over.
+def explain(
+    rulebook: Rulebook,
+    rule: str,
+    caller: Caller,
+    target: Mapping[str, str],
+    *,
+    final: bool,
+) -> Trace:
+    """A ruling check by check, those included that it did not need.
 
-    :param rule: its name
-    :param facts: checks that are answered elsewhere are asked once each, if
-        these facts allow it
+    Parameters as for :meth:`Rulebook.judge`; each remote check is called once.
+
+    :raises KeyError: no such rule
     """
-    if facts.ask is not None:
-        facts = facts._replace(ask=_remember(facts.ask))
-    return _Tracer(facts).trace(node, rule)
+    entry = rulebook.entry(rule)
+    if entry.scopes is not None and caller.scope not in entry.scopes:
+        why = f'for {", ".join(sorted(entry.scopes))} tokens only'
+        return Trace(rule, Truth.NO, why=f'{why}, not {caller.scope}')
+    call = _call_once(entry.call_remote) if final and entry.call_remote else None
+    facts = Facts(caller.credentials, caller.roles, target, call)
+    return _Tracer(facts).trace(entry.node, rule)
 
 
 class _Tracer:
-    """One run; lives no longer than :func:`trace_rule`."""
+    """One run; lives no longer than :func:`explain`."""
 
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
         self._shown: set[str] = set()
 
-    def trace(self, node: nodes.Node, name: str = '') -> Trace:
+    def trace(self, node: Node, name: str = '') -> Trace:
         truth = node.evaluate(self._facts)
         if isinstance(node, Reference):
             if node.name in self._shown:
@@ -91,11 +103,11 @@ class _Tracer:
         leaf = Trace(str(node), truth, why=self._explain(node, truth))
         return Trace(name, truth, 'is', parts=(leaf,)) if name else leaf
 
-    def _explain(self, node: nodes.Node, truth: Truth) -> str:
+    def _explain(self, node: Node, truth: Truth) -> str:
         if truth is not Truth.UNKNOWN:
             return ''
         if isinstance(node, Remote):
-            if self._facts.ask is None:
+            if self._facts.call_remote is None:
                 return 'is answered elsewhere and not asked here'
             return 'is answered elsewhere, and there was no answer'
         missing = sorted(node.reads - set(self._facts.target))
@@ -104,7 +116,7 @@ class _Tracer:
         return 'cannot be compared'
 
 
-def _take_apart(node: nodes.Node) -> tuple[str, tuple[nodes.Node, ...]]:
+def _take_apart(node: Node) -> tuple[str, tuple[Node, ...]]:
     if isinstance(node, AllOf):
         return 'all of', node.nodes
     if isinstance(node, AnyOf):
@@ -114,16 +126,16 @@ def _take_apart(node: nodes.Node) -> tuple[str, tuple[nodes.Node, ...]]:
     return '', ()
 
 
-def _remember(ask: CallRemote) -> CallRemote:
-    """Ask every check once, although several lines need its answer."""
+def _call_once(call: CallRemote) -> CallRemote:
+    """Call every check once, although several lines need its answer."""
     answers: dict[int, bool | Exception] = {}
 
-    def remembered(
+    def call_once(
         check: RemoteCheck, target: Mapping[str, str], credentials: Mapping[str, Any]
     ) -> bool:
         if id(check) not in answers:
             try:
-                answers[id(check)] = ask(check, target, credentials)
+                answers[id(check)] = call(check, target, credentials)
             except Exception as error:
                 answers[id(check)] = error
         answer = answers[id(check)]
@@ -131,4 +143,4 @@ def _remember(ask: CallRemote) -> CallRemote:
             raise answer
         return answer
 
-    return remembered
+    return call_once

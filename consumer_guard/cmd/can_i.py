@@ -11,21 +11,18 @@ from cliff import show
 
 from consumer_guard import assembly
 from consumer_guard.analysis.explanation import Explanation, explain
-from consumer_guard.analysis.simulation import OneOwner, find_caller, make_environ
+from consumer_guard.analysis.simulation import OneOwner, make_caller, make_request
+from consumer_guard.assembly import read_rules
 from consumer_guard.cmd import person, verdict
-from consumer_guard.cmd.database import CommandFailed
-from consumer_guard.cmd.rules import read_configuration, read_rules
+from consumer_guard.cmd.base import CommandFailed
+from consumer_guard.config.loading import read_configuration
 from consumer_guard.config.settings import Settings
 from consumer_guard.generations.watch import GenerationWatch
 from consumer_guard.guard import claims
 from consumer_guard.guard.decision import Reason
 from consumer_guard.guard.errors import RequestError
 from consumer_guard.guard.model import Owner, OwnerLookup, OwnerStatus
-from consumer_guard.guard.request import (
-    GuardedRequest,
-    make_guarded_request,
-    match_operation,
-)
+from consumer_guard.guard.request import GuardedRequest
 from consumer_guard.telemetry import masking, metrics
 
 #: Exit statuses; 2 is any GuardError (see :func:`consumer_guard.cmd.main.main`).
@@ -97,9 +94,9 @@ class CanI(show.ShowOne):
         conf, settings = read_configuration(getattr(self.app_args, 'config_file', None))
         rulebook = read_rules(conf, settings)
         versions = tuple(assembly.find_versions())
-        request = _make_request(parsed_args, versions)
-        caller = find_caller(request.environ, settings.passage_role)
-        if caller is None:
+        request = _make_request(parsed_args, settings, versions)
+        caller = make_caller(person.read_person(parsed_args), settings.passage_role)
+        if not caller.credentials['user_id']:
             raise CommandFailed('nobody asks: the user has no id')
         with _open_lookup(parsed_args, settings, request) as (lookup, watch):
             try:
@@ -108,7 +105,7 @@ class CanI(show.ShowOne):
                     caller,
                     rulebook=rulebook,
                     lookup=lookup,
-                    watch=watch,
+                    obligations=watch,
                     settings=settings,
                     versions=versions,
                     show_owner=parsed_args.show_owner,
@@ -129,26 +126,25 @@ class CanI(show.ShowOne):
 
 
 def _make_request(
-    parsed_args: argparse.Namespace, versions: tuple[str, ...]
+    parsed_args: argparse.Namespace, settings: Settings, versions: tuple[str, ...]
 ) -> GuardedRequest:
     method, path = parsed_args.method.upper(), parsed_args.path
-    body = None
+    body = b''
     if parsed_args.body is not None:
         body = person.read_file(parsed_args.body, '--body')
-    environ = make_environ(
-        person.read_person(parsed_args),
+    request = make_request(
         method,
         path,
         microversion=parsed_args.microversion,
+        versions=versions,
         body=body,
+        max_body_size=settings.max_body_size,
     )
-    found = match_operation(environ)
-    if found is None:
+    if request is None:
         raise CommandFailed(
             f'the guard does not look at {method} {path}: it reaches placement '
             'untouched'
         )
-    request = make_guarded_request(environ, *found, versions)
     if request.microversion is None:
         raise CommandFailed(
             f'--microversion {parsed_args.microversion}: placement has '
@@ -185,7 +181,7 @@ def _suppose(
     generations = {}
     with contextlib.suppress(RequestError):
         # What cannot be read is told when it is decided.
-        for claim in claims.take_body(request, settings.max_body_size).claims:
+        for claim in claims.read_write_body(request).claims:
             if claim.generation is not None:
                 generations[claim.consumer_uuid] = int(claim.generation)
     nobodys = parsed_args.owner_project == settings.incomplete_consumer_project_id

@@ -31,17 +31,17 @@ def describe(
     caller: Caller,
     explanation: Explanation,
     settings: Settings,
-    veil: Mask,
+    mask: Mask,
 ) -> dict[str, Any]:
     """What is shown, by field.
 
-    :param veil: over the ids of owners
+    :param mask: over the ids of owners
     """
     decision = explanation.decision
     rulings = [
         f'{ruling.about}: {ruling.truth.name.lower()}' for ruling in decision.rulings
     ]
-    owners = [_describe_owner(owner, veil) for owner in explanation.owners.values()]
+    owners = [_describe_owner(owner, mask) for owner in explanation.owners.values()]
     document = explanation.document
     roles = sorted(caller.roles)
     version = '.'.join(map(str, request.microversion or ()))
@@ -70,15 +70,15 @@ def _describe_answer(explanation: Explanation, settings: Settings) -> str:
     return f'{SHADOWED} {answer}' if settings.shadow else answer
 
 
-def _describe_owner(owner: Owner, veil: Mask) -> dict[str, Any]:
+def _describe_owner(owner: Owner, mask: Mask) -> dict[str, Any]:
     """One recorded owner. Security: another's shows no more than a record does."""
     found: dict[str, Any] = {
         'consumer_uuid': owner.consumer_uuid,
         'standing': owner.status.value,
     }
     if owner.status is OwnerStatus.RECORDED:
-        found['project_id'] = veil.over(owner.project_id)
-        found['user_id'] = veil.over(owner.user_id)
+        found['project_id'] = mask.hide(owner.project_id)
+        found['user_id'] = mask.hide(owner.user_id)
         if found['project_id'] == owner.project_id:
             found['consumer_type'] = owner.consumer_type
             found['generation'] = owner.generation

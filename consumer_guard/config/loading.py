@@ -8,6 +8,7 @@ configured guards in one process share nothing.
 import glob
 import os
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from oslo_config import cfg
@@ -21,22 +22,23 @@ from consumer_guard.guard.errors import ConfigurationError
 PASTE_CONFIG = '/etc/consumer-guard/api-paste.ini'
 PASTE_CONFIG_VARIABLE = 'CONSUMER_GUARD_PASTE_CONFIG'
 
-#: Keys of a paste section that say where the configuration is; they mean
-#: what they mean in oslo.middleware.
+#: Keys of a paste section that name the configuration, as in oslo.middleware.
 LOCATION_KEYS = ('oslo_config_file', 'oslo_config_project', 'oslo_config_program')
 
 # What is read of placement's own configuration, without importing placement
 # (names and defaults of placement 16, placement/conf).
-_PLACEMENT_OPTS: dict[str, list[cfg.Opt]] = {
-    'placement_database': [
-        cfg.StrOpt('connection', secret=True),
-        cfg.StrOpt('connection_parameters', default=''),
-    ],
-    'placement': [
-        cfg.StrOpt('incomplete_consumer_project_id', default=MISSING_ID),
-        cfg.StrOpt('incomplete_consumer_user_id', default=MISSING_ID),
-    ],
-}
+_PLACEMENT_OPTS: Mapping[str, Sequence[cfg.Opt]] = MappingProxyType(
+    {
+        'placement_database': (
+            cfg.StrOpt('connection', secret=True),
+            cfg.StrOpt('connection_parameters', default=''),
+        ),
+        'placement': (
+            cfg.StrOpt('incomplete_consumer_project_id', default=MISSING_ID),
+            cfg.StrOpt('incomplete_consumer_user_id', default=MISSING_ID),
+        ),
+    }
+)
 
 
 def find_paste_config() -> str:
@@ -57,12 +59,12 @@ def parse_files(local_conf: Mapping[str, str]) -> cfg.ConfigOpts:
     """Read the configuration that a paste section points to.
 
     :param local_conf: the keys of the paste section; only
-        :data:`LOCATION_KEYS` are looked at
+        :data:`LOCATION_KEYS` are used
     :raises ConfigurationError: naming the file that is missing or broken
     """
     path = local_conf.get('oslo_config_file')
     conf = cfg.ConfigOpts()
-    conf.register_opts(list(OPTS), group=GROUP)
+    conf.register_opts(OPTS, group=GROUP)
     for group, options in _PLACEMENT_OPTS.items():
         conf.register_opts(options, group=group)
     policy_opts.set_defaults(conf)
@@ -111,27 +113,38 @@ def load_settings(conf: cfg.ConfigOpts, local_conf: Mapping[str, str]) -> Settin
     return Settings(**values)
 
 
+def read_configuration(config_file: str | None) -> tuple[cfg.ConfigOpts, Settings]:
+    """The configuration of a guard that reads this file, for commands.
+
+    :param config_file: None for the one that oslo.config finds
+    :raises ConfigurationError: it cannot be used
+    """
+    local_conf = {} if config_file is None else {'oslo_config_file': config_file}
+    conf = parse_files(local_conf)
+    return conf, load_settings(conf, local_conf)
+
+
 _SECRET = frozenset({option.dest for option in OPTS if option.secret})
 
 
 def _take_from_placement(conf: cfg.ConfigOpts, values: dict[str, Any]) -> None:
-    """Fill in what was not said from placement's own configuration.
+    """Fill in what is not set from placement's own configuration.
 
     First the same file (an operator may keep both in one), then the files
     that placement itself would find.
     """
-    unsaid = [name for name in _SHARED if not is_set(conf, name, GROUP)]
-    unsaid = _fill_in(values, unsaid, conf)
-    if unsaid:
-        _fill_in(values, unsaid, parse_placement())
+    missing = [name for name in _SHARED if not is_set(conf, name, GROUP)]
+    missing = _fill_in(values, missing, conf)
+    if missing:
+        _fill_in(values, missing, parse_placement())
 
 
 def _fill_in(
-    values: dict[str, Any], unsaid: list[str], source: cfg.ConfigOpts
+    values: dict[str, Any], missing: list[str], source: cfg.ConfigOpts
 ) -> list[str]:
-    """Take what placement's groups say; return the names still unsaid."""
+    """Take what placement's groups have; return the names still missing."""
     left = []
-    for name in unsaid:
+    for name in missing:
         group = 'placement_database' if name == 'connection' else 'placement'
         if not is_set(source, name, group):
             left.append(name)
@@ -183,7 +196,7 @@ def _parse(
 
 
 def _refuse_unknown_options(conf: cfg.ConfigOpts, names: set[str]) -> None:
-    """Stop at a misspelt option in a file; oslo.config passes over it."""
+    """Refuse a misspelt option in a file; oslo.config ignores it."""
     for path in _files(conf):
         sections: dict[str, dict[str, list[str]]] = {}
         cfg.ConfigParser(path, sections).parse()
@@ -196,7 +209,7 @@ def _refuse_unknown_options(conf: cfg.ConfigOpts, names: set[str]) -> None:
 
 
 def is_set(conf: cfg.ConfigOpts, name: str, group: str) -> bool:
-    """Whether an option has a value that somebody wrote down."""
+    """Whether an option has a value that somebody configured."""
     location = conf.get_location(name, group)
     return location is not None and location.location is not cfg.Locations.opt_default
 
@@ -212,10 +225,10 @@ def _with_parameters(conf: cfg.ConfigOpts) -> str:
 
 def _files(conf: cfg.ConfigOpts) -> list[str]:
     """The files that oslo.config has read, those of its directories too."""
-    found = list(conf.config_file or [])
+    files = list(conf.config_file or [])
     for directory in conf.config_dir or []:
-        found += sorted(glob.glob(os.path.join(directory, '*.conf')))
-    return found
+        files += sorted(glob.glob(os.path.join(directory, '*.conf')))
+    return files
 
 
 def _files_of(conf: cfg.ConfigOpts) -> str:

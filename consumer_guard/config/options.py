@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The options of the group ``[consumer_guard]``; see also :mod:`.configuration`."""
+"""The options of the group ``[consumer_guard]``; read by :mod:`.loading`."""
 
 from oslo_config import cfg
 
@@ -8,7 +8,7 @@ GROUP = 'consumer_guard'
 #: placement.conf.placement.DEFAULT_CONSUMERMISSING_ID of placement 16.
 MISSING_ID = '00000000-0000-0000-0000-000000000000'
 
-OPTS: list[cfg.Opt] = [
+OPTS: tuple[cfg.Opt, ...] = (
     cfg.StrOpt(
         'enforcement',
         default='enforce',
@@ -187,7 +187,7 @@ OPTS: list[cfg.Opt] = [
         default='consumer_guard',
         help='What the names of all metrics begin with.',
     ),
-]
+)
 
 
 def list_opts() -> list[tuple[str, list[cfg.Opt]]]:

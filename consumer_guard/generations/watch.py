@@ -1,196 +1,222 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keeps consumer generations from running out: watches, refuses, rolls.
+"""Moves generations before allowed writes, and watches how near their end they are.
 
-A write at 1.28 or later carries the generation, so that watching costs
-nothing; below it takes one look-up. What is stored is confirmed by one SELECT
-before anything is refused or rolled.
+A generation is moved by compare-and-swap, and the write carries the new one:
+
+* the judged row of a write that ownership allowed, so that placement's compare is
+  about this very row and this very judgement (the seal);
+* a counter that is at its reserve, where the strategy is to roll.
+
+A write at 1.28 or later carries the generation, so that watching costs nothing;
+below it takes one look-up. What is stored is confirmed by one SELECT before
+anything is refused or rolled.
 """
 
-import enum
+import functools
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from consumer_guard.generations.alarm import GenerationAlarm
-from consumer_guard.generations.store import GenerationStore, Swap
+from consumer_guard.generations.store import GenerationStore, Judged, Swap
 from consumer_guard.generations.thresholds import Step, Thresholds
-from consumer_guard.guard import claims as body_claims
-from consumer_guard.guard import model
-from consumer_guard.guard.claims import Body
+from consumer_guard.generations.values import choose_value
+from consumer_guard.guard import claims, model
+from consumer_guard.guard.decision import Decision, Outcome, Reason
 from consumer_guard.guard.errors import OwnersUnavailable, RequestError, Unreadable
-from consumer_guard.guard.model import Claim, Owner
+from consumer_guard.guard.model import GENERATION_IN_BODY, Body, Claim, Owner
+from consumer_guard.guard.obligations import Fulfilment
 from consumer_guard.guard.request import GuardedRequest
-from consumer_guard.telemetry.metrics import Metrics
 
 LOG = logging.getLogger(__name__)
 
+#: Writes that move a generation; DELETE removes it.
+_WATCHED = (model.ALLOCATIONS_UPDATE, model.ALLOCATIONS_MANAGE, model.RESHAPE)
 
-class Verdict(enum.Enum):
-    """What becomes of an allowed write."""
-
-    GO = 'go'
-    REFUSE = 'refuse'  #: spent; 409 with the cure
-    LOST = 'lost'  #: another roll won; 409, re-read
+#: Consumer ids and generations.
+Generations = tuple[tuple[str, float], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What the watch found about one allowed write.
+class Inspection(NamedTuple):
+    """The generations of one allowed write, before anything is changed.
 
-    :ivar near: consumer ids and the generations near their end, to be logged
-        when the write succeeded
-    :ivar content: the body that the request must carry, because generations
-        in it were rolled
-    :ivar body: the parsed body, when it was read
+    :ivar body: the body, where it could be read
+    :ivar near: generations near their end, to be logged when the write succeeded
+    :ivar due: what has to be moved for the write to go on
     """
 
-    verdict: Verdict = Verdict.GO
-    near: tuple[tuple[str, float], ...] = ()
-    content: bytes | None = None
     body: Body | None = None
+    near: Generations = ()
+    due: tuple[Swap, ...] = ()
 
 
 class GenerationWatch:
-    """One a guard.
+    """Fulfils the obligations of writes, see :mod:`consumer_guard.guard.obligations`.
 
-    :ivar alarm: to be told of writes that succeeded
-    :param store: rolls; None refuses instead
-    :param max_body_size: bytes; a larger body goes on unwatched
-    :param acts: False in shadow mode: tell what would be done only
+    :ivar alarm: notified of writes that succeeded
+    :param store: moves generations; without one no write by ownership goes on
+    :param roll_to: where a counter at its reserve goes on; None refuses instead
+    :param acts: False in shadow mode: only say what would be done
     """
 
     def __init__(
         self,
         thresholds: Thresholds,
         lookup: model.OwnerLookup,
+        alarm: GenerationAlarm,
         *,
         store: GenerationStore | None,
-        roll_to: int,
-        max_body_size: int,
+        roll_to: int | None,
         acts: bool,
-        metrics: Metrics,
     ) -> None:
         self._thresholds = thresholds
         self._lookup = lookup
         self._store = store
         self._roll_to = roll_to
-        self._max_body_size = max_body_size
         self._acts = acts
-        self.alarm = GenerationAlarm(thresholds, metrics)
+        self.alarm = alarm
 
-    def plan(
-        self,
-        request: GuardedRequest,
-        body: Body | None,
-        owners: Mapping[str, Owner] | None,
-    ) -> Plan:
-        """Look at the generations of an allowed write.
-
-        :param body: what the decision read already
-        :param owners: what the decision looked up already
-        :raises consumer_guard.guard.errors.OwnersUnavailable: a roll could not be
-            told to have happened or not
-        """
-        if request.microversion is None:
-            return Plan()
+    def fulfil(self, request: GuardedRequest, decision: Decision) -> Fulfilment:
+        """Let an allowed write go on, refuse it, or move its generations."""
+        if decision.outcome is Outcome.REFUSE or request.operation not in _WATCHED:
+            return Fulfilment(decision)
+        if decision.outcome is Outcome.PASSAGE:
+            inspection, obstacle = self._seal(decision), Reason.NO_SEAL_STORE
+            possible = self._store is not None
+        else:
+            inspection, obstacle = self._inspect(request), Reason.SPENT
+            possible = self._store is not None and self._roll_to is not None
+        content, reason = None, None
         try:
-            if body is None:
-                body = body_claims.take_body(request, self._max_body_size)
+            if inspection.due and not possible:
+                self._log_obstacle(obstacle, inspection.due)
+                reason = obstacle
+            elif inspection.due and self._acts:
+                content, reason = self._move(request, inspection)
+        except OwnersUnavailable as exc:
+            refused = decision._replace(
+                outcome=Outcome.REFUSE, reason=Reason.UNAVAILABLE, error=exc
+            )
+            return Fulfilment(refused)
+        if reason is not None:
+            decision = decision._replace(outcome=Outcome.REFUSE, reason=reason)
+        afterwards = None
+        if inspection.near:
+            afterwards = functools.partial(self.alarm.note, inspection.near)
+        return Fulfilment(decision, inspection.body, content, afterwards)
+
+    def _seal(self, decision: Decision) -> Inspection:
+        """Every judged row moves to a generation of its own."""
+        body, owners = decision.body, decision.owners or {}
+        claimed = body.claims if body else ()
+        due = []
+        for owner in [owners[claim.consumer_uuid] for claim in claimed]:
+            # Security: on all that was judged. SQLite gives the ids of rows again.
+            due.append(
+                Swap(
+                    owner.consumer_uuid,
+                    owner.generation or 0,
+                    choose_value(owner.generation or 0),
+                    Judged(owner.row_id, owner.project_id, owner.user_id),
+                )
+            )
+        return Inspection(body, due=tuple(due))
+
+    def _inspect(self, request: GuardedRequest) -> Inspection:
+        """Look at the generations of a role-holder's write; changes nothing."""
+        version = request.microversion
+        if version is None:
+            return Inspection()
+        try:
+            body = claims.read_write_body(request)
         except RequestError as exc:
             # A role-holder's request is never worse off than without the guard.
             LOG.info('A write is forwarded unwatched: %s', exc)
-            return Plan()
-        sealed = request.microversion >= body_claims.GENERATION_IN_BODY
-        claims = {
-            body_claims.normalize_id(request, claim.consumer_uuid): claim
+            return Inspection()
+        named = {
+            claims.normalize_id(request, claim.consumer_uuid): claim
             for claim in body.claims
         }
-        if sealed:
-            near = self._near((key, claim.generation) for key, claim in claims.items())
-            if not any(
-                claim.generation is not None
-                and self._thresholds.must_act(claim.generation, empties=claim.empties)
-                for claim in claims.values()
-            ):
-                return Plan(near=near, body=body)
-        owners = self._confirm(claims, owners)
-        if owners is None:
-            return Plan(body=body)
-        near = self._near((key, owner.generation) for key, owner in owners.items())
-        acting = self._acting(claims, owners, sealed)
-        if not acting:
-            return Plan(near=near, body=body)
-        if not self._acts:
-            verdict = Verdict.REFUSE if self._store is None else Verdict.GO
-            return Plan(verdict, near, body=body)
-        return self._act(request, acting, near, body)
-
-    def _confirm(
-        self, claims: Mapping[str, Claim], owners: Mapping[str, Owner] | None
-    ) -> Mapping[str, Owner] | None:
-        if owners is not None:
-            return owners
+        carried = version >= GENERATION_IN_BODY
+        if carried and not any(
+            claim.generation is not None
+            and self._thresholds.must_act(claim.generation, empties=claim.empties)
+            for claim in named.values()
+        ):
+            near = self._near((key, claim.generation) for key, claim in named.items())
+            return Inspection(body, near)
         try:
-            return self._lookup.find(list(claims))
+            owners = self._lookup.find(list(named))
         except OwnersUnavailable:
             LOG.warning('A write is forwarded unwatched: its generation is not known')
-            return None
+            return Inspection(body)
+        near = self._near((key, owner.generation) for key, owner in owners.items())
+        return Inspection(body, near, self._find_due(named, owners, carried))
 
-    def _acting(
-        self,
-        claims: Mapping[str, Claim],
-        owners: Mapping[str, Owner],
-        sealed: bool,
-    ) -> list[Swap]:
-        """What would have to be rolled for the write to go on."""
-        acting = []
-        for key, claim in claims.items():
+    def _find_due(
+        self, named: Mapping[str, Claim], owners: Mapping[str, Owner], carried: bool
+    ) -> tuple[Swap, ...]:
+        due = []
+        for key, claim in named.items():
             stored = owners[key].generation
-            if stored is None or (sealed and stored != claim.generation):
+            if stored is None or (carried and stored != claim.generation):
                 # A new consumer, or a stale client: placement's own 409.
                 continue
             if self._thresholds.must_act(stored, empties=claim.empties):
-                acting.append(Swap(key, stored, self._roll_to))
-        return acting
+                due.append(Swap(key, stored, self._roll_to or 0))
+        return tuple(due)
 
-    def _act(
-        self,
-        request: GuardedRequest,
-        acting: list[Swap],
-        near: tuple[tuple[str, float], ...],
-        body: Body,
-    ) -> Plan:
-        if self._store is None:
-            for swap in acting:
-                LOG.error(
-                    'The generation of consumer %s is %d and must not grow; cure: '
-                    'consumer-guard generation roll --consumer %s',
-                    swap.uuid,
-                    swap.expected,
-                    swap.uuid,
-                )
-            return Plan(Verdict.REFUSE, near, body=body)
-        rolled = {swap.uuid: swap.new for swap in acting}
+    def _log_obstacle(self, obstacle: Reason, due: tuple[Swap, ...]) -> None:
+        if not self._acts:
+            return
+        if obstacle is Reason.NO_SEAL_STORE:
+            LOG.error(
+                'Writes by owners are refused: the driver of option owner_lookup '
+                'cannot compare and swap generations'
+            )
+            return
+        for swap in due:
+            LOG.error(
+                'The generation of consumer %s is %d and must not grow; cure: '
+                'consumer-guard generation roll --consumer %s',
+                swap.uuid,
+                swap.expected,
+                swap.uuid,
+            )
+
+    def _move(
+        self, request: GuardedRequest, inspection: Inspection
+    ) -> tuple[bytes | None, Reason | None]:
+        """Move what is due: the body to forward, or why the write is refused.
+
+        :raises consumer_guard.guard.errors.OwnersUnavailable: it is not known
+            whether the generations were moved
+        """
+        due, body = inspection.due, inspection.body
+        assert body is not None  # noqa: S101  # nothing is due without one
+        assert self._store is not None  # noqa: S101  # fulfil has looked
+        sealed = due[0].judged is not None
         try:
-            # First: what is swapped has to go on.
-            content = body_claims.rewrite(request, body, rolled)
+            # First: what is moved has to go on.
+            content = claims.rewrite(request, body, {s.uuid: s.new for s in due})
         except Unreadable as exc:
+            if sealed:
+                # Security: without the seal it does not go on.
+                return None, Reason.UNREADABLE
             LOG.info('A write is forwarded unwatched: %s', exc)
-            return Plan(near=near, body=body)
-        if not self._store.swap_generations(acting):
-            return Plan(Verdict.LOST, near, body=body)
-        for swap in acting:
+            return None, None
+        if not self._store.swap_generations(due):
+            return None, Reason.LOST_SWAP
+        for swap in () if sealed else due:
             LOG.warning(
                 'The generation of consumer %s was rolled from %d to %d',
                 swap.uuid,
                 swap.expected,
                 swap.new,
             )
-        return Plan(near=near, content=content, body=body)
+        return content, None
 
-    def _near(
-        self, generations: Iterable[tuple[str, float | None]]
-    ) -> tuple[tuple[str, float], ...]:
+    def _near(self, generations: Iterable[tuple[str, float | None]]) -> Generations:
         return tuple(
             [
                 (key, generation)

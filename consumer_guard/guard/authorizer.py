@@ -1,48 +1,47 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The decision: brings caller, owners and rules together. No HTTP.
+"""Decides requests: the rule on the caller, then on the owners.
 
-The rule is judged first with the owner unknown. Only where that leaves it open
-are owners looked up, once, and the rule judged again on each of them.
+::
+
+    preliminary  the rule with the owner unknown                      pure
+    obstacle     what no owner can overcome                           pure
+    gather       recorded owners, and the body of a write             the only I/O
+    conclude     the rule on every recorded and claimed owner, seal   pure
+
+Every tool that says what would be decided calls this with values of its own.
 """
 
-import logging
 import time
-from collections.abc import Collection, Iterable, Mapping
+import types
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Protocol
 
-from consumer_guard.guard import model
-from consumer_guard.guard.decision import Decision, Outcome, Reason
-from consumer_guard.guard.errors import (
-    OwnersUnavailable,
-    PolicyLocked,
-    RequestError,
-    TooLarge,
-    Unreadable,
+from consumer_guard.guard import claims, model, ownership
+from consumer_guard.guard.decision import Decision, Outcome, Reason, find_reason
+from consumer_guard.guard.errors import OwnersUnavailable, RequestError
+from consumer_guard.guard.model import (
+    Body,
+    Caller,
+    OwnerGroups,
+    Ownership,
+    OwnerStatus,
+    Ruling,
+    Truth,
 )
-from consumer_guard.guard.groups import OwnerGroups
-from consumer_guard.guard.model import Caller, Owner, OwnerStatus, Ruling, Truth
-from consumer_guard.guard.ownership import Deadline, Deliberation, Rules
+from consumer_guard.guard.ownership import Judge
 from consumer_guard.guard.request import GuardedRequest
 
-LOG = logging.getLogger(__name__)
 
-_REASON_OF_ERROR: dict[type[RequestError], Reason] = {
-    Unreadable: Reason.UNREADABLE,
-    TooLarge: Reason.TOO_LARGE,
-    OwnersUnavailable: Reason.UNAVAILABLE,
-    PolicyLocked: Reason.LOCKED,
-}
+class Rules(Protocol):
+    """What the decision needs of a rulebook."""
 
+    def judge(
+        self, rule: str, caller: Caller, target: Mapping[str, str], *, final: bool
+    ) -> Truth:
+        """Judge a registered rule; not ``final`` calls no remote check."""
 
-#: What is decided when the rule allows whoever the owner is, for each rule.
-_BY_ROLE = {
-    operation.rule: Decision(
-        Outcome.ROLE,
-        Reason.ROLE,
-        rulings=(Ruling(operation.rule, 'caller', Truth.YES),),
-    )
-    for operation in model.OPERATIONS
-}
+    def reads(self, rule: str) -> frozenset[str]:
+        """The target keys that the rule looks at."""
 
 
 class RuleSource(Protocol):
@@ -55,12 +54,25 @@ class RuleSource(Protocol):
         """
 
 
-class Guard:
+#: What is decided when the rule allows whoever the owner is, for each rule.
+_BY_ROLE = types.MappingProxyType(
+    {
+        operation.rule: Decision(
+            Outcome.ROLE,
+            Reason.ROLE,
+            rulings=(Ruling(operation.rule, 'caller', Truth.YES, {}),),
+        )
+        for operation in model.OPERATIONS
+    }
+)
+
+
+class Authorizer:
     """Decides; holds no state of its own.
 
-    :param max_body_size: bytes
-    :param patience: seconds that all rulings of one request may take, checks
-        that ask elsewhere included
+    :param patience: seconds that all rulings of one request may take, remote
+        checks included
+    :param clock: seconds, monotonic
     """
 
     def __init__(
@@ -68,66 +80,114 @@ class Guard:
         rules: RuleSource,
         owners: model.OwnerLookup,
         *,
-        max_body_size: int,
         patience: float,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._rules = rules
         self._owners = owners
-        self._max_body_size = max_body_size
         self._patience = patience
+        self._clock = clock
 
-    def _start(self) -> Deadline:
-        return Deadline(time.monotonic() + self._patience)
-
-    def decide(self, request: GuardedRequest, caller: Caller) -> Decision:
+    def authorize(self, request: GuardedRequest, caller: Caller) -> Decision:
         """Decide one request; never raises a RequestError."""
+        depends = False
+        rulings: tuple[Ruling, ...] = ()
         try:
             rules = self._rules.current()
-        except PolicyLocked as exc:
-            return _stopped(exc, depends=False, rulings=())
-        rule = request.operation.rule
-        truth = rules.judge(rule, caller, {}, final=False)
-        if truth is Truth.YES:
-            return _BY_ROLE[rule]
-        rulings = (Ruling(rule, 'caller', truth),)
-        if truth is Truth.NO:
-            return Decision(Outcome.REFUSE, Reason.DENIED, rulings=rulings)
-        try:
-            decision = Deliberation(
-                rules,
-                self._owners,
-                self._max_body_size,
-                self._start(),
-                request,
-                caller,
-            ).decide()
-        except RequestError as exc:
-            return _stopped(exc, depends=True, rulings=rulings)
-        return decision
+            rule = request.operation.rule
+            truth = rules.judge(rule, caller, {}, final=False)
+            if truth is Truth.YES:
+                return _BY_ROLE[rule]
+            rulings = (Ruling(rule, 'caller', truth, {}),)
+            if truth is Truth.NO:
+                return Decision(Outcome.REFUSE, Reason.DENIED, rulings=rulings)
+            depends = True
+            obstacle = ownership.find_obstacle(request)
+            if obstacle is not None:
+                return Decision(Outcome.REFUSE, obstacle, depends)
+            judge = self._make_judge(rules, request, caller)
+            return self._conclude(request, judge)
+        except RequestError as error:
+            return Decision(
+                Outcome.REFUSE, find_reason(error), depends, rulings, error=error
+            )
 
     def find_visible(
         self, request: GuardedRequest, caller: Caller, consumer_ids: Collection[str]
     ) -> frozenset[str]:
         """Which consumers of a list the caller may see.
 
-        :raises consumer_guard.guard.errors.RequestError: it cannot be told
+        :raises consumer_guard.guard.errors.RequestError: it cannot be decided
         """
         rules = self._rules.current()
-        rule = request.operation.rule
-        keys = sorted(rules.reads(rule))
-        seen: dict[tuple[str | None, ...], bool] = {}
-        deadline = self._start()
+        keys = sorted(rules.reads(request.operation.rule))
+        judge = self._make_judge(rules, request, caller)
+        allowed: dict[tuple[str | None, ...], bool] = {}
         visible: set[str] = set()
         for target, uuids in self._find_targets(consumer_ids, keys):
-            # A rule that reads the project alone is judged once a project.
+            # A rule that reads the project alone is judged once per project.
             facts = tuple([target.get(key) for key in keys])
-            if facts not in seen:
-                deadline.check()
-                truth = rules.judge(rule, caller, target, final=True)
-                seen[facts] = truth is Truth.YES
-            if seen[facts]:
+            if facts not in allowed:
+                allowed[facts] = judge(target, 'recorded owner').truth is Truth.YES
+            if allowed[facts]:
                 visible.update(uuids)
         return frozenset(visible)
+
+    def _make_judge(
+        self, rules: Rules, request: GuardedRequest, caller: Caller
+    ) -> Judge:
+        """The operation's rule on one target after the other, for a limited time."""
+        rule = request.operation.rule
+        deadline = self._clock() + self._patience
+
+        def judge(target: Mapping[str, str], about: str) -> Ruling:
+            if self._clock() > deadline:
+                raise OwnersUnavailable('The request takes too long to be authorized.')
+            truth = rules.judge(rule, caller, target, final=True)
+            return Ruling(rule, about, truth, target)
+
+        return judge
+
+    def _conclude(self, request: GuardedRequest, judge: Judge) -> Decision:
+        """Gather what is needed, and decide by it.
+
+        :raises consumer_guard.guard.errors.RequestError: it cannot be decided
+        """
+        kind = request.operation.ownership
+        if kind is Ownership.FILTER:
+            return Decision(Outcome.FILTER, Reason.OWNER, depends=True)
+        if kind is Ownership.SUMS:
+            target = request.payload.read_usages_target()
+            return ownership.conclude_sums(target, judge)
+        if request.consumer_uuid is None:
+            return self._conclude_many(request, judge)
+        owners = self._owners.find((request.consumer_uuid,))
+        recorded = ownership.conclude_recorded(owners, judge)
+        if kind is Ownership.READ or recorded.outcome is Outcome.REFUSE:
+            # Security: a body is not read for whoever does not own the consumer.
+            return recorded
+        body = self._read_body(request)
+        empties = ownership.find_empties(body)
+        if empties is not None:
+            return recorded._replace(outcome=Outcome.REFUSE, reason=empties)
+        return ownership.conclude_write(body, owners, recorded, judge)
+
+    def _conclude_many(self, request: GuardedRequest, judge: Judge) -> Decision:
+        """Decide on the consumers that a body names: all or nothing."""
+        body = self._read_body(request)
+        empties = ownership.find_empties(body)
+        if empties is not None:
+            return Decision(Outcome.REFUSE, empties, depends=True)
+        owners = self._owners.find([claim.consumer_uuid for claim in body.claims])
+        recorded = ownership.conclude_recorded(owners, judge)
+        return ownership.conclude_write(body, owners, recorded, judge)
+
+    @staticmethod
+    def _read_body(request: GuardedRequest) -> Body:
+        body = claims.read_write_body(request)
+        for claim in body.claims:
+            claims.demand_canonical_claim(claim)
+        return body
 
     def _find_targets(
         self, consumer_ids: Collection[str], keys: Collection[str]
@@ -138,37 +198,6 @@ class Guard:
             yield from owners.find_groups(consumer_ids, keys)
             return
         for uuid, owner in owners.find(consumer_ids).items():
-            if owner.status is OwnerStatus.RECORDED:
+            # Security: nobody's are for role-holders, whatever the rule says.
+            if owner.status is OwnerStatus.RECORDED and owner.project_id:
                 yield owner.target(), (uuid,)
-
-    def find_recreated(self, judged: Mapping[str, Owner]) -> tuple[str, ...]:
-        """Which of the judged consumers are another row by now.
-
-        :param judged: what was looked up before the write
-        :returns: nothing also when it cannot be told; the write is done
-        """
-        try:
-            now = self._owners.find(list(judged))
-        except Exception:
-            # The write is done; its answer goes out whatever happens here.
-            LOG.warning('It cannot be told whether a consumer was re-created')
-            return ()
-        return tuple(
-            [
-                uuid
-                for uuid, before in judged.items()
-                if now[uuid].row_id not in (None, before.row_id)
-            ]
-        )
-
-
-def _stopped(
-    error: RequestError, *, depends: bool, rulings: tuple[Ruling, ...]
-) -> Decision:
-    return Decision(
-        Outcome.REFUSE,
-        _REASON_OF_ERROR[type(error)],
-        depends=depends,
-        rulings=rulings,
-        error=error,
-    )

@@ -6,13 +6,35 @@ whatever the charset says, the last of duplicate keys wins).
 """
 
 import io
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import webob
 from oslo_serialization import jsonutils
 
 from consumer_guard.guard.errors import TooLarge, Unreadable
-from consumer_guard.guard.request import Environ
+from consumer_guard.guard.identity import Environ
+from consumer_guard.guard.request import parse_usages_target
+
+
+@dataclass(frozen=True, slots=True)
+class WsgiPayload:
+    """The query and the body of a WSGI request, see :class:`request.Payload`.
+
+    :ivar max_body_size: bytes; a larger body is not read
+    """
+
+    environ: Environ
+    max_body_size: int
+
+    def read_usages_target(self) -> Mapping[str, str]:
+        """The target that the query names."""
+        return parse_usages_target(self.environ.get('QUERY_STRING', ''))
+
+    def read_document(self) -> Any:
+        """The parsed body; placement can read its bytes again."""
+        return parse_body(read_body(self.environ, self.max_body_size))
 
 
 def read_body(environ: Environ, max_body_size: int) -> bytes:

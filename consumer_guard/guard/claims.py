@@ -7,20 +7,17 @@ ownership wants besides is asked for apart.
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from oslo_serialization import jsonutils
 
 from consumer_guard.guard import model
-from consumer_guard.guard.body import parse_body, read_body
 from consumer_guard.guard.errors import Unreadable
-from consumer_guard.guard.request import GuardedRequest
+from consumer_guard.guard.model import GENERATION_IN_BODY, Body
+from consumer_guard.guard.request import GuardedRequest, is_canonical_uuid
 
 #: PUT /allocations takes the owner along from 1.8.
 _OWNER_IN_BODY = (1, 8)
-#: PUT and POST /allocations carry the consumer generation from 1.28.
-GENERATION_IN_BODY = (1, 28)
 
 #: String(255) of projects.external_id and users.external_id, and maxLength of
 #: placement's schemas.
@@ -30,7 +27,7 @@ _LONGEST_ID = 255
 def read_claims(request: GuardedRequest, document: Any) -> tuple[model.Claim, ...]:
     """Take the claims out of a parsed body of a write.
 
-    :param document: what :func:`consumer_guard.guard.body.parse_body` returned
+    :param document: the parsed body
     :returns: one claim a consumer; at least one but for a reshape
     :raises Unreadable: the document has not the form that placement accepts
         at this microversion, as far as owner, generation and ids go
@@ -90,13 +87,16 @@ def _read_id(claim: Mapping[str, Any], name: str) -> str:
     return value
 
 
-def demand_canonical_owner(claim: model.Claim) -> None:
-    """Refuse a claimed owner that a database could take for another one.
+def demand_canonical_claim(claim: model.Claim) -> None:
+    """Refuse a claim that a database could take for another one's.
 
     Ownership's rule alone: placement takes any text from a role-holder.
 
-    :raises Unreadable: an id has blanks at its ends, or what is not printable
+    :raises Unreadable: the consumer's id is not spelt the canonical way, or an
+        owner's has blanks at its ends, or what is not printable
     """
+    if not is_canonical_uuid(claim.consumer_uuid):
+        raise Unreadable('A uuid in the request is not canonical.')
     for name in ('project_id', 'user_id'):
         value = getattr(claim, name)
         # Security: databases cut NUL off or fold it; no id of keystone has one.
@@ -118,21 +118,13 @@ def _read_generation(claim: Mapping[str, Any]) -> float | None:
     return value
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
-    """A body that was read: the parsed document and what it claims."""
+def read_write_body(request: GuardedRequest) -> Body:
+    """Read the body of a write, and the claims in it.
 
-    document: Any
-    claims: tuple[model.Claim, ...]
-
-
-def take_body(request: GuardedRequest, max_body_size: int) -> Body:
-    """Read, parse and take the claims of a write.
-
-    :raises TooLarge: see :func:`consumer_guard.guard.body.read_body`
+    :raises TooLarge: see :class:`consumer_guard.guard.request.Payload`
     :raises Unreadable: see there and :func:`read_claims`
     """
-    document = parse_body(read_body(request.environ, max_body_size))
+    document = request.payload.read_document()
     return Body(document, read_claims(request, document))
 
 

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The few exceptions, and the HTTP status of each in one table.
+"""The few exceptions; :mod:`consumer_guard.guard.decision` has their HTTP status.
 
 ::
 
     GuardError
     +-- ConfigurationError    the start stops
     +-- PolicyFileError       a policy file cannot be used
-    +-- RequestError          has an HTTP status
-        +-- Unreadable        400
-        +-- TooLarge          413
-        +-- OwnersUnavailable 503
-        +-- PolicyLocked      503
+    +-- RequestError          refuses a request
+        +-- Unreadable
+        +-- TooLarge
+        +-- OwnersUnavailable
+        +-- PolicyLocked
 
 Messages of a :class:`RequestError` are shown to clients: they never carry
 another owner's ids, generations or SQL.
@@ -47,12 +47,3 @@ class OwnersUnavailable(RequestError):
 
 class PolicyLocked(RequestError):
     """There were no usable policy files since the start of the worker."""
-
-
-#: HTTP status of each RequestError.
-STATUS: dict[type[RequestError], int] = {
-    Unreadable: 400,
-    TooLarge: 413,
-    OwnersUnavailable: 503,
-    PolicyLocked: 503,
-}

@@ -6,12 +6,21 @@ import this one.
 """
 
 import enum
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 #: Every rule of ours starts with this (oslo.policy namespace).
 NAMESPACE = 'consumer_guard:'
+
+#: The keys that a policy target can have.
+TARGET_KEYS = frozenset({'consumer_uuid', 'project_id', 'user_id', 'consumer_type'})
+
+#: Stands in for an id that must not be judged or sent; no id of keystone's.
+PLACEHOLDER_ID = 'consumer-guard-nobody'
+
+#: PUT and POST /allocations carry the consumer generation from 1.28.
+GENERATION_IN_BODY = (1, 28)
 
 
 class Truth(enum.IntEnum):
@@ -205,6 +214,17 @@ class Claim:
         )
 
 
+class Body(NamedTuple):
+    """A body that was read.
+
+    :ivar document: as placement's own parser read it
+    :ivar claims: one a consumer
+    """
+
+    document: Any
+    claims: tuple[Claim, ...]
+
+
 class Caller(NamedTuple):
     """Who asks, from a proven identity only.
 
@@ -222,11 +242,16 @@ class Caller(NamedTuple):
 
 
 class Ruling(NamedTuple):
-    """One rule judged on one target."""
+    """One rule judged on one target.
+
+    :ivar about: 'caller', 'recorded owner', 'claimed owner' or 'asked owner'
+    :ivar target: what the rule was judged on; empty while the owner is unknown
+    """
 
     rule: str
-    about: str  #: 'caller', 'recorded owner', 'claimed owner', 'asked owner'
+    about: str
     truth: Truth
+    target: Mapping[str, str]
 
 
 class OwnerLookup(Protocol):
@@ -248,3 +273,22 @@ class OwnerLookup(Protocol):
 
     def close(self) -> None:
         """Give back every connection."""
+
+
+@runtime_checkable
+class OwnerGroups(Protocol):
+    """A look-up that knows the owners of a list's consumers at less cost."""
+
+    def find_groups(
+        self, consumer_ids: Collection[str], keys: Collection[str]
+    ) -> Iterable[tuple[Mapping[str, str], Collection[str]]]:
+        """Look up all the ids at once, and bring those of one owner together.
+
+        :param consumer_ids: raw ids of consumers that have allocations
+        :param keys: the target keys that matter, without ``consumer_uuid``
+        :returns: policy targets with at least ``project_id`` and those of the
+            keys that are recorded, and the ids of each, compared byte for
+            byte; an id that is nobody's is in none
+        :raises consumer_guard.guard.errors.OwnersUnavailable: see
+            :meth:`OwnerLookup.find`
+        """

@@ -1,24 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a WSGI environ to a guarded request, or None for nobody's business.
+"""A guarded request as a value, read as placement reads it.
 
-Everything is read as placement reads it: the route from the raw PATH_INFO
-(placement/handler.py and Routes), the microversion by microversion_parse, the
-query by webob. The body is read by :mod:`consumer_guard.guard.claims`, and only when
-a decision needs it.
+The route is matched on the raw PATH_INFO (placement/handler.py and Routes), the
+microversion read by microversion_parse, the query by webob. Nothing here knows
+a WSGI environ: the body and the query are behind a :class:`Payload`, which is
+read only when a decision needs it.
 """
 
 import functools
 import re
+import types
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import microversion_parse
 import webob
 
 from consumer_guard.guard import model
 from consumer_guard.guard.errors import Unreadable
+from consumer_guard.guard.model import Operation, make_target
 
-Environ = dict[str, Any]
 Microversion = tuple[int, int]
 
 #: placement.microversion.VERSIONS of placement 16: 1.0 to 1.39.
@@ -37,18 +38,20 @@ _ROUTE = re.compile(
 )
 
 #: The operation of what _ROUTE has matched last, and of the method.
-_OPERATIONS = {
-    (matched, operation.method): operation
-    for matched, operation in (
-        ('consumer', model.ALLOCATIONS_LIST),
-        ('consumer', model.ALLOCATIONS_UPDATE),
-        ('consumer', model.ALLOCATIONS_DELETE),
-        ('allocations', model.ALLOCATIONS_MANAGE),
-        ('provider', model.PROVIDER_ALLOCATIONS_LIST),
-        ('usages', model.USAGES),
-        ('reshaper', model.RESHAPE),
-    )
-}
+_OPERATIONS = types.MappingProxyType(
+    {
+        (matched, operation.method): operation
+        for matched, operation in (
+            ('consumer', model.ALLOCATIONS_LIST),
+            ('consumer', model.ALLOCATIONS_UPDATE),
+            ('consumer', model.ALLOCATIONS_DELETE),
+            ('allocations', model.ALLOCATIONS_MANAGE),
+            ('provider', model.PROVIDER_ALLOCATIONS_LIST),
+            ('usages', model.USAGES),
+            ('reshaper', model.RESHAPE),
+        )
+    }
+)
 
 _CANONICAL_UUID = re.compile(
     r'[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}'
@@ -57,8 +60,25 @@ _CANONICAL_UUID = re.compile(
 #: Characters of the longest version header whose parse is kept.
 _LONGEST_KEPT = 64
 
-#: Names in the query of GET /usages that decide whose sums are asked.
-_ASKED = ('project_id', 'user_id', 'consumer_type')
+#: The names in the query of GET /usages that decide whose sums it shows.
+_TARGET_NAMES = ('project_id', 'user_id', 'consumer_type')
+
+
+class Payload(Protocol):
+    """What a request says of owners; read when a decision needs it."""
+
+    def read_usages_target(self) -> Mapping[str, str]:
+        """The target of GET /usages, see :func:`parse_usages_target`.
+
+        :raises Unreadable: the query is not canonical or not readable
+        """
+
+    def read_document(self) -> Any:
+        """The body, as placement's own parser reads it.
+
+        :raises TooLarge: the body is larger than ``max_body_size``
+        :raises Unreadable: the body cannot be read or parsed
+        """
 
 
 class GuardedRequest(NamedTuple):
@@ -68,55 +88,61 @@ class GuardedRequest(NamedTuple):
     :ivar provider_uuid: the path's provider id, raw, where there is one
     :ivar microversion: what placement will take it for; None when placement
         will answer 400 or 406 before it looks at anything else
-    :ivar environ: the WSGI environ, for what is read later
+    :ivar canonical_path: False for a path that Routes matches without the
+        newline at its end
     """
 
-    operation: model.Operation
+    operation: Operation
     consumer_uuid: str | None
     provider_uuid: str | None
     microversion: Microversion | None
-    environ: Environ
+    payload: Payload
+    canonical_path: bool = True
 
 
-def match_operation(environ: Environ) -> tuple[model.Operation, re.Match[str]] | None:
+def match_operation(
+    method: str | None, path: str
+) -> tuple[Operation, re.Match[str]] | None:
     """Find the guarded operation that placement's router would dispatch to.
 
+    :param method: REQUEST_METHOD; placement matches it exactly
+    :param path: PATH_INFO; placement ignores SCRIPT_NAME
     :returns: None when the request is not about consumers, or when placement
         answers 404 or 405 without running a handler
     """
-    # Placement ignores SCRIPT_NAME and matches the method exactly.
-    match = _ROUTE.match(environ.get('PATH_INFO', ''))
+    match = _ROUTE.match(path)
     if match is None:
         return None
-    method = environ.get('REQUEST_METHOD')
     operation = _OPERATIONS.get((match.lastgroup or '', method or ''))
     return None if operation is None else (operation, match)
 
 
 def make_guarded_request(
-    environ: Environ,
-    operation: model.Operation,
+    operation: Operation,
     match: re.Match[str],
-    versions: tuple[str, ...],
+    microversion: Microversion | None,
+    payload: Payload,
 ) -> GuardedRequest:
     """Build the request from what :func:`match_operation` found."""
     return GuardedRequest(
         operation,
         match['consumer'],
         match['provider'],
-        read_microversion(environ, versions),
-        environ,
+        microversion,
+        payload,
+        not match.string.endswith('\n'),
     )
 
 
 def read_microversion(
-    environ: Environ, versions: tuple[str, ...]
+    header: str | None, versions: tuple[str, ...]
 ) -> Microversion | None:
     """The microversion as placement's MicroversionMiddleware finds it.
 
+    :param header: OpenStack-API-Version
+    :param versions: placement's microversions, oldest first
     :returns: (major, minor), or None when placement answers 400 or 406
     """
-    header = environ.get('HTTP_OPENSTACK_API_VERSION')
     if header is not None and len(header) > _LONGEST_KEPT:
         return _parse_microversion.__wrapped__(header, versions)
     return _parse_microversion(header, versions)
@@ -142,29 +168,40 @@ def is_canonical_uuid(text: str | None) -> bool:
     return text is not None and _CANONICAL_UUID.fullmatch(text) is not None
 
 
-def read_usages_target(environ: Environ) -> Mapping[str, str]:
+def parse_usages_target(query_string: str) -> Mapping[str, str]:
     """The target of GET /usages: whose sums the query asks for.
 
     :returns: a policy target with project_id, user_id, consumer_type as asked
     :raises Unreadable: the query cannot be decoded, or says one of them twice
         (placement takes the last; what only ownership allows has to be clear)
     """
-    # A fresh environ: webob would leave its parsed query in the caller's.
-    query = {
-        'REQUEST_METHOD': 'GET',
-        'QUERY_STRING': environ.get('QUERY_STRING', ''),
-    }
+    environ = {'REQUEST_METHOD': 'GET', 'QUERY_STRING': query_string}
     try:
-        asked = webob.Request(query).GET
+        query = webob.Request(environ).GET
     except (UnicodeDecodeError, ValueError):
         raise Unreadable('The query string cannot be decoded.') from None
-    found: dict[str, str | None] = {}
-    for name, value in asked.items():
-        if name not in _ASKED:
+    target: dict[str, str | None] = {}
+    for name, value in query.items():
+        if name not in _TARGET_NAMES:
             continue
-        if name in found:
+        if name in target:
             raise Unreadable(f'The query string has more than one {name}.')
         if value != value.strip() or not value.isprintable():
             raise Unreadable(f'The {name} in the query string is not canonical.')
-        found[name] = value
-    return model.make_target(**found)
+        target[name] = value
+    return make_target(**target)
+
+
+def demand_canonical(request: GuardedRequest) -> None:
+    """Refuse a path that databases and servers could read in several ways.
+
+    Ownership's rule alone: placement takes any text from a role-holder.
+
+    :raises Unreadable: an id is not spelt the one way that every database agrees
+        on, or the path is not the one that Routes shows to placement
+    """
+    if not request.canonical_path:
+        raise Unreadable('The path is not canonical.')
+    for uuid in (request.consumer_uuid, request.provider_uuid):
+        if uuid is not None and not is_canonical_uuid(uuid):
+            raise Unreadable('A uuid in the request is not canonical.')

@@ -1,17 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What clients get instead of, or out of, placement's answers.
+"""Refusals in placement's own form, and the decoy.
 
 A refusal is raised beneath microversion_parse's MicroversionMiddleware, as
 placement raises its own: the bytes are the same, and a bad microversion gets
 placement's 400 or 406 before anything else.
 """
 
-import json
-import logging
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import format_datetime
 from typing import Any
 
 import webob
@@ -19,20 +15,16 @@ import webob.exc
 from microversion_parse import middleware as microversion_middleware
 from webob.exc import strip_tags  # type: ignore[attr-defined]  # not in the stubs
 
-from consumer_guard.guard.identity import ENV_REQUEST_ID
+from consumer_guard.guard.decision import CONCURRENT_UPDATE as CONCURRENT_UPDATE
+from consumer_guard.guard.decision import UNDEFINED_CODE
+from consumer_guard.guard.identity import ENV_REQUEST_ID, Environ
 
-LOG = logging.getLogger(__name__)
-
-Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
 Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 _ENV_MICROVERSION = 'placement.microversion'
 _REQUEST_ID_HEADER = 'x-openstack-request-id'
 
-#: placement/errors.py, DEFAULT and CONCURRENT_UPDATE.
-UNDEFINED_CODE = 'placement.undefined_code'
-CONCURRENT_UPDATE = 'placement.concurrent_update'
 #: placement.util.ERROR_CODE_MICROVERSION: error codes from 1.23.
 _CODE_FROM = (1, 23)
 
@@ -145,94 +137,3 @@ def _format_error(
 def put_decoy(environ: Environ) -> None:
     """Ask placement about a consumer that cannot exist instead."""
     environ['PATH_INFO'] = f'/allocations/{DECOY}'
-
-
-def keep_visible(
-    application: Application,
-    find_visible: Callable[[Collection[str]], Collection[str]],
-    bad_gateway: Application,
-) -> Application:
-    """Wrap placement for a list of which the caller may see a part.
-
-    :param find_visible: which of these consumer ids may be seen; its
-        exceptions go through
-    :param bad_gateway: answers when the list cannot be read
-    """
-
-    def filtered(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        response = webob.Request(environ).get_response(application)
-        if response.status_code != 200:
-            if 400 <= response.status_code < 500:
-                # An unknown provider, an unacceptable Accept: no consumers in it.
-                return _send(response, environ, start_response)
-            LOG.error(
-                'The list to filter was answered with status %d; nothing is shown',
-                response.status_code,
-            )
-            _close(response)
-            return bad_gateway(environ, start_response)
-        try:
-            document = _read_list(response)
-        except ValueError as exc:
-            LOG.error('The list to filter cannot be read, nothing is shown: %s', exc)
-            _close(response)
-            return bad_gateway(environ, start_response)
-        allocations = document['allocations']
-        visible = find_visible(allocations.keys())
-        _rewrite(
-            response,
-            {uuid: shown for uuid, shown in allocations.items() if uuid in visible},
-        )
-        return _send(response, environ, start_response)
-
-    return filtered
-
-
-def _close(response: webob.Response) -> None:
-    """Let placement go, as a server would (PEP 3333)."""
-    close = getattr(response.app_iter, 'close', None)
-    if close is not None:
-        close()
-
-
-def _read_list(response: webob.Response) -> dict[str, Any]:
-    """Parse placement's list; anything but its known form is a ValueError."""
-    if response.content_type != 'application/json' or response.content_encoding:
-        raise ValueError(f'it is {response.content_type!r}')
-    try:
-        document = json.loads(response.body)
-    except RecursionError:
-        raise ValueError('it is nested too deeply') from None
-    # Security: a key that is not known here could name other consumers.
-    if (
-        not isinstance(document, dict)
-        or set(document) != {'allocations', 'resource_provider_generation'}
-        or not isinstance(document['allocations'], dict)
-    ):
-        raise ValueError('it has an unknown form')
-    return document
-
-
-def _rewrite(response: webob.Response, allocations: dict[str, Any]) -> None:
-    # Security: the provider's generation and the time of the newest allocation
-    # move with everybody's writes.
-    body = json.dumps(
-        {'allocations': allocations, 'resource_provider_generation': None}
-    ).encode()
-    changed = {
-        'content-length': str(len(body)),
-        'last-modified': format_datetime(datetime.now(UTC), usegmt=True),
-    }
-    headers = [
-        (name, changed.get(name.lower(), value)) for name, value in response.headerlist
-    ]
-    response.app_iter = [body]
-    # Last, because webob would put a new Content-Length behind the others.
-    response.headerlist = headers
-
-
-def _send(
-    response: webob.Response, environ: Environ, start_response: StartResponse
-) -> Iterable[bytes]:
-    sent: Iterable[bytes] = response(environ, start_response)
-    return sent

@@ -7,14 +7,14 @@ that takes an :class:`OwnerLookupSettings` and returns an :class:`OwnerLookup`.
 
 from dataclasses import dataclass, field
 
-from consumer_guard.generations.store import GenerationStore, Swap
+from consumer_guard.generations.store import GenerationStore, Judged, Swap
 from consumer_guard.guard.errors import ConfigurationError, OwnersUnavailable
-from consumer_guard.guard.groups import OwnerGroups
-from consumer_guard.guard.model import Owner, OwnerLookup, OwnerStatus
+from consumer_guard.guard.model import Owner, OwnerGroups, OwnerLookup, OwnerStatus
 
 __all__ = [
     'ConfigurationError',
     'GenerationStore',
+    'Judged',
     'Owner',
     'OwnerGroups',
     'OwnerLookup',

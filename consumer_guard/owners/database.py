@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from consumer_guard.generations.store import Kind, Swap, swap
+from consumer_guard.generations.store import Kind, Swap, lacks_right, swap
 from consumer_guard.guard.errors import OwnersUnavailable
 from consumer_guard.guard.model import Owner
 from consumer_guard.owners import engine
@@ -70,7 +70,7 @@ class DatabaseOwners:
     def find_groups(
         self, consumer_ids: Collection[str], keys: Collection[str]
     ) -> Collection[tuple[Mapping[str, str], Collection[str]]]:
-        """See :meth:`consumer_guard.guard.groups.OwnerGroups.find_groups`."""
+        """See :meth:`consumer_guard.guard.model.OwnerGroups.find_groups`."""
         ids = _keep_plausible(consumer_ids)
         if not ids:
             return ()
@@ -102,7 +102,15 @@ class DatabaseOwners:
             return swap(self.engine, Kind.CONSUMER, swaps)
         except Exception as error:
             self._executor.examine(getattr(error, 'orig', error))
-            LOG.warning('Generations cannot be swapped: %s', _name_kinds(error))
+            if lacks_right(error):
+                LOG.error(
+                    'The database refuses to update consumers.generation: grant '
+                    'UPDATE (generation) ON consumers to the account of option '
+                    'connection of [consumer_guard]; until then writes by owners '
+                    'are refused and no counter is rolled'
+                )
+            else:
+                LOG.warning('Generations cannot be swapped: %s', _name_kinds(error))
             LOG.debug('Generations cannot be swapped', exc_info=True)
             raise OwnersUnavailable(
                 'The generation of the consumer could not be changed; read it again.'

@@ -17,7 +17,7 @@ from consumer_guard.guard import model
 from consumer_guard.guard.errors import PolicyFileError
 from consumer_guard.rules import leaves
 from consumer_guard.rules.nodes import AllOf, AnyOf, Node, Not, Reference
-from consumer_guard.rules.remote import TARGET_KEYS, Remote
+from consumer_guard.rules.remote import Remote
 
 #: How deep rules may be nested, references included.
 MAX_DEPTH = 100
@@ -31,11 +31,13 @@ class RuleText:
 
     :ivar value: what YAML made of it; only text is a rule
     :ivar path: the file that it is from
+    :ivar repeated: whether the file has the name twice
     """
 
     name: str
     value: object
     path: str
+    repeated: bool = False
 
     def error(self, why: str) -> PolicyFileError:
         """An error that names the file and the rule."""
@@ -44,11 +46,11 @@ class RuleText:
 
 @dataclass(frozen=True, slots=True)
 class CompiledRules:
-    """What became of the rules that were asked for and those they refer to.
+    """The named rules and all that they refer to.
 
     :ivar nodes: the nodes by rule name
     :ivar parsed: the same rules as oslo.policy's own check trees
-    :ivar has_foreign: whether a check among them is answered elsewhere
+    :ivar has_remote: whether a check among them is answered elsewhere
     """
 
     nodes: Mapping[str, Node]
@@ -59,8 +61,8 @@ class CompiledRules:
 def compile_rules(texts: Mapping[str, RuleText], names: Iterable[str]) -> CompiledRules:
     """Compile the named rules and all that they refer to, and nothing else.
 
-    :raises PolicyFileError: a rule is not text, empty, cannot be parsed,
-        refers to an unknown rule or to itself, or is nested too deep
+    :raises PolicyFileError: a rule is not text, empty, written twice, cannot be
+        parsed, refers to an unknown rule or to itself, or is nested too deep
     """
     compiler = _Compiler(texts)
     for name in names:
@@ -82,7 +84,7 @@ class _Compiler:
         self.parsed: dict[str, Any] = {}
         self.has_remote = False
         # Types without a public name. Security: by exact type; a plugin's
-        # subclass, or one registered in the place of oslo's, is foreign.
+        # subclass, or one registered in the place of oslo's, is remote.
         self._true = _own_type('@')
         self._false = _own_type('!')
         self._role = _own_type('role:x')
@@ -113,6 +115,9 @@ class _Compiler:
 
     def _parse(self, text: RuleText) -> object:
         written = text.value
+        # Security: YAML lets the last one win, which may be the wider one.
+        if text.repeated:
+            raise text.error('is in the file twice; keep one of them')
         # Security: oslo.policy reads "" and all that is not text as "allow".
         if not isinstance(written, str):
             raise text.error(f'the value is {written!r:.40}, not text; quote it')
@@ -160,14 +165,14 @@ class _Compiler:
             return AllOf(self._compile_all(check.rules, text, depth))
         if isinstance(check, policy.OrCheck) and kind is policy.OrCheck:
             return AnyOf(self._compile_all(check.rules, text, depth))
-        return self._compile_atom(check, text)
+        return self._compile_leaf(check, text)
 
     def _compile_all(
         self, rules: Iterable[object], text: RuleText, depth: int
     ) -> tuple[Node, ...]:
         return tuple(self._compile(rule, text, depth + 1) for rule in rules)
 
-    def _compile_atom(self, check: object, text: RuleText) -> Node:
+    def _compile_leaf(self, check: object, text: RuleText) -> Node:
         kind = type(check)
         if kind is self._true:
             return leaves.Constant('@', leaves.NOTHING, model.Truth.YES)
@@ -183,7 +188,7 @@ class _Compiler:
             raise text.error(f'a plugin made {kind.__name__} of it, which is no check')
         self.has_remote = True
         name = str(getattr(check, 'kind', kind.__name__))
-        return Remote(str(check), TARGET_KEYS, name, check)
+        return Remote(str(check), model.TARGET_KEYS, name, check)
 
 
 def _own_type(text: str) -> type | None:

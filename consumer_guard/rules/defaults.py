@@ -9,47 +9,41 @@ from oslo_policy import policy
 
 from consumer_guard.guard import model
 
-_PROJECT_SCOPE = ['project']
-
 ADMIN_OR_SERVICE = model.NAMESPACE + 'admin_or_service'
 SERVICE = model.NAMESPACE + 'service'
 OWNER_READER = model.NAMESPACE + 'owner_reader'
 OWNER_MEMBER = model.NAMESPACE + 'owner_member'
 
 _BASE_RULES = (
-    policy.RuleDefault(
+    (
         ADMIN_OR_SERVICE,
         'role:admin or role:service',
         "Operators and services: nearly all of placement's traffic.",
-        scope_types=_PROJECT_SCOPE,
     ),
-    policy.RuleDefault(
+    (
         SERVICE,
         'role:service',
         'Services only.',
-        scope_types=_PROJECT_SCOPE,
     ),
-    policy.RuleDefault(
+    (
         OWNER_READER,
         'role:reader and project_id:%(project_id)s',
         'Readers of the project that owns the consumer.',
-        scope_types=_PROJECT_SCOPE,
     ),
-    policy.RuleDefault(
+    (
         OWNER_MEMBER,
         'role:member and project_id:%(project_id)s',
         'Members of the project that owns the consumer.',
-        scope_types=_PROJECT_SCOPE,
     ),
 )
 
-#: Reading one's own is open to owners; everything else has to be opened.
-_OWNERS_READ = (model.ALLOCATIONS_LIST, model.USAGES)
+#: Operations that are open to owners by default.
+_OPEN_TO_OWNERS = (model.ALLOCATIONS_LIST, model.USAGES)
 
 
 def _default_check(operation: model.Operation) -> str:
     check = f'rule:{ADMIN_OR_SERVICE}'
-    if operation in _OWNERS_READ:
+    if operation in _OPEN_TO_OWNERS:
         check += f' or rule:{OWNER_READER}'
     return check
 
@@ -57,14 +51,17 @@ def _default_check(operation: model.Operation) -> str:
 def list_rules() -> list[policy.RuleDefault]:
     """All registered rules, base rules first (entry point of the oslo tools)."""
     return [
-        *_BASE_RULES,
+        *(
+            policy.RuleDefault(name, check, description, scope_types=['project'])
+            for name, check, description in _BASE_RULES
+        ),
         *(
             policy.DocumentedRuleDefault(
                 name=operation.rule,
                 check_str=_default_check(operation),
                 description=operation.description,
                 operations=[{'method': operation.method, 'path': operation.path}],
-                scope_types=_PROJECT_SCOPE,
+                scope_types=['project'],
             )
             for operation in model.OPERATIONS
         ),

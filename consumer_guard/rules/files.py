@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the policy files look like from outside: which there are, which changed.
+"""The policy files: which there are, what changed, and when it changed.
 
 The files are those that oslo.policy takes (``Enforcer.load_rules``): the main
 file, then each policy directory's files by name, hidden ones and folders aside.
@@ -8,14 +8,29 @@ file, then each policy directory's files by name, hidden ones and folders aside.
 import errno
 import os
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Protocol
 
 from consumer_guard.guard.errors import PolicyFileError
 
-#: ``oslo_config.cfg.ConfigOpts.find_file``: a path, or None for no such file.
-FindFile = Callable[[str], str | None]
+#: As many links as Linux follows on the way of one path (path_resolution(7)).
+_MAX_LINKS = 40
+
+
+class FindFile(Protocol):
+    """``oslo_config.cfg.ConfigOpts.find_file``."""
+
+    def __call__(self, name: str, /) -> str | None:
+        """The path, None where there is no such file."""
+
+
+class ReadStatus(Protocol):
+    """``os.stat``."""
+
+    def __call__(self, path: str, /, *, follow_symlinks: bool = True) -> os.stat_result:
+        """:raises OSError: the status cannot be read"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +57,16 @@ class FileState:
 
 @dataclass(frozen=True, slots=True)
 class FileSnapshot:
-    """All the files at one look; equal sightings mean equal files.
+    """The state of all the files; equal snapshots mean equal files.
 
     :ivar main: path of the main file, None while there is none
     :ivar dirs: paths of the policy directories that exist
-    :ivar marks: the files in the order in which they override each other
+    :ivar files: in the order in which they override each other
     """
 
     main: str | None
     dirs: tuple[str, ...]
-    marks: tuple[FileState, ...]
+    files: tuple[FileState, ...]
 
     def read(self) -> list[PolicyText]:
         """Read every file.
@@ -59,12 +74,12 @@ class FileSnapshot:
         :raises OSError: a file cannot be read
         :raises PolicyFileError: a file is not UTF-8
         """
-        return [_read(mark.path) for mark in self.marks]
+        return [_read_text(file.path) for file in self.files]
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyLocations:
-    """Where the policy files are looked for.
+    """Where the policy files are.
 
     :ivar policy_file: ``[oslo_policy] policy_file``
     :ivar policy_dirs: ``[oslo_policy] policy_dirs``
@@ -73,70 +88,104 @@ class PolicyLocations:
     find_file: FindFile
     policy_file: str
     policy_dirs: Sequence[str]
+    read_status: ReadStatus = os.stat
 
-    def look(self, main: str | None = None, dirs: Sequence[str] = ()) -> FileSnapshot:
-        """Look at every file without reading it.
+    def take_snapshot(
+        self, main: str | None = None, dirs: Sequence[str] = ()
+    ) -> FileSnapshot:
+        """Take the state of every file, without reading it.
 
-        :param main: the main file's path where it is known already; it is not
-            looked for elsewhere then
-        :param dirs: directories that were there before
-        :raises OSError: a directory or a file cannot be looked at
+        :param main: path of the main file where it is known already; no other
+            place is searched then
+        :param dirs: directories that existed before
+        :raises OSError: the state of a directory or a file cannot be read
         """
         path = main or self.find_file(self.policy_file)
-        mark = _mark(path) if path else None
+        file = self._take_state(path) if path else None
         found = [self.find_file(name) for name in self.policy_dirs]
         present = tuple(folder for folder in found if folder)
-        # Security: find_file calls what it may not look at absent, which would
-        # drop rules that only narrow; to be gone is something else.
+        # Security: find_file calls absent what it has no permission for, which
+        # would drop rules that only narrow; only what is gone is absent.
         named = [name for name in self.policy_dirs if os.path.isabs(name)]
         for folder in {*named, *dirs} - {*present}:
             with suppress(FileNotFoundError):
-                os.stat(folder)
-        marks = [mark for folder in present for mark in _list(folder)]
-        if mark is None:
-            return FileSnapshot(None, present, tuple(marks))
-        return FileSnapshot(path, present, (mark, *marks))
+                self.read_status(folder)
+        more = [file for folder in present for file in self._list_states(folder)]
+        if file is None:
+            return FileSnapshot(None, present, tuple(more))
+        return FileSnapshot(path, present, (file, *more))
 
+    def find_last_change(self, before: FileSnapshot | None, after: FileSnapshot) -> int:
+        """When one snapshot had become the other, at the latest (wall clock, ns).
 
-def _list(folder: str) -> list[FileState]:
-    with os.scandir(folder) as entries:
-        visible = [entry for entry in entries if not entry.name.startswith('.')]
-    marks = []
-    for entry in sorted(visible, key=lambda entry: entry.name):
+        That is the newest ctime, which no program can set: of every file, of
+        the links on its way, of a directory that is new, and, for what is gone,
+        of the nearest directory that is left.
+
+        :raises OSError: a status cannot be read
+        """
+        old = before or FileSnapshot(None, (), ())
+        paths = {file.path for file in (*old.files, *after.files)}
+        paths |= {*old.dirs} ^ {*after.dirs}
+        return max(map(self._find_change, paths), default=0)
+
+    def _find_change(self, path: str) -> int:
+        newest = max(self._list_link_changes(path), default=0)
+        while True:
+            try:
+                return max(newest, self.read_status(path).st_ctime_ns)
+            except (FileNotFoundError, NotADirectoryError):
+                path = os.path.dirname(path) or os.curdir
+
+    def _list_link_changes(self, path: str) -> Iterator[int]:
+        """The ctimes of the links on a path, and on the paths they lead to."""
+        rest, visited, links = [path], set[str](), 0
+        while rest and links < _MAX_LINKS:
+            way = rest.pop()
+            while way not in visited:
+                visited.add(way)
+                with suppress(FileNotFoundError, NotADirectoryError):
+                    status = self.read_status(way, follow_symlinks=False)
+                    if stat.S_ISLNK(status.st_mode):
+                        links += 1
+                        target = os.readlink(way)
+                        rest.append(os.path.join(os.path.dirname(way), target))
+                        yield status.st_ctime_ns
+                way = os.path.dirname(way)
+
+    def _list_states(self, folder: str) -> list[FileState]:
+        names = sorted(name for name in os.listdir(folder) if not name.startswith('.'))
+        states = []
+        for path in [os.path.join(folder, name) for name in names]:
+            try:
+                status = self.read_status(path)
+            except FileNotFoundError:
+                # Removed since; but a link that leads nowhere is a mistake.
+                if os.path.islink(path):
+                    raise
+                continue
+            if stat.S_ISREG(status.st_mode):
+                states.append(_make_state(path, status))
+        return states
+
+    def _take_state(self, path: str) -> FileState | None:
         try:
-            status = entry.stat()
+            status = self.read_status(path)
         except FileNotFoundError:
-            # Removed since; but a link that leads nowhere is a mistake.
-            if os.path.islink(entry.path):
-                raise
-            continue
-        if stat.S_ISREG(status.st_mode):
-            marks.append(_make_mark(entry.path, status))
-    return marks
+            return None
+        if not stat.S_ISREG(status.st_mode):
+            # Reading a pipe would stop the request.
+            raise OSError(errno.EINVAL, 'not a regular file', path)
+        return _make_state(path, status)
 
 
-def _mark(path: str) -> FileState | None:
-    try:
-        status = os.stat(path)
-    except FileNotFoundError:
-        return None
-    if not stat.S_ISREG(status.st_mode):
-        # Reading a pipe would stop the request that looks.
-        raise OSError(errno.EINVAL, 'not a regular file', path)
-    return _make_mark(path, status)
-
-
-def _make_mark(path: str, status: os.stat_result) -> FileState:
+def _make_state(path: str, status: os.stat_result) -> FileState:
     return FileState(
-        path,
-        status.st_ino,
-        status.st_size,
-        status.st_mtime_ns,
-        status.st_ctime_ns,
+        path, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
     )
 
 
-def _read(path: str) -> PolicyText:
+def _read_text(path: str) -> PolicyText:
     with open(path, 'rb') as file:
         content = file.read()
     try:

@@ -11,13 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from consumer_guard.guard.model import Truth
-from consumer_guard.rules import nodes
-from consumer_guard.rules.nodes import Facts, Leaf
+from consumer_guard.rules.nodes import NO, UNKNOWN, YES, Facts, Leaf, Node
 from consumer_guard.rules.templates import Template
 
-_NO, _UNKNOWN, _YES = Truth.NO, Truth.UNKNOWN, Truth.YES
-
-#: What a check reads that does not look at the target.
+#: The target keys of a check that reads none.
 NOTHING: frozenset[str] = frozenset()
 
 # Credentials that are lists of names: text in their place is no list of one.
@@ -26,7 +23,7 @@ _PLURAL = frozenset({'roles', 'service_roles'})
 
 @dataclass(frozen=True, slots=True)
 class Constant(Leaf):
-    """``@``, ``!``, or a check that never can be answered (unknown for ever)."""
+    """``@``, ``!``, or a check that can never be evaluated (always unknown)."""
 
     truth: Truth
 
@@ -37,13 +34,13 @@ class Constant(Leaf):
 
 @dataclass(frozen=True, slots=True)
 class HasRole(Leaf):
-    """``role:name``, one look-up; the name is lower-cased and not empty."""
+    """``role:name``; the name is lower-cased and not empty."""
 
     name: str
 
     def evaluate(self, facts: Facts) -> Truth:
         """Whether the caller has the role."""
-        return _YES if self.name in facts.roles else _NO
+        return YES if self.name in facts.roles else NO
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +53,11 @@ class HasRoleNamed(Leaf):
         """Whether the caller has the role; unknown while its name is."""
         name = self.right.fill(facts.target)
         if name is None:
-            return _UNKNOWN
+            return UNKNOWN
         if name.lower() not in facts.roles:
-            return _NO
+            return NO
         # Security: an empty role (X-Roles: "a,") is nobody's role.
-        return _YES if name else _UNKNOWN
+        return YES if name else UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +71,8 @@ class LiteralIs(Leaf):
         """Whether both sides are the same text."""
         right = self.right.fill(facts.target)
         if right is None:
-            return _UNKNOWN
-        return _YES if self.left == right else _NO
+            return UNKNOWN
+        return YES if self.left == right else NO
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,41 +81,41 @@ class CredentialIs(Leaf):
 
     path: tuple[str, ...]
     right: Template
-    key: str | None  #: the only step of the path, for speed
+    key: str | None  #: the path where it has one step only, for speed
 
     def evaluate(self, facts: Facts) -> Truth:
         """Whether the credential, printed, is the right side."""
         right = self.right.fill(facts.target)
         if right is None:
-            return _UNKNOWN
+            return UNKNOWN
         if self.key is not None:
             value = facts.credentials.get(self.key)
             if value and type(value) is str:
-                return _YES if value == right else _NO
-        return _find(facts.credentials, self.path, right)
+                return YES if value == right else NO
+        return _match_path(facts.credentials, self.path, right)
 
 
-def _find(value: Any, path: tuple[str, ...], right: str) -> Truth:
+def _match_path(value: Any, path: tuple[str, ...], right: str) -> Truth:
     if not path:
         if str(value) != right:
-            return _NO
+            return NO
         # Security: a token without a project must not equal an owner 'None'.
-        return _UNKNOWN if value is None or value == '' else _YES
+        return UNKNOWN if value is None or value == '' else YES
     try:
         value = value[path[0]]
     except KeyError:
-        return _NO
+        return NO
     except (TypeError, IndexError):
         # Security: oslo.policy raises here; not a mapping is not "no match".
-        return _UNKNOWN
+        return UNKNOWN
     rest = path[1:]
     if not isinstance(value, list):
         # Security: roles as one text would match as if it were a list.
-        return _UNKNOWN if path[0] in _PLURAL else _find(value, rest, right)
-    return max((_find(one, rest, right) for one in value), default=_NO)
+        return UNKNOWN if path[0] in _PLURAL else _match_path(value, rest, right)
+    return max((_match_path(item, rest, right) for item in value), default=NO)
 
 
-def make_role_check(text: str, match: str) -> nodes.Node:
+def make_role_check(text: str, match: str) -> Node:
     """``role:name`` or ``role:%(key)s``; undecidable with another ``%``."""
     right = Template.parse(match)
     if right is None:
@@ -128,7 +125,7 @@ def make_role_check(text: str, match: str) -> nodes.Node:
     return HasRole(text, NOTHING, match.lower())
 
 
-def make_generic_check(text: str, kind: str, match: str) -> nodes.Node:
+def make_generic_check(text: str, kind: str, match: str) -> Node:
     """``literal:right`` or ``path:right``; undecidable where neither is readable."""
     right = Template.parse(match)
     if right is None:
@@ -138,7 +135,7 @@ def make_generic_check(text: str, kind: str, match: str) -> nodes.Node:
     except ValueError:
         path = tuple(kind.split('.'))
         # Security: `a-b`, `f(x)` and the like are names for oslo.policy too,
-        # but nothing that a writer can have meant.
+        # but not what anybody can have meant.
         if not all(name.isidentifier() for name in path):
             return make_undecidable(text)
         key = path[0] if len(path) == 1 and path[0] not in _PLURAL else None
@@ -149,6 +146,6 @@ def make_generic_check(text: str, kind: str, match: str) -> nodes.Node:
     return LiteralIs(text, right.keys, left, right)
 
 
-def make_undecidable(text: str) -> nodes.Node:
-    """A check that oslo.policy would raise on: unknown for ever."""
-    return Constant(text, NOTHING, _UNKNOWN)
+def make_undecidable(text: str) -> Node:
+    """A check that oslo.policy would raise on: always unknown."""
+    return Constant(text, NOTHING, UNKNOWN)

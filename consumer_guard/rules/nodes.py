@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks as immutable nodes that are evaluated with three values.
 
-Here are the facts that they look at and the nodes that join others; the leaves
-that compare something are in :mod:`consumer_guard.rules.leaves`. They are what
-:mod:`consumer_guard.rules.compiler` makes of oslo.policy's check trees. On flat
-targets and readable rules their answers are those of oslo.policy 6
-(``oslo_policy/_checks.py``); the differences are on purpose:
+This module has the facts that checks read and the nodes that join others;
+:mod:`consumer_guard.rules.leaves` has those that compare.
+:mod:`consumer_guard.rules.compiler` makes them of oslo.policy's check trees.
+On flat targets and readable rules their answers are those of oslo.policy 6
+(``oslo_policy/_checks.py``); the differences are deliberate:
 
 * a target key that is missing, None, '' or not text makes its check unknown;
 * a credential that is None or '' and would equal the right side: unknown;
-* what oslo.policy would raise on is unknown, and so are foreign checks
-  (``http:`` and the like) until they may be asked.
+* what oslo.policy would raise on is unknown, and so are remote checks
+  (``http:`` and the like) until they may be called.
 
 Unknown at the end of a decision refuses, under ``not`` too.
 """
@@ -21,28 +21,29 @@ from typing import Any, NamedTuple, Protocol
 
 from consumer_guard.guard.model import Truth
 
-_NO, _UNKNOWN, _YES = Truth.NO, Truth.UNKNOWN, Truth.YES
-_NEGATION = (_YES, _UNKNOWN, _NO)
+# A name costs less than an attribute of the enumeration, at every check.
+NO, UNKNOWN, YES = Truth.NO, Truth.UNKNOWN, Truth.YES
+_NEGATION = (YES, UNKNOWN, NO)
 
-#: What is asked elsewhere: called by oslo.policy's own convention.
+#: oslo.policy's own check object, called by its convention.
 RemoteCheck = Callable[..., object]
-#: ``ask(check, target, credentials)``; may raise anything.
+#: ``call_remote(check, target, credentials)``; may raise anything.
 CallRemote = Callable[[RemoteCheck, Mapping[str, str], Mapping[str, Any]], bool]
 
 
 class Facts(NamedTuple):
-    """All that a check may look at.
+    """All that a check may read.
 
     :ivar credentials: the caller's, see :attr:`model.Caller.credentials`
     :ivar roles: the caller's roles, lower-cased
     :ivar target: what is known of the target; an absent key is unknown
-    :ivar ask: how to ask foreign checks, None while they must not be asked
+    :ivar call_remote: calls remote checks; None while they must not be called
     """
 
     credentials: Mapping[str, Any]
     roles: frozenset[str]
     target: Mapping[str, str]
-    ask: CallRemote | None = None
+    call_remote: CallRemote | None = None
 
 
 class Node(Protocol):
@@ -76,13 +77,14 @@ class Reference:
 
     name: str
     node: Node
-    reads: frozenset[str] = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, 'reads', self.node.reads)
 
     def __str__(self) -> str:
         return f'rule:{self.name}'
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """Those of the other rule."""
+        return self.node.reads
 
     def evaluate(self, facts: Facts) -> Truth:
         """The other rule's answer."""
@@ -94,13 +96,14 @@ class Not:
     """``not check``; the opposite of unknown is unknown."""
 
     node: Node
-    reads: frozenset[str] = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, 'reads', self.node.reads)
 
     def __str__(self) -> str:
         return f'not {self.node}'
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """Those of the negated check."""
+        return self.node.reads
 
     def evaluate(self, facts: Facts) -> Truth:
         """Kleene's not."""
@@ -108,65 +111,64 @@ class Not:
 
 
 @dataclass(frozen=True, slots=True)
-class AllOf:
-    """``(a and b)``."""
+class Junction:
+    """Several checks that are joined.
+
+    :ivar steps: the checks, references replaced by what they refer to: saves a
+        call for each at every evaluation
+    """
 
     nodes: tuple[Node, ...]
     reads: frozenset[str] = field(init=False)
     steps: tuple[Node, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, 'reads', _union(self.nodes))
+        reads = frozenset[str]().union(*(node.reads for node in self.nodes))
+        object.__setattr__(self, 'reads', reads)
         object.__setattr__(self, 'steps', tuple(map(_resolve, self.nodes)))
+
+
+class AllOf(Junction):
+    """``(a and b)``."""
+
+    __slots__ = ()
 
     def __str__(self) -> str:
         return f'({" and ".join(map(str, self.nodes))})'
 
     def evaluate(self, facts: Facts) -> Truth:
         """Kleene's and, left to right, no further than needed."""
-        result = _YES
+        result = YES
         for node in self.steps:
             truth = node.evaluate(facts)
-            if truth is _NO:
-                return _NO
-            if truth is _UNKNOWN:
-                result = _UNKNOWN
+            if truth is NO:
+                return NO
+            if truth is UNKNOWN:
+                result = UNKNOWN
         return result
 
 
-@dataclass(frozen=True, slots=True)
-class AnyOf:
+class AnyOf(Junction):
     """``(a or b)``."""
 
-    nodes: tuple[Node, ...]
-    reads: frozenset[str] = field(init=False)
-    steps: tuple[Node, ...] = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, 'reads', _union(self.nodes))
-        object.__setattr__(self, 'steps', tuple(map(_resolve, self.nodes)))
+    __slots__ = ()
 
     def __str__(self) -> str:
         return f'({" or ".join(map(str, self.nodes))})'
 
     def evaluate(self, facts: Facts) -> Truth:
         """Kleene's or, left to right, no further than needed."""
-        result = _NO
+        result = NO
         for node in self.steps:
             truth = node.evaluate(facts)
-            if truth is _YES:
-                return _YES
-            if truth is _UNKNOWN:
-                result = _UNKNOWN
+            if truth is YES:
+                return YES
+            if truth is UNKNOWN:
+                result = UNKNOWN
         return result
 
 
 def _resolve(node: Node) -> Node:
-    """What a reference refers to; a call less for each at the request."""
     while isinstance(node, Reference):
         node = node.node
     return node
-
-
-def _union(nodes: tuple[Node, ...]) -> frozenset[str]:
-    return frozenset[str]().union(*(node.reads for node in nodes))

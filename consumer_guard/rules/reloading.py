@@ -1,9 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The watch over the policy files: which rulebook is in force now.
+"""The rulebook in force, reloaded when the policy files change.
 
-No thread: a request that finds the interval over looks at the files, the
-others go on meanwhile. Never wider than the last good or the present valid
-files; source of the rules for that: DESIGN.md, "Rule files".
+No thread: the request that finds the interval over checks the files. The rules
+are never wider than those of the last good files or of the present valid ones:
+
+* an edit is loaded when two checks in a row have seen the same files, or when
+  its ctime is an interval old at the first check; a half-written file is no
+  edit;
+* a file that is removed from a policy directory is an edit;
+* files that cannot be read or used, or a main file that is missing or empty
+  after it had rules, leave the last good rules in force;
+* where there never were good files, nothing is in force (``PolicyLocked``).
+
+A request that comes two intervals after an edit, or later, is judged by it,
+however long the worker was idle.
 """
 
 import logging
@@ -14,96 +24,107 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from consumer_guard.guard.errors import PolicyFileError, PolicyLocked
-from consumer_guard.rules.files import (
-    FileSnapshot,
-    FindFile,
-    PolicyLocations,
-    PolicyText,
-)
+from consumer_guard.rules.files import FileSnapshot, PolicyLocations, PolicyText
 from consumer_guard.rules.rulebook import Rulebook
-from consumer_guard.telemetry import metrics
+from consumer_guard.telemetry.metrics import (
+    NONE,
+    RULEBOOK_AGE,
+    RULEBOOK_FAILED,
+    Metrics,
+)
 
 LOG = logging.getLogger(__name__)
 
-#: Seconds after which an error that lasts is logged again, and files that
-#: differ at every look are an error.
+#: Seconds after which an error that lasts is logged again, and after which
+#: files that keep changing are an error.
 REPEAT = 60.0
 
-_CURE = 'write the wanted rules into it, or restart the workers to go on without it'
+# Part of an interval by which the two clocks may drift apart between two checks:
+# they are not read at the same time. More means that the wall clock was set.
+_TOLERANCE = 0.1
+
+# Seconds to wait for another thread's check, which takes milliseconds where the
+# disk answers.
+_LONGEST_WAIT = 1.0
+
+_REMEDY = 'write the wanted rules into it, or restart the workers to go on without it'
 
 
 @dataclass(frozen=True, slots=True)
 class _State:
     """All that is known, swapped as one value: a fork never sees half of it.
 
-    :ivar main: path of the main file once it held rules
-    :ivar settled: what was seen when files were last taken or refused
-    :ivar verdict: why they were refused, None when taken
-    :ivar glimpsed: what one look has seen and a second has to confirm
-    :ivar restless: since when (clock) no two looks have seen the same
-    :ivar told: the error that was logged last, at ``told_at`` (clock)
+    :ivar offset: wall clock minus clock at the last check that saw the files
+    :ivar main: path of the main file once it had rules
+    :ivar seen: the files at the last check that saw them
+    :ivar processed: the files that were last loaded or rejected
+    :ivar rejection: why they were rejected, None when loaded
+    :ivar unstable_since: since when (clock) no two checks have seen the same
+    :ivar logged: the problem that was logged last, at ``logged_at`` (clock)
     """
 
     problem: str | None
+    offset: float
     rulebook: Rulebook | None = None
     loaded_at: float | None = None
     failed_reloads: int = 0
     main: str | None = None
-    settled: FileSnapshot | None = None
-    verdict: str | None = None
-    glimpsed: FileSnapshot | None = None
-    restless: float | None = None
-    told: str | None = None
-    told_at: float = 0.0
+    seen: FileSnapshot | None = None
+    processed: FileSnapshot | None = None
+    rejection: str | None = None
+    unstable_since: float | None = None
+    logged: str | None = None
+    logged_at: float = 0.0
 
 
 class ReloadedRules:
-    """The rulebook in force, kept up with the files.
+    """The rulebook in force, kept up to date with the files.
 
-    :param find_file: oslo.config's ``ConfigOpts.find_file``
-    :param policy_file: ``[oslo_policy] policy_file``
-    :param policy_file_is_explicit: whether somebody set it; a file that was
-        asked for and is missing locks the guard
-    :param policy_dirs: ``[oslo_policy] policy_dirs``
-    :param poll_interval: seconds between two looks
+    :param policy_file_is_explicit: whether somebody set ``policy_file``; such a
+        file locks the guard when it is missing
+    :param poll_interval: seconds between two checks
     :param build: makes a rulebook; raises PolicyFileError
-    :param told: told the rulebook's age and failed looks, once a look
+    :param metrics: gets the rulebook's age and failed checks, once per check
     :param clock: seconds, monotonic
+    :param wall_clock: seconds, the one of the files' ctimes
     """
 
     def __init__(
         self,
+        locations: PolicyLocations,
         *,
-        find_file: FindFile,
-        policy_file: str,
         policy_file_is_explicit: bool,
-        policy_dirs: Sequence[str],
         poll_interval: float,
         build: Callable[[Sequence[PolicyText]], Rulebook],
-        told: metrics.Metrics = metrics.NONE,
+        metrics: Metrics = NONE,
         clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        self._places = PolicyLocations(find_file, policy_file, tuple(policy_dirs))
+        self._locations = locations
         self._explicit = policy_file_is_explicit
         self._interval = poll_interval
         self._build = build
-        self._metrics = told
+        self._metrics = metrics
         self._clock = clock
-        # Security: one lock a process; a lock that another thread held when
-        # this process was forked would stop every look for ever.
+        self._wall_clock = wall_clock
+        # Security: one lock per process; a lock that another thread held when
+        # this process was forked would prevent every check for ever.
         self._locks: dict[int, threading.Lock] = {}
         self._due = float('-inf')
-        self._state = _State('the policy files are still being written')
-        self._sweep(self._clock(), two_looks=False)
+        self._stuck = False
+        offset = wall_clock() - clock()
+        self._state = _State('the policy files are still being written', offset)
+        self._check(late=False, confirm=False)
 
     def current(self) -> Rulebook:
-        """The rulebook in force, after a look at the files when one is due.
+        """The rulebook in force, after a check of the files when one is due.
 
         :raises PolicyLocked: there never was a usable set of files
         """
         now = self._clock()
         if now >= self._due:
-            self._sweep(now, two_looks=True)
+            overdue = now >= self._due + self._interval
+            self._check(late=overdue or self._state.unstable_since is not None)
         rulebook = self._state.rulebook
         if rulebook is None:
             raise PolicyLocked('The access rules of this service cannot be read.')
@@ -121,96 +142,127 @@ class ReloadedRules:
 
     @property
     def failed_reloads(self) -> int:
-        """How many looks or loads failed."""
+        """How many checks or loads failed."""
         return self._state.failed_reloads
 
-    def _sweep(self, now: float, *, two_looks: bool) -> None:
+    def _check(self, *, late: bool, confirm: bool = True) -> None:
+        """Check the files, unless another thread does or has.
+
+        :param late: whether an edit may be two intervals old already
+        :param confirm: whether the files may be half-written
+        """
         lock = self._locks.setdefault(os.getpid(), threading.Lock())
-        if not lock.acquire(blocking=False):
+        # Security: a thread that finds another one checking goes on with the
+        # rules in force; when it is late it waits, but not for a disk that hangs.
+        wait = late and not self._stuck
+        if not lock.acquire(blocking=wait, timeout=_LONGEST_WAIT if wait else -1):
+            self._stuck = self._stuck or wait
             return
         try:
+            now, wall = self._clock(), self._wall_clock()
             if now < self._due:
-                return  # another thread has looked since
+                return  # another thread has checked since
+            before = self._state
+            state = self._refresh(before, now, wall, confirm)
+            self._state = _log_problem(state, now)
             self._due = now + self._interval
-            before = self._state.failed_reloads
-            self._state = _complain(self._look(self._state, now, two_looks), now)
-            self._tell(self._state, failed=self._state.failed_reloads > before, now=now)
+            self._stuck = False
+            if state.failed_reloads > before.failed_reloads:
+                self._metrics.count(RULEBOOK_FAILED)
+            if state.loaded_at is not None:
+                self._metrics.gauge(RULEBOOK_AGE, now - state.loaded_at)
         finally:
             lock.release()
 
-    def _tell(self, state: _State, *, failed: bool, now: float) -> None:
-        if failed:
-            self._metrics.count(metrics.RULEBOOK_FAILED)
-        if state.loaded_at is not None:
-            self._metrics.gauge(metrics.RULEBOOK_AGE, now - state.loaded_at)
-
-    def _look(self, state: _State, now: float, two_looks: bool) -> _State:
-        dirs = state.settled.dirs if state.settled else ()
-        seen = None
+    def _refresh(
+        self, before: _State, now: float, wall: float, confirm: bool
+    ) -> _State:
+        dirs = before.processed.dirs if before.processed else ()
+        state = before
         try:
-            seen = self._places.look(state.main, dirs)
-            if seen == state.settled:
-                calm = replace(state, glimpsed=None, restless=None)
-                return replace(calm, problem=state.verdict)
+            seen = self._locations.take_snapshot(before.main, dirs)
+            state = replace(before, seen=seen, offset=wall - now)
+            if seen == before.processed:
+                return replace(state, unstable_since=None, problem=before.rejection)
             # Security: a half-written file is not an edit.
-            if two_looks and seen != state.glimpsed:
-                return _await(state, seen, now)
+            if (
+                confirm
+                and seen != before.seen
+                and not self._is_old(before, state, wall)
+            ):
+                return _wait(state, now)
             texts = seen.read()
-            again = self._places.look(state.main, dirs)
+            again = self._locations.take_snapshot(before.main, dirs)
             if again != seen:
-                return _await(state, again, now)
+                return _wait(replace(state, seen=again), now)
             return self._load(state, seen, texts, now)
         except PolicyFileError as error:
             # Not read again until the files change.
-            why = str(error)
-            calm = replace(state, glimpsed=None, restless=None)
-            failed = replace(calm, settled=seen, verdict=why)
+            problem = str(error)
+            state = replace(
+                state, processed=state.seen, rejection=problem, unstable_since=None
+            )
         except Exception as error:
             # Security: whatever it is, the last good rules stay; the next
-            # interval tries again.
-            why = f'{type(error).__name__}: {error}'
-            failed = state
-        return replace(failed, problem=why, failed_reloads=state.failed_reloads + 1)
+            # check tries again.
+            problem = f'{type(error).__name__}: {error}'
+        return replace(state, problem=problem, failed_reloads=before.failed_reloads + 1)
+
+    def _is_old(self, before: _State, state: _State, wall: float) -> bool:
+        """Whether the files have been for an interval as they are now.
+
+        That is unknown when the wall clock was set since the last check. Then
+        the edit counts as old: rules that were revoked must not stay in force,
+        and a file is hardly half-written just when the clock was set.
+        """
+        tolerance = _TOLERANCE * self._interval
+        if abs(state.offset - before.offset) > tolerance:
+            return True
+        assert state.seen is not None  # noqa: S101  # narrowed by the caller
+        changed = self._locations.find_last_change(before.seen, state.seen)
+        return wall - changed / 1e9 >= self._interval - tolerance
 
     def _load(
         self, state: _State, seen: FileSnapshot, texts: Sequence[PolicyText], now: float
     ) -> _State:
         if seen.main is None and (state.main or self._explicit):
-            path = state.main or self._places.policy_file
-            raise PolicyFileError(f'{path}: the main policy file is missing; {_CURE}')
+            path = state.main or self._locations.policy_file
+            raise PolicyFileError(f'{path}: the main policy file is missing; {_REMEDY}')
         rulebook = self._build(texts)
-        holds_rules = seen.main is not None and rulebook.held[seen.main] > 0
+        has_rules = seen.main is not None and rulebook.rule_counts[seen.main] > 0
         # Security: truncated, not emptied; the defaults may be wider.
-        if state.main and not holds_rules:
+        if state.main and not has_rules:
             raise PolicyFileError(
-                f'{state.main}: the main policy file holds no rules any more; {_CURE}'
+                f'{state.main}: the main policy file has no rules any more; {_REMEDY}'
             )
         LOG.info('Policy files in force: %s', [text.path for text in texts])
         return _State(
             problem=None,
+            offset=state.offset,
             rulebook=rulebook,
             loaded_at=now,
             failed_reloads=state.failed_reloads,
-            main=seen.main if holds_rules else None,
-            settled=seen,
+            main=seen.main if has_rules else None,
+            seen=seen,
+            processed=seen,
         )
 
 
-def _await(state: _State, seen: FileSnapshot, now: float) -> _State:
-    """Wait for a second look; files that never hold still are an error."""
-    since = now if state.restless is None else state.restless
-    waiting = replace(state, glimpsed=seen, restless=since)
-    if state.glimpsed is None or now - since < REPEAT:
+def _wait(state: _State, now: float) -> _State:
+    """Wait for a second check; files that keep changing are an error."""
+    since = now if state.unstable_since is None else state.unstable_since
+    waiting = replace(state, unstable_since=since)
+    if now - since < REPEAT:
         return waiting
-    return replace(waiting, problem='the policy files differ at every look')
+    return replace(waiting, problem='the policy files differ at every check')
 
 
-def _complain(state: _State, now: float) -> _State:
-    """Log an error when it is new, and again every REPEAT seconds."""
+def _log_problem(state: _State, now: float) -> _State:
+    """Log a problem when it is new, and again every REPEAT seconds."""
     if state.problem is None:
         return state
-    if state.problem == state.told and now - state.told_at < REPEAT:
+    if state.problem == state.logged and now - state.logged_at < REPEAT:
         return state
     effect = 'rules stay as they were' if state.rulebook else 'guarded requests refused'
     LOG.error('Policy files: %s (%s)', state.problem, effect)
-    return replace(state, told=state.problem, told_at=now)
+    return replace(state, logged=state.problem, logged_at=now)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks that are answered elsewhere: ``http:``, ``https:``, plugins'.
 
-They are unknown while the owner is, and asked in the final pass alone.
-Whatever goes wrong with them is unknown, and so a refusal.
+They are unknown while the owner is, and called in the final pass only. Any
+failure is unknown, and so a refusal.
 """
 
 import copy
@@ -16,25 +16,18 @@ from typing import Any, Protocol
 from oslo_config import cfg
 from oslo_policy import policy
 
-from consumer_guard.guard.model import Truth
+from consumer_guard.guard.model import PLACEHOLDER_ID, Truth
 from consumer_guard.rules.nodes import Facts, Leaf, RemoteCheck
 
 LOG = logging.getLogger(__name__)
 
-#: The keys that a target can have (CONTRACT.md, "Rules"). A foreign check is
-#: handed the whole target, so it reads every one.
-TARGET_KEYS = frozenset({'consumer_uuid', 'project_id', 'user_id', 'consumer_type'})
-
-#: What is asked about in place of what must not be said; no id of keystone's.
-PLACEHOLDER_ID = 'consumer-guard-nobody'
-
-# What may go into a URL as raw text and still be one plain segment of it.
-_PLAIN = re.compile(r'(?!\.+\Z)[A-Za-z0-9_.:@-]+\Z')
+# Raw text that is one plain segment of a URL.
+_URL_SEGMENT = re.compile(r'(?!\.+\Z)[A-Za-z0-9_.:@-]+\Z')
 
 
 @dataclass(frozen=True, slots=True)
 class Remote(Leaf):
-    """One such check.
+    """One such check. It gets the whole target, so it reads every key.
 
     :ivar kind: what stands before the colon
     :ivar check: oslo.policy's own object
@@ -44,38 +37,38 @@ class Remote(Leaf):
     check: RemoteCheck
 
     def evaluate(self, facts: Facts) -> Truth:
-        """Ask, when it may be asked and the target is plain text."""
-        if facts.ask is None:
+        """Call it, where that is allowed; the target must be plain text."""
+        if facts.call_remote is None:
             return Truth.UNKNOWN
         # Security: raw target text goes into URLs; '/', '?' or '..' in an
-        # owner's id would ask about something else. It is asked about nobody
-        # then, and the answer thrown away: not to be asked would tell that the
-        # consumer is recorded.
+        # owner's id would be another URL. The call is made with a placeholder
+        # then, and its answer dropped: no call would reveal that the consumer
+        # is recorded.
         target = {
-            key: value if _is_plain(value) else PLACEHOLDER_ID
+            key: value if _is_url_segment(value) else PLACEHOLDER_ID
             for key, value in facts.target.items()
         }
         try:
-            asked = facts.ask(self.check, target, facts.credentials)
+            passed = facts.call_remote(self.check, target, facts.credentials)
         except Exception as error:
-            # Security: the kind only; the rest may hold passwords and owners.
-            LOG.warning(
-                'A check of kind %s could not be asked: %s',
-                self.kind,
-                type(error).__name__,
-            )
-            return Truth.UNKNOWN
-        if target != facts.target:
-            return Truth.UNKNOWN
-        return Truth.YES if asked else Truth.NO
+            failure = type(error).__name__
+        else:
+            if target != facts.target:
+                return Truth.UNKNOWN
+            return Truth.YES if passed else Truth.NO
+        # Security: the kind only, and after the except clause: the exception's
+        # text may hold passwords and owners, and logging formatters add the
+        # text of an exception that is being handled.
+        LOG.warning('A check of kind %s failed: %s', self.kind, failure)
+        return Truth.UNKNOWN
 
 
-def _is_plain(value: object) -> bool:
-    return isinstance(value, str) and _PLAIN.match(value) is not None
+def _is_url_segment(value: object) -> bool:
+    return isinstance(value, str) and _URL_SEGMENT.match(value) is not None
 
 
 class CallForRule(Protocol):
-    """Asks a foreign check on behalf of a rule."""
+    """Calls a remote check on behalf of a rule."""
 
     def __call__(
         self,
@@ -88,15 +81,15 @@ class CallForRule(Protocol):
 
 
 class RemoteCaller(Protocol):
-    """Makes an :class:`CallForRule` for one set of rules."""
+    """Makes a :class:`CallForRule` for one set of rules."""
 
     def prepare(self, rules: policy.Rules) -> CallForRule:
-        """Called at most once a set, and only if it has a foreign check."""
+        """Called at most once per set, and only if it has a remote check."""
 
 
 @dataclass(frozen=True, slots=True)
 class EnforcerCaller:
-    """Asks as oslo.policy does, with a real Enforcer over the same rules.
+    """Calls checks as oslo.policy does, with a real Enforcer over the same rules.
 
     :ivar conf: where http checks find ``[oslo_policy] remote_timeout`` and
         their certificates
@@ -105,10 +98,10 @@ class EnforcerCaller:
     conf: cfg.ConfigOpts
 
     def prepare(self, rules: policy.Rules) -> CallForRule:
-        """An :class:`CallForRule`; its Enforcer reads no files."""
+        """A :class:`CallForRule`; its Enforcer reads no files."""
         enforcer = policy.Enforcer(self.conf, rules=rules, use_conf=False)
 
-        def ask_rule(
+        def call(
             rule: str,
             check: RemoteCheck,
             target: Mapping[str, str],
@@ -120,7 +113,7 @@ class EnforcerCaller:
             takes_rule = len(inspect.signature(check).parameters) > 3
             return bool(check(*given, rule) if takes_rule else check(*given))
 
-        return ask_rule
+        return call
 
 
 class _KnownOnly(dict[str, str]):

@@ -2,24 +2,21 @@
 """The rules in force: an immutable snapshot of the policy files.
 
 oslo.policy parses and owns the rules; a snapshot holds them compiled, so that
-a ruling costs microseconds and no reload can be seen half done.
+a ruling costs microseconds and nobody sees a reload half done.
 """
 
 import difflib
 import functools
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from oslo_policy import policy
-
-from consumer_guard.analysis.trace import Trace, trace_rule
 from consumer_guard.guard import model
-from consumer_guard.guard.errors import PolicyFileError
 from consumer_guard.rules import nodes
 from consumer_guard.rules.compiler import RuleText, compile_rules
 from consumer_guard.rules.defaults import list_rules
 from consumer_guard.rules.files import PolicyText as PolicyText
+from consumer_guard.rules.parsing import parse_file
 from consumer_guard.rules.remote import RemoteCaller
 
 LOG = logging.getLogger(__name__)
@@ -27,44 +24,45 @@ LOG = logging.getLogger(__name__)
 #: Stands for a file where a rule is the default in the code.
 DEFAULTS = 'the defaults'
 
-# Names whose prefix is this near to ours are taken for typing errors of ours:
-# consumer_gaurd is 0.93, consumer-guard 0.93, consumer 0.73.
-_LIKENESS = 0.8
+#: A rule whose prefix is this similar to ours (difflib's ratio) is probably a
+#: typing error: consumer_gaurd is 0.93, consumer-guard 0.93, consumer 0.73.
+PREFIX_SIMILARITY = 0.8
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
+class RegisteredRule:
     """A registered rule, ready to be judged.
 
+    :ivar reads: the target keys that the ruling can depend on
     :ivar scopes: the token scopes it is for, None for all
-    :ivar ask: asks foreign checks in its name
+    :ivar call_remote: calls remote checks on its behalf
     """
 
     node: nodes.Node
     reads: frozenset[str]
     scopes: frozenset[str] | None
-    ask: nodes.CallRemote | None
+    call_remote: nodes.CallRemote | None
 
 
 @dataclass(frozen=True, slots=True)
 class Rulebook:
     """One snapshot; safe to share between threads.
 
-    :ivar held: how many rules each file holds, ours or not, by path
+    :ivar rule_counts: how many rules each file has, ours or not, by path
     """
 
-    held: Mapping[str, int]
-    _entries: Mapping[str, _Entry]
+    rule_counts: Mapping[str, int]
+    _entries: Mapping[str, RegisteredRule]
 
     @classmethod
     def build(
-        cls, files: Sequence[PolicyText], asker: RemoteCaller | None = None
+        cls, files: Sequence[PolicyText], remote: RemoteCaller | None = None
     ) -> 'Rulebook':
         """Make a snapshot of the defaults and the files; later files win.
 
         :param files: all the policy files, in oslo.policy's order
-        :param asker: how foreign checks are asked; without one they are
-            unknown for ever
+        :param remote: calls remote checks; without it they are always
+            unknown
         :raises PolicyFileError: a file or a rule of ours, or one that ours
             refer to, cannot be used; the message names both
         """
@@ -74,26 +72,42 @@ class Rulebook:
             for rule in defaults
         }
         registered = frozenset(texts)
-        held = {}
+        rule_counts = {}
         for file in files:
             rules = parse_file(file)
-            held[file.path] = len(rules)
+            rule_counts[file.path] = len(rules)
             for text in rules:
-                _examine_name(text, registered)
+                _check_name(text, registered)
                 texts[text.name] = text
         compiled = compile_rules(texts, [rule.name for rule in defaults])
-        ask = asker.prepare(compiled.parsed) if asker and compiled.has_remote else None
+        call = None
+        if remote is not None and compiled.has_remote:
+            call = remote.prepare(compiled.parsed)
         entries = {
-            rule.name: _Entry(
+            rule.name: RegisteredRule(
                 compiled.nodes[rule.name],
                 compiled.nodes[rule.name].reads,
                 frozenset(rule.scope_types) if rule.scope_types else None,
-                functools.partial(ask, rule.name) if ask else None,
+                functools.partial(call, rule.name) if call else None,
             )
             for rule in defaults
         }
-        _announce(entries, texts)
-        return cls(held, entries)
+        _log_rules(entries, texts)
+        return cls(rule_counts, entries)
+
+    def current(self) -> 'Rulebook':
+        """Itself: a snapshot is a source of rules that never changes."""
+        return self
+
+    def offline(self) -> 'Rulebook':
+        """The same rules; their remote checks are never called and unknown."""
+        return Rulebook(
+            self.rule_counts,
+            {
+                name: replace(entry, call_remote=None)
+                for name, entry in self._entries.items()
+            },
+        )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -112,39 +126,26 @@ class Rulebook:
 
         :param rule: a registered name
         :param target: what is known of it, see :func:`model.make_target`
-        :param final: nothing more will be known; foreign checks are asked
+        :param final: nothing more will be known; remote checks are called
         :returns: UNKNOWN refuses when ``final``
         :raises KeyError: no such rule. Security: oslo.policy would fall to
             the rule ``default``
         """
         entry = self._entries[rule]
-        # As in oslo.policy the top rule's scope alone counts, and first.
+        # As in oslo.policy only the top rule's scope counts, and it comes first.
         if entry.scopes is not None and caller.scope not in entry.scopes:
             return model.Truth.NO
-        ask = entry.ask if final else None
+        call = entry.call_remote if final else None
         return entry.node.evaluate(
-            nodes.Facts(caller.credentials, caller.roles, target, ask)
+            nodes.Facts(caller.credentials, caller.roles, target, call)
         )
 
-    def explain(
-        self,
-        rule: str,
-        caller: model.Caller,
-        target: Mapping[str, str],
-        *,
-        final: bool,
-    ) -> Trace:
-        """What :meth:`judge` looked at, check by check; same parameters.
+    def entry(self, rule: str) -> RegisteredRule:
+        """All that :meth:`judge` knows of a rule.
 
         :raises KeyError: no such rule
         """
-        entry = self._entries[rule]
-        if entry.scopes is not None and caller.scope not in entry.scopes:
-            why = f'for {", ".join(sorted(entry.scopes))} tokens only'
-            return Trace(rule, model.Truth.NO, why=f'{why}, not {caller.scope}')
-        ask = entry.ask if final else None
-        facts = nodes.Facts(caller.credentials, caller.roles, target, ask)
-        return trace_rule(rule, entry.node, facts)
+        return self._entries[rule]
 
     def reads(self, rule: str) -> frozenset[str]:
         """The target keys that the ruling can depend on.
@@ -177,32 +178,14 @@ class Rulebook:
         return str(self._entries[rule].node)
 
 
-def parse_file(file: PolicyText) -> list[RuleText]:
-    """All the rules of a file, ours or not, their values as YAML has them.
-
-    :raises PolicyFileError: not YAML, or not a mapping of names
-    """
-    try:
-        # YAML safe_load; what is empty or false at the top becomes no rules.
-        content: object = policy.parse_file_contents(file.text)
-    except Exception as error:  # YAML and its constructors, nesting without end
-        raise PolicyFileError(f'{file.path}: not valid YAML: {error}') from error
-    if not isinstance(content, dict):
-        raise PolicyFileError(f'{file.path}: not a mapping of rule names to rules')
-    for name in content:
-        if not isinstance(name, str):
-            raise PolicyFileError(f'{file.path}: the rule name {name!r} is not text')
-    return [RuleText(name, value, file.path) for name, value in content.items()]
-
-
-def _examine_name(text: RuleText, registered: frozenset[str]) -> None:
+def _check_name(text: RuleText, registered: frozenset[str]) -> None:
     if text.name.startswith(model.NAMESPACE):
         if text.name not in registered:
             raise text.error('there is no such rule')
         return
     prefix = text.name.partition(':')[0][:40].lower()
     ours = model.NAMESPACE.rstrip(':')
-    if difflib.SequenceMatcher(None, prefix, ours).ratio() >= _LIKENESS:
+    if difflib.SequenceMatcher(None, prefix, ours).ratio() >= PREFIX_SIMILARITY:
         LOG.warning(
             '%s: rule "%s" is not one of consumer_guard and does nothing; '
             'ours begin with "%s"',
@@ -212,14 +195,18 @@ def _examine_name(text: RuleText, registered: frozenset[str]) -> None:
         )
 
 
-def _announce(entries: Mapping[str, _Entry], texts: Mapping[str, RuleText]) -> None:
-    """Log the rules in force, once a snapshot."""
-    nobody = nodes.Facts({}, frozenset(), {})
+def _log_rules(
+    entries: Mapping[str, RegisteredRule], texts: Mapping[str, RuleText]
+) -> None:
+    """Log the rules in force, once per snapshot."""
+    # A token is of the admin project unless keystone knows of one.
+    anyone = nodes.Facts({'is_admin_project': True}, frozenset(), {})
     operations = {operation.rule for operation in model.OPERATIONS}
     for name, entry in entries.items():
         LOG.info('%s: "%s": "%s"', texts[name].path, name, entry.node)
-        # Security: honoured, but never in silence: "@", "not !", "not role:x".
-        if name in operations and entry.node.evaluate(nobody) is model.Truth.YES:
+        # Security: honoured, but never in silence: "@", "not !", "not role:x",
+        # "is_admin_project:True".
+        if name in operations and entry.node.evaluate(anyone) is model.Truth.YES:
             LOG.warning(
                 '%s: rule "%s" allows everybody who has a token: "%s"',
                 texts[name].path,

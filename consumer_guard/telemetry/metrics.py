@@ -1,21 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is counted and timed, over StatsD: pushed, nothing shared by workers.
+"""Metrics over StatsD: pushed, with nothing shared between workers.
 
-Names are made of our own words only, never of a client's; so their number is
-bounded.
+Names never contain what a client sent, so their number is bounded.
 """
 
-import contextlib
 import importlib
 import logging
-import time
 import weakref
-from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from consumer_guard.guard import model
 from consumer_guard.guard.errors import ConfigurationError
-from consumer_guard.guard.groups import OwnerGroups
 
 LOG = logging.getLogger(__name__)
 
@@ -28,61 +23,61 @@ RECORDS_DROPPED = 'records.dropped'
 
 
 class Metrics(Protocol):
-    """Where figures go; no method raises or waits."""
+    """A destination of metrics; no method raises or waits."""
 
     def count(self, name: str) -> None:
-        """One more of these."""
+        """Count one event."""
 
     def time(self, name: str, seconds: float) -> None:
-        """How long one of these took."""
+        """Report a duration."""
 
     def gauge(self, name: str, value: float) -> None:
-        """The value now."""
+        """Report a current value."""
 
 
 class NoMetrics:
-    """Nobody wants figures."""
+    """Discards everything."""
 
     def count(self, name: str) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def time(self, name: str, seconds: float) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def gauge(self, name: str, value: float) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
-#: The one that nobody listens to.
+#: The no-op metrics.
 NONE = NoMetrics()
 
 
 class StatsdMetrics:
-    """Figures as StatsD's UDP packets, by the package ``statsd``.
+    """Sends UDP packets by the package ``statsd``.
 
-    :param client: a ``statsd.StatsClient``; it passes over what cannot be sent
+    :param client: a ``statsd.StatsClient``; it ignores what cannot be sent
     """
 
     def __init__(self, client: Any) -> None:
         self._client = client
-        # Its socket goes with the guard it was made for.
+        # Its socket is closed with the guard that it was made for.
         weakref.finalize(self, client.close)
 
     def count(self, name: str) -> None:
-        """A counter."""
+        """Send a counter."""
         self._client.incr(name)
 
     def time(self, name: str, seconds: float) -> None:
-        """A timer, in milliseconds as StatsD has it."""
+        """Send a timer, in milliseconds as StatsD expects."""
         self._client.timing(name, seconds * 1000)
 
     def gauge(self, name: str, value: float) -> None:
-        """A gauge; one below zero is set by way of zero, as StatsD wants it."""
+        """Send a gauge; a negative one goes by way of zero, as StatsD requires."""
         self._client.gauge(name, value)
 
 
 def connect(host: str, port: int, prefix: str) -> Metrics:
-    """A client of the StatsD server; no packet is sent yet.
+    """Make a client of a StatsD server; sends no packet yet.
 
     :param host: '' for no metrics
     :raises ConfigurationError: the package ``statsd`` is not installed
@@ -99,8 +94,7 @@ def connect(host: str, port: int, prefix: str) -> Metrics:
     try:
         return StatsdMetrics(statsd.StatsClient(host, port, prefix=prefix or None))
     except OSError as exc:
-        # No outage for want of figures: a name that cannot be resolved now
-        # must not stop placement's workers.
+        # A host name that cannot be resolved must not stop placement's workers.
         LOG.error(
             "option 'statsd_host' of [consumer_guard]: %s cannot be resolved (%s); "
             'there are no metrics until the next start',
@@ -114,46 +108,3 @@ def name_decision(operation: model.Operation, outcome: str, mode: str) -> str:
     """The counter of a decision, in StatsD's alphabet."""
     dotted = operation.name.replace(':', '.')
     return f'decisions.{dotted}.{outcome}.{mode}'
-
-
-class MeasuredLookup:
-    """A look-up whose time is told."""
-
-    def __init__(self, lookup: model.OwnerLookup, metrics: Metrics) -> None:
-        self._lookup = lookup
-        self._metrics = metrics
-
-    def find(self, consumer_ids: Collection[str]) -> Mapping[str, model.Owner]:
-        """As :meth:`consumer_guard.guard.model.OwnerLookup.find`."""
-        with self._told():
-            return self._lookup.find(consumer_ids)
-
-    @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
-        started = time.perf_counter()
-        try:
-            yield
-        except BaseException:
-            self._metrics.count(LOOKUP_FAILED)
-            raise
-        finally:
-            self._metrics.time(LOOKUP_TIME, time.perf_counter() - started)
-
-    def close(self) -> None:
-        """Give back every connection."""
-        self._lookup.close()
-
-
-class MeasuredGroups(MeasuredLookup):
-    """The same for one that is a :class:`consumer_guard.guard.groups.OwnerGroups`, too."""
-
-    def __init__(self, lookup: Any, metrics: Metrics) -> None:
-        super().__init__(lookup, metrics)
-        self._groups: OwnerGroups = lookup
-
-    def find_groups(
-        self, consumer_ids: Collection[str], keys: Collection[str]
-    ) -> Iterable[tuple[Mapping[str, str], Collection[str]]]:
-        """As :meth:`consumer_guard.guard.groups.OwnerGroups.find_groups`."""
-        with self._told():
-            return self._groups.find_groups(consumer_ids, keys)

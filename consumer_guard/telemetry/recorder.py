@@ -1,21 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tells of what the guard did: records and figures. Changes nothing."""
+"""Counts decisions and writes their records. Changes nothing."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from consumer_guard.generations.watch import Plan
 from consumer_guard.guard import claims, model
-from consumer_guard.guard.decision import Decision, Outcome, Reason
-from consumer_guard.guard.identity import ENV_REQUEST_ID
-from consumer_guard.guard.model import Caller, Owner
-from consumer_guard.guard.request import Environ, GuardedRequest
+from consumer_guard.guard.decision import Outcome, Reason
+from consumer_guard.guard.identity import ENV_REQUEST_ID, Environ
+from consumer_guard.guard.model import Body, Caller, Owner
+from consumer_guard.guard.obligations import Afterwards, Fulfilment
+from consumer_guard.guard.request import GuardedRequest
 from consumer_guard.telemetry.journal import Journal
 from consumer_guard.telemetry.masking import Mask
 from consumer_guard.telemetry.metrics import NONE, Metrics, name_decision
 from consumer_guard.telemetry.record import (
-    MOST,
+    MAX_CONSUMERS,
     describe_caller,
     describe_change,
     describe_decision,
@@ -26,16 +26,16 @@ from consumer_guard.telemetry.record import (
 
 LOG = logging.getLogger(__name__)
 
-#: Writes by which a consumer can change hands.
+#: Writes that can change the owner of a consumer.
 _CONVEYING = (model.ALLOCATIONS_UPDATE, model.ALLOCATIONS_MANAGE, model.RESHAPE)
 
 
 class Recorder:
-    """One a guard.
+    """One per guard, a :class:`consumer_guard.guard.wsgi.DecisionRecorder`.
 
     :param which: the option ``audit``
     :param mode: the option ``enforcement``
-    :param owners: asked for records alone where ``which`` is ``all``
+    :param owners: queried for records alone where ``which`` is ``all``
     """
 
     def __init__(
@@ -43,60 +43,75 @@ class Recorder:
         which: str,
         mode: str,
         journal: Journal,
-        told: Metrics,
+        metrics: Metrics,
         owners: model.OwnerLookup,
-        max_body_size: int,
     ) -> None:
         self._which = which
         self._mode = mode
         self._journal = journal
-        self._metrics = told
-        self._nobody_listens = which == 'none' and told is NONE
+        self._metrics = metrics
+        self._records_nothing = which == 'none' and metrics is NONE
         self._owners = owners
-        self._max_body_size = max_body_size
+
+    def look_up(self, request: GuardedRequest, fulfilment: Fulfilment) -> Fulfilment:
+        """Complete the body and the owners of a decision for its record.
+
+        Where ``audit`` is ``all``, looks up what the decision did not need: in
+        shadow mode whatever the request names, so that the records can be judged
+        again under other rules; else only the owners from whom a role-holder's
+        write takes consumers. What is not available is left out.
+        """
+        decision = fulfilment.decision
+        body, owners = decision.body or fulfilment.body, decision.owners
+        conveys = request.operation in _CONVEYING
+        wanted = self._mode == 'shadow' or (
+            conveys and decision.outcome is Outcome.ROLE
+        )
+        if self._which == 'all' and owners is None and wanted:
+            try:
+                if body is None and conveys and request.microversion is not None:
+                    body = claims.read_write_body(request)
+                owners = self._owners.find(_name_consumers(request, body)) or None
+            except Exception as exc:
+                # An incomplete record must not cost the client its answer.
+                LOG.debug('Nothing was looked up for a record: %s', type(exc).__name__)
+        return fulfilment._replace(decision=decision._replace(owners=owners), body=body)
 
     def record_decision(
         self,
         request: GuardedRequest,
         caller: Caller,
-        decision: Decision,
-        plan: Plan,
+        environ: Environ,
+        shown: Fulfilment,
         seconds: float,
-    ) -> Callable[[], None] | None:
-        """Count and record a decision; never raises.
-
-        :param seconds: what it took
-        :returns: to be called when the write has succeeded, None for nothing
-        """
-        if self._nobody_listens:
+    ) -> Afterwards | None:
+        """Count and record a decision; never raises."""
+        if self._records_nothing:
             return None
-        operation = request.operation
-        said = name_outcome(decision.outcome, self._mode)
-        self._metrics.count(name_decision(operation, said.split()[-1], self._mode))
+        operation, decision = request.operation, shown.decision
+        outcome = name_outcome(decision.outcome, self._mode)
+        self._metrics.count(name_decision(operation, outcome.split()[-1], self._mode))
         if self._which == 'none':
             return None
-        refused = decision.outcome is Outcome.REFUSE
-        body = decision.body or plan.body
-        owners = decision.owners
-        if self._which == 'all' and owners is None:
-            body, owners = self._survey(request, decision, body)
-        if refused or self._which == 'all':
+        if decision.outcome is Outcome.REFUSE or self._which == 'all':
             self._journal.write(
                 caller,
-                lambda veil: {
+                lambda mask: {
                     'event': 'decision',
-                    'outcome': said,
-                    **describe_request(operation, request.environ, self._mode),
+                    'outcome': outcome,
+                    **describe_request(operation, environ, self._mode),
                     **describe_caller(request, caller),
-                    **describe_decision(request, decision, owners, body, veil),
+                    **describe_decision(request, shown, mask),
                     'microseconds': round(seconds * 1e6),
                 },
             )
-        if operation not in _CONVEYING or body is None:
+        if operation not in _CONVEYING or shown.body is None:
             return None
         if self._mode != 'shadow' and decision.outcome is not Outcome.ROLE:
             return None
-        return self._prepare_change(request, caller, body, owners)
+        return self._prepare_change(
+            request, caller, environ, shown.body, decision.owners or {}
+        )
 
     def record_unjudged(
         self,
@@ -108,80 +123,59 @@ class Recorder:
     ) -> None:
         """Count and record a request that could not be judged.
 
-        :param forwarded: shadow mode let it through all the same
+        :param forwarded: it goes on to placement all the same, in shadow mode
         """
-        said = name_outcome(Outcome.REFUSE, 'shadow' if forwarded else 'enforce')
+        outcome = name_outcome(Outcome.REFUSE, 'shadow' if forwarded else 'enforce')
         self._metrics.count(name_decision(operation, 'deny', self._mode))
         if self._which != 'none':
             self._journal.write(
                 None,
-                lambda _veil: {
+                lambda _mask: {
                     'event': 'decision',
-                    'outcome': said,
+                    'outcome': outcome,
                     **describe_request(operation, environ, self._mode),
                     'reason': reason.value,
                     'request_id': environ.get(ENV_REQUEST_ID),
                 },
             )
 
-    def _survey(
-        self, request: GuardedRequest, decision: Decision, body: claims.Body | None
-    ) -> tuple[claims.Body | None, Mapping[str, Owner] | None]:
-        """Look up, for the record alone, what the decision did not need.
-
-        In shadow mode whatever the request names, so that the records can be
-        judged again under other rules; else only whom a role-holder's write
-        takes consumers from. What cannot be had is left out.
-        """
-        conveys = request.operation in _CONVEYING
-        if self._mode != 'shadow' and not (
-            conveys and decision.outcome is Outcome.ROLE
-        ):
-            return body, None
-        try:
-            if body is None and conveys and request.microversion is not None:
-                body = claims.take_body(request, self._max_body_size)
-            named = {request.consumer_uuid} - {None}
-            if body is not None:
-                named = {
-                    claims.normalize_id(request, c.consumer_uuid) for c in body.claims
-                }
-            found = self._owners.find([uuid for uuid in named if uuid])
-            return body, found or None
-        except Exception as exc:
-            # A record is less than an answer: it goes out with what is known.
-            LOG.debug('Nothing was looked up for a record: %s', type(exc).__name__)
-            return body, None
-
     def _prepare_change(
         self,
         request: GuardedRequest,
         caller: Caller,
-        body: claims.Body,
-        owners: Mapping[str, Owner] | None,
-    ) -> Callable[[], None] | None:
-        """Whose the consumers become, to be told when they have become it."""
-        former = {}
-        for claim in body.claims if owners else ():
-            stored = claims.normalize_id(request, claim.consumer_uuid)
-            if owners and stored in owners:
-                former[claim.consumer_uuid] = owners[stored]
-
+        environ: Environ,
+        body: Body,
+        owners: Mapping[str, Owner],
+    ) -> Afterwards | None:
+        """The record of new owners, to be written when the write has succeeded."""
+        stored = {
+            claim.consumer_uuid: claims.normalize_id(request, claim.consumer_uuid)
+            for claim in body.claims
+        }
+        former = {uuid: owners[key] for uuid, key in stored.items() if key in owners}
         changed = list_changed(body.claims, former)
         if not changed:
             return None
 
-        def describe(veil: Mask) -> dict[str, Any]:
+        def describe(mask: Mask) -> dict[str, Any]:
             changes = [
-                describe_change(claim, former.get(claim.consumer_uuid), veil)
-                for claim in changed[:MOST]
+                describe_change(claim, former.get(claim.consumer_uuid), mask)
+                for claim in changed[:MAX_CONSUMERS]
             ]
             return {
                 'event': 'ownership',
-                **describe_request(request.operation, request.environ, self._mode),
+                **describe_request(request.operation, environ, self._mode),
                 **describe_caller(request, caller),
                 'changes': changes,
                 'change_count': len(changed),
             }
 
         return lambda: self._journal.write(caller, describe)
+
+
+def _name_consumers(request: GuardedRequest, body: Body | None) -> list[str]:
+    """The ids of the consumers that a request names, as placement stores them."""
+    if body is None:
+        return [request.consumer_uuid] if request.consumer_uuid else []
+    claimed = [claim.consumer_uuid for claim in body.claims]
+    return list({claims.normalize_id(request, uuid) for uuid in claimed if uuid})

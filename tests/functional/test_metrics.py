@@ -96,14 +96,14 @@ def test_the_rulebook(deploy: Deploy, server: Server) -> None:
     time.sleep(0.06)
     server.take()
     assert send(deployed.application, dict(environ)).status == 200
-    (age,) = server.take()['consumer_guard.rules.rulebook.age']
+    (age,) = server.take()['consumer_guard.rulebook.age']
     assert 0.05 < float(age.removesuffix('|g')) < 600
     deployed.policy_file.write_text('"consumer_guard:usages": 1\n')
     failed = []
     for _ in range(10):
         time.sleep(0.06)
         assert send(deployed.application, dict(environ)).status == 200
-        failed += server.take().get('consumer_guard.rules.rulebook.failed_reloads', [])
+        failed += server.take().get('consumer_guard.rulebook.failed_reloads', [])
     assert failed == ['1|c'], 'a file that stays broken is read once'
 
 

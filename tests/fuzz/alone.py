@@ -6,12 +6,13 @@ import types
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
+from consumer_guard import assembly
 from consumer_guard.config import loading
 from consumer_guard.guard import model
+from consumer_guard.guard.authorizer import Rules
 from consumer_guard.guard.model import Owner, OwnerStatus, Truth
-from consumer_guard.guard.ownership import Rules
 from consumer_guard.guard.request import KNOWN_MICROVERSIONS
-from consumer_guard.middleware import ConsumerGuard
+from consumer_guard.guard.wsgi import ConsumerGuard
 from tests.fuzz.wire import Environ, make_environ
 
 #: The project of the caller, and of the consumer that he owns.
@@ -156,7 +157,7 @@ def make_guard(
 ) -> ConsumerGuard:
     """A guard of stand-ins; options as a paste section has them."""
     local = {'connection': 'sqlite://'} | options
-    return ConsumerGuard(
+    return assembly.make_guard(
         application,
         settings=loading.load_settings(loading.parse_files({}), local),
         rules=rules or FixedRules(),

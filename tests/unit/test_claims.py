@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import webob
 
+from consumer_guard.analysis.simulation import GivenPayload
 from consumer_guard.guard import claims, model
 from consumer_guard.guard.body import parse_body, read_body
 from consumer_guard.guard.errors import TooLarge, Unreadable
@@ -163,7 +164,7 @@ def _request(
     version: tuple[int, int] = (1, 38),
 ) -> GuardedRequest:
     uuid = UUID if operation is model.ALLOCATIONS_UPDATE else None
-    return GuardedRequest(operation, uuid, None, version, {})
+    return GuardedRequest(operation, uuid, None, version, GivenPayload())
 
 
 CLAIM: dict[str, Any] = {
@@ -272,7 +273,7 @@ class TestReadClaims:
         (claim,) = claims.read_claims(_request(), CLAIM | {name: value})
         assert getattr(claim, name) == value
         with pytest.raises(Unreadable) as caught:
-            claims.demand_canonical_owner(claim)
+            claims.demand_canonical_claim(claim)
         assert name in str(caught.value)
         assert value not in str(caught.value).replace(' ', '')
 

@@ -2,8 +2,16 @@
 """The packages and what each may import, read from the source with ``ast``."""
 
 import ast
+import collections
+import enum
+import functools
+import importlib
 import pathlib
 import sys
+import types
+import typing
+import weakref
+from collections.abc import Iterator, MutableMapping, MutableSequence, MutableSet
 
 import pytest
 
@@ -24,7 +32,7 @@ PACKAGES: dict[str, set[str]] = {
     },
     'telemetry': {'statsd'},
     'generations': {'sqlalchemy'},
-    'rules': {'oslo_config', 'oslo_policy'},
+    'rules': {'oslo_config', 'oslo_policy', 'yaml'},
     'config': {'oslo_config', 'oslo_policy'},
     'owners': {'sqlalchemy', 'stevedore'},
     'testing': {'pytest'},
@@ -34,6 +42,7 @@ PACKAGES: dict[str, set[str]] = {
         'keystoneauth1',
         'microversion_parse',
         'oslo_config',
+        'oslo_context',
         'oslo_middleware',
         'placement',
         'webob',
@@ -54,6 +63,19 @@ PACKAGES: dict[str, set[str]] = {
     },
 }
 ORDER = {name: number for number, name in enumerate(PACKAGES)}
+
+#: Caches of modules and classes, and why they are no state between requests.
+CACHES = {
+    'guard.request._parse_microversion': 'a pure function of the header; bounded',
+}
+
+#: Modules that still have tables to be frozen.
+UNFROZEN = {
+    *('analysis.access', 'analysis.callers', 'analysis.diff', 'analysis.rejudge'),
+    *('analysis.wording', 'cmd.matrix_page', 'cmd.verdict'),
+    *('guard.authorizer', 'guard.decision'),
+    *('guard.refusals', 'guard.request', 'owners.engine'),
+}
 
 
 def _modules() -> dict[str, pathlib.Path]:
@@ -141,6 +163,43 @@ def test_a_package_knows_its_own_libraries_only(name: str) -> None:
     assert known - set(sys.stdlib_module_names) - {NAME} <= PACKAGES[name]
 
 
+def test_the_request_path_stands_alone_and_is_short() -> None:
+    """All that importing the shell brings, to be read in an hour or two."""
+    closure = _closure('guard.wsgi')
+    assert {_package(name) for name in closure} == {'guard'}
+    assert len(closure) <= 16
+    lines = [len(_modules()[name].read_text().splitlines()) for name in closure]
+    assert sum(lines) <= 2300
+
+
+def test_what_ownership_allows_is_pure_and_one_page() -> None:
+    path = _modules()['guard.ownership']
+    assert len(path.read_text().splitlines()) <= 120
+    libraries = {name.partition('.')[0] for name in _imports(path)}
+    assert libraries <= {'collections', 'types', NAME}
+    assert 'environ' not in path.read_text()
+
+
+def _list_names(path: pathlib.Path) -> Iterator[str]:
+    """The names that a module defines at its top level."""
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Assign):
+            yield from (one.id for one in node.targets if isinstance(one, ast.Name))
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            yield node.target.id
+
+
+def test_no_name_stands_in_two_modules() -> None:
+    """So that a name alone finds a thing; each module has a logger of its own."""
+    places = collections.defaultdict(list)
+    for module, path in _modules().items():
+        for name in set(_list_names(path)) - {'LOG', '__all__'}:
+            places[name].append(module)
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
 def test_placement_is_imported_only_when_asked_for() -> None:
     for name, path in _modules().items():
         for node in ast.parse(path.read_text()).body:
@@ -164,3 +223,85 @@ def test_modules_and_functions_stay_short(name: str) -> None:
             docstring = ast.get_docstring(node, clean=False) or ''
             length = node.end_lineno - node.lineno - docstring.count('\n')
             assert length < 45, f'{name}.{node.name}'
+
+
+def _find_state(module: types.ModuleType, source: str) -> Iterator[str]:
+    """What a module keeps: ``global``, mutable containers, caches.
+
+    Looks at the module's own names and at those of its classes; not at what a
+    tuple or an object holds.
+    """
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Global):
+            yield f'global {", ".join(node.names)}'
+    owners: dict[str, object] = {module.__name__: module}
+    for name, value in vars(module).items():
+        if isinstance(value, type) and value.__module__ == module.__name__:
+            owners[f'{module.__name__}.{name}'] = value
+    for path, owner in owners.items():
+        for name, value in vars(owner).items():
+            # Those of Python: __path__, an enumeration's _member_map_, ...
+            if name.endswith('_') or name == '_field_defaults':
+                continue
+            mutable = isinstance(value, MutableMapping | MutableSequence | MutableSet)
+            if mutable or hasattr(value, 'cache_info'):
+                yield f'{path}.{name}'
+
+
+# The module for WSGI servers loads a pipeline when it is imported.
+@pytest.mark.parametrize('name', sorted({*MODULES} - {'wsgi.api'} - UNFROZEN))
+def test_a_module_keeps_no_state(name: str) -> None:
+    """A table is a tuple, a frozenset or a ``types.MappingProxyType``."""
+    module = importlib.import_module(f'{NAME}.{name}')
+    state = {
+        path.removeprefix(f'{NAME}.')
+        for path in _find_state(module, _modules()[name].read_text())
+    }
+    assert state <= {*CACHES}
+
+
+@pytest.mark.parametrize(
+    'source',
+    [
+        'STATE = []',
+        'STATE = {}',
+        'STATE: set[str] = set()',
+        'STATE = [one for one in ()]',
+        'STATE = make()',
+        'STATE = bytearray()',
+        'STATE = collections.deque()',
+        'STATE = collections.defaultdict(int)',
+        'STATE = weakref.WeakValueDictionary()',
+        'OTHER, STATE = 1, {}',
+        'if True:\n    STATE = {}',
+        'class Kept:\n    STATE = {}',
+        'def count():\n    global STATE\n    STATE = 1',
+        '@functools.lru_cache\ndef STATE(): ...',
+        'STATE = functools.cache(make)',
+        'class Kept:\n    @functools.cache\n    def STATE(self): ...',
+    ],
+)
+def test_planted_state_is_noticed(source: str) -> None:
+    module = types.ModuleType('planted')
+    module.__dict__.update(
+        collections=collections, functools=functools, weakref=weakref, make=dict
+    )
+    assert list(_find_state(module, '')) == []
+    exec(source, module.__dict__)  # noqa: S102 - planted by this test
+    assert [
+        path.split('.')[-1].split()[-1] for path in _find_state(module, source)
+    ] == ['STATE']
+
+
+def test_planted_tables_are_no_state() -> None:
+    source = (
+        'TABLE = types.MappingProxyType({1: 2})\n'
+        'NAMES = frozenset({1})\n'
+        'ROWS = (1, 2)\n'
+        'class Colour(enum.Enum):\n    RED = 1\n'
+        'class Pair(typing.NamedTuple):\n    left: int = 1\n'
+    )
+    module = types.ModuleType('planted')
+    module.__dict__.update(types=types, enum=enum, typing=typing)
+    exec(source, module.__dict__)  # noqa: S102 - planted by this test
+    assert list(_find_state(module, source)) == []

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Routes, microversions and queries, each read as placement reads it."""
 
-from typing import Any
-
 import pytest
 
+from consumer_guard.analysis.simulation import GivenPayload
 from consumer_guard.guard import model
+from consumer_guard.guard.body import WsgiPayload
 from consumer_guard.guard.errors import Unreadable
 from consumer_guard.guard.request import (
     KNOWN_MICROVERSIONS,
@@ -13,15 +13,13 @@ from consumer_guard.guard.request import (
     is_canonical_uuid,
     make_guarded_request,
     match_operation,
+    parse_usages_target,
     read_microversion,
-    read_usages_target,
 )
+from tests.fuzz.alone import Recorder, make_guard
+from tests.fuzz.wire import make_environ, send
 
 UUID = 'ca000000-0000-4000-8000-0000000000a1'
-
-
-def _environ(method: str, path: str, **more: Any) -> dict[str, Any]:
-    return {'REQUEST_METHOD': method, 'PATH_INFO': path} | more
 
 
 class TestRecognise:
@@ -46,11 +44,11 @@ class TestRecognise:
         self, method: str, path: str, operation: model.Operation, tail: str
     ) -> None:
         """P02: with the newline that Routes lets through, and never in the id."""
-        environ = _environ(method, path + tail)
-        found = match_operation(environ)
+        found = match_operation(method, path + tail)
         assert found is not None
         assert found[0] is operation
-        request = make_guarded_request(environ, *found, KNOWN_MICROVERSIONS)
+        request = make_guarded_request(*found, (1, 38), GivenPayload())
+        assert request.canonical_path is not bool(tail)
         ids = {request.consumer_uuid, request.provider_uuid} - {None}
         assert ids == ({UUID} if UUID in path else set())
 
@@ -84,11 +82,12 @@ class TestRecognise:
     )
     def test_nobodys_business(self, method: str, path: str) -> None:
         """P11 P14: what placement answers 404 or 405, or another route."""
-        assert match_operation(_environ(method, path)) is None
+        assert match_operation(method, path) is None
 
     def test_only_the_path_counts(self) -> None:
         """P13 P15 P16: no prefix, no raw URI, no override."""
-        environ = _environ(
+        application = Recorder([b'{}'])
+        environ = make_environ(
             'POST',
             f'/allocations/{UUID}',
             SCRIPT_NAME='/allocations',
@@ -96,8 +95,10 @@ class TestRecognise:
             HTTP_X_HTTP_METHOD_OVERRIDE='DELETE',
             QUERY_STRING='_method=DELETE',
         )
-        assert match_operation(environ) is None
-        assert match_operation({}) is None
+        send(make_guard(application), environ)
+        assert len(application.asked) == 1
+        assert match_operation('POST', f'/allocations/{UUID}') is None
+        assert match_operation(None, '') is None
 
 
 class TestMicroversion:
@@ -124,33 +125,29 @@ class TestMicroversion:
         ],
     )
     def test_headers(self, header: str | None, expected: object) -> None:
-        environ = {} if header is None else {'HTTP_OPENSTACK_API_VERSION': header}
         versions = KNOWN_MICROVERSIONS
         for _ in range(2):  # the second time it is kept
-            assert read_microversion(environ, versions) == expected
+            assert read_microversion(header, versions) == expected
 
     def test_what_is_kept_is_bounded(self) -> None:
         kept = _parse_microversion
         kept.cache_clear()
         for number in range(300):
             for header in (f'compute 2.{number}', f'compute {"9" * 60}{number}'):
-                environ = {'HTTP_OPENSTACK_API_VERSION': header}
-                read = read_microversion(environ, KNOWN_MICROVERSIONS)
+                read = read_microversion(header, KNOWN_MICROVERSIONS)
                 assert read == (1, 0)
         assert kept.cache_info().misses == 300
         assert kept.cache_info().currsize == kept.cache_info().maxsize
-        assert kept.cache_info().maxsize < 300
+        assert (kept.cache_info().maxsize or 300) < 300
 
     def test_versions_of_another_placement(self) -> None:
-        environ = {'HTTP_OPENSTACK_API_VERSION': 'placement 1.2'}
-        assert read_microversion(environ, ('1.0', '1.1', '1.2')) == (1, 2)
-        assert read_microversion(environ, ('1.0', '1.1')) is None
+        header = 'placement 1.2'
+        assert read_microversion(header, ('1.0', '1.1', '1.2')) == (1, 2)
+        assert read_microversion(header, ('1.0', '1.1')) is None
 
     def test_a_header_that_is_none(self) -> None:
         """I15"""
-        environ = {'HTTP_OPENSTACK_API_VERSION': None}
-        versions = KNOWN_MICROVERSIONS
-        assert read_microversion(environ, versions) == (1, 0)
+        assert read_microversion(None, KNOWN_MICROVERSIONS) == (1, 0)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +195,7 @@ class TestAsked:
     def test_readable(self, query: str, expected: dict[str, str]) -> None:
         """Q05 Q06: None and '' never become a target."""
         environ = {'QUERY_STRING': query}
-        assert read_usages_target(environ) == expected
+        assert WsgiPayload(environ, 0).read_usages_target() == expected
         assert environ == {'QUERY_STRING': query}
 
     @pytest.mark.parametrize(
@@ -222,7 +219,7 @@ class TestAsked:
     def test_unreadable(self, query: str) -> None:
         """Q02 Q07"""
         with pytest.raises(Unreadable):
-            read_usages_target({'QUERY_STRING': query})
+            parse_usages_target(query)
 
     def test_no_query_at_all(self) -> None:
-        assert read_usages_target({}) == {}
+        assert WsgiPayload({}, 0).read_usages_target() == {}

@@ -19,20 +19,14 @@ from consumer_guard.analysis.simulation import (
     KnownOwners,
     Subject,
     make_caller,
-    make_environ,
+    make_request,
 )
-from consumer_guard.generations.watch import Plan
 from consumer_guard.guard import model
-from consumer_guard.guard.authorizer import Guard
+from consumer_guard.guard.authorizer import Authorizer, Rules
 from consumer_guard.guard.decision import Decision, Outcome
 from consumer_guard.guard.model import Owner, OwnerStatus
-from consumer_guard.guard.ownership import Rules
-from consumer_guard.guard.request import (
-    KNOWN_MICROVERSIONS,
-    GuardedRequest,
-    make_guarded_request,
-    match_operation,
-)
+from consumer_guard.guard.obligations import Fulfilment
+from consumer_guard.guard.request import GuardedRequest
 from consumer_guard.rules.rulebook import PolicyText, Rulebook
 from consumer_guard.telemetry.journal import LOG, Journal
 from consumer_guard.telemetry.metrics import NONE
@@ -138,7 +132,7 @@ def make_requests(draw: st.DrawFn) -> tuple[model.Operation, dict[str, Any]]:
         'method': operation.method,
         'path': path,
         'microversion': version,
-        'body': None if body is None else json.dumps(body).encode(),
+        'body': b'' if body is None else json.dumps(body).encode(),
     }
 
 
@@ -147,9 +141,7 @@ class Fixed:
 
     def __init__(self, rules: Rules, owners: Mapping[str, Owner]) -> None:
         self.rules = rules
-        self.guard = Guard(
-            self, KnownOwners(owners), max_body_size=2**20, patience=60.0
-        )
+        self.authorizer = Authorizer(self, KnownOwners(owners), patience=60.0)
 
     def current(self) -> Rules:
         return self.rules
@@ -158,14 +150,12 @@ class Fixed:
         self, person: Subject, made: dict[str, Any]
     ) -> tuple[GuardedRequest, Decision, frozenset[str]]:
         """The decision, and what is visible of a list."""
-        environ = make_environ(person, **made)
-        found = match_operation(environ)
-        assert found is not None
-        request = make_guarded_request(environ, *found, KNOWN_MICROVERSIONS)
-        decision = self.guard.decide(request, make_caller(person))
+        request = make_request(**made)
+        assert request is not None
+        decision = self.authorizer.authorize(request, make_caller(person))
         visible = frozenset[str]()
         if decision.outcome is Outcome.FILTER:
-            visible = self.guard.find_visible(request, make_caller(person), IDS)
+            visible = self.authorizer.find_visible(request, make_caller(person), IDS)
         return request, decision, visible
 
 
@@ -192,15 +182,18 @@ def write_record(
     owners: Mapping[str, Owner],
     mode: str,
 ) -> list[str]:
-    """The lines that the guard's observer writes of a decision."""
+    """The lines that the guard's recorder writes of a decision."""
     lines, level = Lines(), LOG.level
     LOG.addHandler(lines)
     LOG.setLevel(logging.INFO)
     try:
-        observer = Recorder(
-            'all', mode, Journal('', '', NONE), NONE, KnownOwners(owners), 2**20
+        recorder = Recorder(
+            'all', mode, Journal('', '', NONE), NONE, KnownOwners(owners)
         )
-        observer.record_decision(request, make_caller(person), decision, Plan(), 0.001)
+        fulfilment = Fulfilment(decision)
+        shown = recorder.look_up(request, fulfilment)
+        caller = make_caller(person)
+        recorder.record_decision(request, caller, {}, shown, 0.001)
     finally:
         LOG.removeHandler(lines)
         LOG.setLevel(level)

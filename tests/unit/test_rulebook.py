@@ -60,7 +60,9 @@ def judge(
 
 
 @pytest.mark.parametrize('operation', model.OPERATIONS, ids=lambda one: one.name)
-def test_defaults(operation: model.Operation) -> None:
+def test_without_files_roles_pass_and_owners_only_read(
+    operation: model.Operation,
+) -> None:
     """Y01: without files the code's defaults rule, and they are narrow."""
     book = build()
     reads_own = operation in (model.ALLOCATIONS_LIST, model.USAGES)
@@ -75,7 +77,7 @@ def test_defaults(operation: model.Operation) -> None:
     assert book.reads(operation.rule) == ({'project_id'} if reads_own else set())
 
 
-def test_names_are_the_registered_ones() -> None:
+def test_a_name_that_is_not_registered_is_an_error() -> None:
     """Y19: the exact set; any other name is an error, never ``default``."""
     book = build('default: "@"')
     assert book.names == tuple(rule.name for rule in defaults.list_rules())
@@ -84,7 +86,7 @@ def test_names_are_the_registered_ones() -> None:
             judge(book, 'admin', rule=name)
 
 
-def test_text_is_the_rule_in_force() -> None:
+def test_the_text_is_that_of_the_rule_in_force() -> None:
     """As oslo.policy writes it, references as references."""
     assert build().text(LIST) == (
         '(rule:consumer_guard:admin_or_service or rule:consumer_guard:owner_reader)'
@@ -92,7 +94,7 @@ def test_text_is_the_rule_in_force() -> None:
     assert build(f'"{LIST}": "role:x"').text(LIST) == 'role:x'
 
 
-def test_later_file_wins() -> None:
+def test_a_later_file_overrides_an_earlier_one() -> None:
     """As in oslo.policy: the main file, then policy_dirs."""
     wide, narrow = f'"{LIST}": "role:reader"', f'"{LIST}": "!"'
     assert judge(build(wide, narrow), 'reader') is NO
@@ -101,10 +103,10 @@ def test_later_file_wins() -> None:
     assert judge(build(f'"{LIST}": null', narrow), 'reader') is NO
 
 
-def test_held_counts_all_rules() -> None:
+def test_rule_counts_include_rules_of_others() -> None:
     """Ours or not; nothing at all is nothing."""
     book = build('"placement:x": null\n"a": "@"', '# only a comment', '')
-    assert dict(book.held) == {'0.yaml': 2, '1.yaml': 0, '2.yaml': 0}
+    assert dict(book.rule_counts) == {'0.yaml': 2, '1.yaml': 0, '2.yaml': 0}
 
 
 @pytest.mark.parametrize(
@@ -127,7 +129,9 @@ def test_held_counts_all_rules() -> None:
     ],
     ids=lambda text: text[:20],
 )
-def test_file_that_cannot_be_used(text: str, message: str) -> None:
+def test_a_file_that_cannot_be_used_is_named_in_the_error(
+    text: str, message: str
+) -> None:
     """Y04, Y08: the message names the file and, if any, the rule."""
     with pytest.raises(PolicyFileError, match=message):
         build(text)
@@ -157,7 +161,9 @@ def test_file_that_cannot_be_used(text: str, message: str) -> None:
     ],
 )
 @pytest.mark.parametrize('helper', [False, True], ids=['ours', 'helper'])
-def test_value_that_cannot_be_used(value: str, helper: bool) -> None:
+def test_a_value_that_opens_or_denies_by_accident_is_an_error(
+    value: str, helper: bool
+) -> None:
     """Y02, Y04: what oslo.policy would read as "allow", or deny in silence."""
     name = 'helper' if helper else LIST
     value = value.replace('ITSELF', name)
@@ -166,7 +172,7 @@ def test_value_that_cannot_be_used(value: str, helper: bool) -> None:
         build(text)
 
 
-def test_others_rules_are_nobodys_business() -> None:
+def test_rules_of_others_that_are_broken_are_ignored() -> None:
     """A file shared with placement's: nothing of theirs can lock us."""
     book = build(
         '"placement:a": null\n"placement:b": "rule:c"\n"c": "rule:c"\nd: foo\n"e": ""\n'
@@ -174,7 +180,7 @@ def test_others_rules_are_nobodys_business() -> None:
     assert judge(book, 'reader') is YES
 
 
-def test_json_is_yaml() -> None:
+def test_json_is_read_as_yaml() -> None:
     """Y13: a policy.json works as what it is, a kind of YAML."""
     assert judge(build(json.dumps({LIST: 'role:x'})), 'x') is YES
     assert judge(build(json.dumps({LIST: 'role:x'})), 'reader') is NO
@@ -191,7 +197,7 @@ def test_json_is_yaml() -> None:
         'consumer_guard',
     ],
 )
-def test_name_like_ours_is_warned_about(
+def test_a_name_similar_to_ours_gets_a_warning(
     name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Y05: no change of behaviour, and a warning."""
@@ -202,20 +208,38 @@ def test_name_like_ours_is_warned_about(
     assert warnings[0].name == 'consumer_guard.rules.rulebook'
 
 
-@pytest.mark.parametrize('text', ['@', 'not !', 'rule:open', 'role:x or @'])
-def test_open_rule_is_honoured_with_a_warning(
+@pytest.mark.parametrize(
+    'text',
+    [
+        *('@', 'not !', 'rule:open', 'role:x or @'),
+        *('is_admin_project:True', 'role:x or is_admin_project:True'),
+    ],
+)
+def test_a_rule_that_allows_everybody_is_honoured_with_one_warning(
     text: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Y02: once a snapshot, not a request."""
+    """Y02, Y25: once per snapshot, not per request."""
     book = build(f'"{LIST}": "{text}"\nopen: "@"')
     for _ in range(3):
-        assert judge(book, target={}) is YES
+        assert judge(book, target={}, is_admin_project=True) is YES
     warnings = [one for one in caplog.records if one.levelno == logging.WARNING]
     assert [LIST in one.getMessage() for one in warnings] == [True]
 
 
-def test_rules_in_force_are_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """Y01: every one with where it is from."""
+@pytest.mark.parametrize(
+    'text', ['role:x and is_admin_project:True', 'is_admin_project:False', 'role:x']
+)
+def test_a_rule_that_allows_somebody_gets_no_warning(
+    text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    build(f'"{LIST}": "{text}"')
+    assert [one for one in caplog.records if one.levelno >= logging.WARNING] == []
+
+
+def test_a_new_snapshot_logs_every_rule_and_its_file(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Y01"""
     caplog.set_level(logging.INFO)
     build(f'"{LIST}": "role:x"')
     lines = [one.getMessage() for one in caplog.records]
@@ -226,14 +250,16 @@ def test_rules_in_force_are_logged(caplog: pytest.LogCaptureFixture) -> None:
 
 @pytest.mark.parametrize('scope', ['system', 'domain', '', 'Project'])
 @pytest.mark.parametrize('text', ['@', 'role:admin'])
-def test_scope_of_the_top_rule_comes_first(scope: str, text: str) -> None:
+def test_a_token_of_another_scope_is_refused_before_the_rule(
+    scope: str, text: str
+) -> None:
     """Y15, Y16: always enforced, refused and not raised."""
     book = build(f'"{LIST}": "{text}"')
     assert judge(book, 'admin', scope=scope) is NO
     assert judge(book, 'admin') is YES
 
 
-def test_service_roles_are_not_roles() -> None:
+def test_service_roles_count_only_where_a_rule_names_them() -> None:
     """I07: they count only where a rule names them."""
     service: dict[str, Any] = {'service_roles': ['service']}
     assert judge(build(), 'member', target={'project_id': 'B'}, **service) is NO
@@ -243,22 +269,22 @@ def test_service_roles_are_not_roles() -> None:
 
 
 @pytest.mark.parametrize('value', ['None', 'A', 'x'])
-def test_caller_without_project_owns_nothing(value: str) -> None:
+def test_a_caller_without_project_owns_nothing(value: str) -> None:
     """I10, I11."""
     answer = judge(build(), 'reader', project_id=None, target={'project_id': value})
     assert answer is not YES
 
 
-def test_snapshot_cannot_be_changed() -> None:
+def test_a_rulebook_cannot_be_changed() -> None:
     """Threads share it."""
     with pytest.raises(dataclasses.FrozenInstanceError):
-        build().held = {}  # type: ignore[misc]
+        build().rule_counts = {}  # type: ignore[misc]
 
 
 class _Probe(policy.Check):
-    """Says what it was asked; its text decides what it does."""
+    """Keeps what it gets; its text decides what it does."""
 
-    seen: list[tuple[Any, ...]] = []  # noqa: RUF012 - emptied by the fixture
+    calls: list[tuple[Any, ...]] = []  # noqa: RUF012 - emptied by the fixture
 
     def __call__(
         self,
@@ -267,7 +293,7 @@ class _Probe(policy.Check):
         enforcer: policy.Enforcer,
         current_rule: str | None = None,
     ) -> Any:
-        self.seen.append((dict(target), dict(creds), current_rule))
+        self.calls.append((dict(target), dict(creds), current_rule))
         creds['roles'].append('admin')
         creds['system'] = 'all'
         if self.match == 'get':
@@ -292,15 +318,15 @@ policy.register('consumer_guard_old_probe', _OldProbe)
 
 
 @pytest.fixture
-def seen() -> Iterator[list[tuple[Any, ...]]]:
-    """What the probe was asked."""
-    _Probe.seen.clear()
-    yield _Probe.seen
-    _Probe.seen.clear()
+def calls() -> Iterator[list[tuple[Any, ...]]]:
+    """The calls of the probe."""
+    _Probe.calls.clear()
+    yield _Probe.calls
+    _Probe.calls.clear()
 
 
-def test_foreign_check_is_asked_in_the_final_pass_only(
-    seen: list[tuple[Any, ...]],
+def test_a_remote_check_is_called_in_the_final_pass_only(
+    calls: list[tuple[Any, ...]],
 ) -> None:
     """With a copy of the credentials and the top rule's name."""
     book = build(
@@ -309,21 +335,23 @@ def test_foreign_check_is_asked_in_the_final_pass_only(
     )
     caller = make_caller('reader')
     assert book.judge(LIST, caller, OWN, final=False) is UNKNOWN
-    assert seen == []
+    assert calls == []
     assert book.judge(LIST, caller, OWN, final=True) is YES
-    assert [(target, rule) for target, _, rule in seen] == [(OWN, LIST)]
+    assert [(target, rule) for target, _, rule in calls] == [(OWN, LIST)]
     assert caller == make_caller('reader')
     assert judge(book, 'reader', scope='system') is NO
-    assert len(seen) == 1
+    assert len(calls) == 1
 
 
-def test_foreign_check_reaches_the_rules(seen: list[tuple[Any, ...]]) -> None:
-    """The Enforcer it is given holds the same rules, and reads no file."""
+def test_a_remote_check_can_read_the_rules_in_force(
+    calls: list[tuple[Any, ...]],
+) -> None:
+    """The Enforcer it gets has the same rules, and reads no file."""
     text = f'"{LIST}": "consumer_guard_probe:rule"'
     assert judge(build(text, conf=parse_nothing())) is YES
 
 
-def test_foreign_check_of_the_old_form() -> None:
+def test_a_remote_check_of_the_old_form_gets_three_arguments() -> None:
     """As in oslo.policy: three arguments."""
     book = build(f'"{LIST}": "consumer_guard_old_probe:x"', conf=parse_nothing())
     assert judge(book) is YES
@@ -331,23 +359,23 @@ def test_foreign_check_of_the_old_form() -> None:
 
 
 @pytest.mark.parametrize('form', ['{}', 'not {}'])
-def test_foreign_check_cannot_compare_two_nothings(
-    form: str, seen: list[tuple[Any, ...]]
+def test_a_plugin_that_reads_an_unknown_key_is_unknown(
+    form: str, calls: list[tuple[Any, ...]]
 ) -> None:
     """A plugin's ``target.get('user_id')`` of an unknown user is no None."""
     text = f'"{LIST}": "{form.format("consumer_guard_probe:get")}"'
     assert judge(build(text, conf=parse_nothing())) is UNKNOWN
-    assert len(seen) == 1
+    assert len(calls) == 1
 
 
-@pytest.mark.usefixtures('seen')
-def test_without_an_asker_foreign_checks_stay_unknown() -> None:
-    """The command line may have no way to ask."""
+@pytest.mark.usefixtures('calls')
+def test_without_a_caller_remote_checks_are_unknown() -> None:
+    """The command line may have none."""
     assert judge(build(f'"{LIST}": "consumer_guard_probe:x"')) is UNKNOWN
 
 
 class _DecisionPoint(BaseHTTPRequestHandler):
-    """Says True on /True; anything else is its path."""
+    """Answers True below /True, False elsewhere."""
 
     paths: list[str] = []  # noqa: RUF012 - emptied by the fixture
 
@@ -366,7 +394,7 @@ class _DecisionPoint(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def decision_point() -> Iterator[Callable[[str], Rulebook]]:
-    """Makes snapshots whose list rule asks a real server."""
+    """Makes rulebooks whose list rule calls a real server."""
     server = HTTPServer(('127.0.0.1', 0), _DecisionPoint)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
@@ -379,7 +407,9 @@ def decision_point() -> Iterator[Callable[[str], Rulebook]]:
     _DecisionPoint.paths.clear()
 
 
-def test_http_check(decision_point: Callable[[str], Rulebook]) -> None:
+def test_an_http_check_is_called_with_plain_ids_only(
+    decision_point: Callable[[str], Rulebook],
+) -> None:
     """A real one, over a real Enforcer's options."""
     assert judge(decision_point('/True/%(project_id)s'), 'reader') is YES
     assert judge(decision_point('/no/%(project_id)s'), 'reader') is NO
@@ -387,16 +417,18 @@ def test_http_check(decision_point: Callable[[str], Rulebook]) -> None:
     for odd in ('../True', '..', 'A?x', 'A/../B'):
         book = decision_point('/True/%(project_id)s')
         assert judge(book, 'reader', target={'project_id': odd}) is UNKNOWN
-    # Not to be asked would tell of such an owner.
+    # No call would reveal such an owner.
     assert _DecisionPoint.paths[2:] == ['/True/consumer-guard-nobody'] * 4
     assert judge(decision_point('/True/%(user_id)s'), 'reader') is UNKNOWN
     assert len(_DecisionPoint.paths) == 6
 
 
-def test_http_check_of_a_dead_host_refuses(caplog: pytest.LogCaptureFixture) -> None:
-    """R09: unknown, under ``not`` too; the log tells the kind alone."""
+def test_an_http_check_of_a_dead_host_is_unknown_and_logged_without_its_url(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """R09: under ``not`` too."""
     text = f'"{LIST}": "not http://127.0.0.1:1/secret"'
     assert judge(build(text, conf=parse_nothing())) is UNKNOWN
     lines = [one for one in caplog.records if one.name == 'consumer_guard.rules.remote']
-    assert 'A check of kind http could not be asked' in lines[0].getMessage()
+    assert 'A check of kind http failed: ' in lines[0].getMessage()
     assert 'secret' not in lines[0].getMessage()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The same answers as oslo.policy's Enforcer, on random rules.
 
-The domain (RECIPES.md, "Evaluating rules ourselves"): acyclic rules; kinds
+The domain: acyclic rules; kinds
 that are a Python name, dotted names or a literal; right sides without ``%`` or
 with ``%(key)s`` alone; a flat target of text; ``roles`` and ``service_roles``
 lists of text; dotted paths through dicts and lists, or absent. Credentials are
@@ -189,7 +189,7 @@ def is_unknown(atom: Any, values: Mapping[str, Any], target: Mapping[str, Any]) 
     rules=RULES,
     cases=st.lists(st.tuples(make_credentials(IDS), FULL), min_size=4, max_size=4),
 )
-def test_same_answer_as_authorize(
+def test_rules_without_unknowns_answer_as_authorize_does(
     rules: dict[str, str], cases: list[tuple[dict[str, Any], dict[str, str]]]
 ) -> None:
     """Where nothing is unknown: two-valued, and equal."""
@@ -209,7 +209,7 @@ def test_same_answer_as_authorize(
     rules=RULES,
     cases=st.lists(st.tuples(make_credentials(MAYBE), PARTIAL), min_size=4, max_size=4),
 )
-def test_answer_holds_whatever_the_unknown_is(
+def test_an_answer_holds_for_every_value_of_the_unknown(
     rules: dict[str, str], cases: list[tuple[dict[str, Any], dict[str, Any]]]
 ) -> None:
     """YES and NO are sure; without unknown leaves there is no UNKNOWN."""
@@ -241,7 +241,7 @@ def test_answer_holds_whatever_the_unknown_is(
     cases=st.lists(st.tuples(make_credentials(MAYBE), FULL), min_size=4, max_size=4),
     names=st.sets(st.sampled_from(KEYS)),
 )
-def test_what_is_sure_stays_sure(
+def test_an_answer_without_the_owner_holds_for_every_owner(
     rules: dict[str, str],
     cases: list[tuple[dict[str, Any], dict[str, str]]],
     names: set[str],
@@ -260,7 +260,7 @@ def test_what_is_sure_stays_sure(
 
 @settings(max_examples=100, deadline=None)
 @given(rules=RULES, values=make_credentials(MAYBE), target=FULL, other=FULL)
-def test_reads_is_all_that_matters(
+def test_an_answer_depends_only_on_the_keys_that_the_rule_reads(
     rules: dict[str, str],
     values: dict[str, Any],
     target: dict[str, str],

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from oslo_policy import policy
 
+from consumer_guard.analysis import trace as tracing
 from consumer_guard.analysis.simulation import Subject, make_caller
 from consumer_guard.analysis.trace import Trace
 from consumer_guard.guard.model import Truth
@@ -19,14 +20,14 @@ RULE = 'consumer_guard:usages'
 OWNER = {'project_id': 'the-owner', 'user_id': 'its-user'}
 
 
-class CountingAsker:
-    """Answers every foreign check the same way, and counts."""
+class CountingCaller:
+    """Answers every remote check the same way, and counts."""
 
     def __init__(self, answer: bool | Exception) -> None:
         self.answer = answer
-        self.asked = 0
+        self.calls = 0
 
-    def prepare(self, rules: policy.Rules) -> 'CountingAsker':
+    def prepare(self, rules: policy.Rules) -> 'CountingCaller':
         return self
 
     def __call__(
@@ -36,17 +37,17 @@ class CountingAsker:
         target: Mapping[str, str],
         credentials: Mapping[str, Any],
     ) -> bool:
-        self.asked += 1
+        self.calls += 1
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
 
 
 def make_rulebook(
-    text: str, asker: CountingAsker | None = None, **others: str
+    text: str, remote: CountingCaller | None = None, **others: str
 ) -> Rulebook:
     content = yaml.safe_dump({RULE: text, **others})
-    return Rulebook.build([PolicyText('policy.yaml', content)], asker)
+    return Rulebook.build([PolicyText('policy.yaml', content)], remote)
 
 
 def explain(
@@ -57,7 +58,7 @@ def explain(
     **token: Any,
 ) -> Trace:
     person = Subject('u', roles, **({'project_id': 'p'} | token))
-    return rulebook.explain(RULE, make_caller(person), target, final=final)
+    return tracing.explain(rulebook, RULE, make_caller(person), target, final=final)
 
 
 def test_lines() -> None:
@@ -112,17 +113,15 @@ def test_scope_comes_first() -> None:
     ('answer', 'truth'),
     [(True, Truth.YES), (False, Truth.NO), (OSError('secret'), Truth.UNKNOWN)],
 )
-def test_a_check_elsewhere_is_asked_once(
-    answer: bool | Exception, truth: Truth
-) -> None:
-    asker = CountingAsker(answer)
-    rulebook = make_rulebook('role:admin or (role:reader and http://pdp/)', asker)
+def test_a_remote_check_is_called_once(answer: bool | Exception, truth: Truth) -> None:
+    remote = CountingCaller(answer)
+    rulebook = make_rulebook('role:admin or (role:reader and http://pdp/)', remote)
     trace = explain(rulebook, OWNER, 'reader')
     assert trace.truth is truth
-    assert asker.asked == 1
+    assert remote.calls == 1
     assert 'secret' not in '\n'.join(trace.lines())
     assert explain(rulebook, OWNER, 'reader', final=False).truth is Truth.UNKNOWN
-    assert asker.asked == 1
+    assert remote.calls == 1
 
 
 ATOMS = st.sampled_from(
@@ -162,7 +161,7 @@ def test_as_judged(
     """The top of the trace is the ruling; values of targets are never shown."""
     rulebook = make_rulebook(rule)
     caller = make_caller(Subject('u', tuple(sorted(roles)), 'p'))
-    trace = rulebook.explain(RULE, caller, target, final=final)
+    trace = tracing.explain(rulebook, RULE, caller, target, final=final)
     assert trace.truth is rulebook.judge(RULE, caller, target, final=final)
     assert 'owner-1234' not in '\n'.join(trace.lines())
     _assert_joined(trace)

@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The WSGI shell: HTTP to values, and a decision to an answer.
+
+In: the environ that auth_token left. Out: ``HTTP_X_ROLES`` with the passage
+role where ownership allowed the request, never otherwise; ``PATH_INFO`` of a
+decoy where a refused read is concealed; ``wsgi.input`` where a generation was
+moved; nothing else is changed.
+"""
+
+import logging
+import re
+import time
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from oslo_context.context import get_current
+
+from consumer_guard.guard import identity, listing, model, refusals, responses
+from consumer_guard.guard.authorizer import Authorizer
+from consumer_guard.guard.body import WsgiPayload, put_body
+from consumer_guard.guard.decision import Outcome, Reason
+from consumer_guard.guard.identity import ENV_REQUEST_ID, Environ
+from consumer_guard.guard.model import Caller
+from consumer_guard.guard.obligations import Afterwards, Fulfilment, Obligations
+from consumer_guard.guard.request import (
+    GuardedRequest,
+    make_guarded_request,
+    match_operation,
+    read_microversion,
+)
+from consumer_guard.guard.responses import Application, Refusal, StartResponse
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Enforcement:
+    """How decisions are carried out; see the options of the same names.
+
+    :ivar shadow: ``enforcement = shadow``
+    :ivar conceal: ``denial = conceal``
+    :ivar believe_headers: ``auth_strategy = noauth2``
+    :ivar max_body_size: bytes
+    """
+
+    passage_role: str
+    shadow: bool
+    conceal: bool
+    believe_headers: bool
+    max_body_size: int
+
+
+class DecisionRecorder(Protocol):
+    """Counts and records decisions; no method raises or waits for a reader."""
+
+    def look_up(self, request: GuardedRequest, fulfilment: Fulfilment) -> Fulfilment:
+        """Complete body and owners for the record; may read and look them up."""
+
+    def record_decision(
+        self,
+        request: GuardedRequest,
+        caller: Caller,
+        environ: Environ,
+        shown: Fulfilment,
+        seconds: float,
+    ) -> Afterwards | None:
+        """Record a decision.
+
+        :param shown: what :meth:`look_up` returned
+        :param seconds: what the decision took
+        :returns: called when the write has succeeded, None for nothing
+        """
+
+    def record_unjudged(
+        self,
+        operation: model.Operation,
+        environ: Environ,
+        reason: Reason,
+        *,
+        forwarded: bool = False,
+    ) -> None:
+        """Record a request that could not be judged.
+
+        :param forwarded: shadow mode let it through all the same
+        """
+
+
+class ConsumerGuard:
+    """The middleware: one instance per configuration, shared by all threads.
+
+    :param application: what is guarded
+    :param versions: placement's microversions, oldest first
+    """
+
+    def __init__(
+        self,
+        application: Application,
+        *,
+        enforcement: Enforcement,
+        authorizer: Authorizer,
+        obligations: Obligations,
+        recorder: DecisionRecorder,
+        versions: Sequence[str],
+    ) -> None:
+        self._application = application
+        self._enforcement = enforcement
+        self._passage_role_lower = enforcement.passage_role.lower()
+        self._authorizer = authorizer
+        self._obligations = obligations
+        self._recorder = recorder
+        self._versions = tuple(versions)
+        self._refuser = responses.Refuser(versions)
+
+    def __call__(
+        self, environ: Environ, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        """Authorize the request, then let one application answer it."""
+        # Security: on every request, also in shadow mode and on other routes.
+        identity.strip_role(environ, self._passage_role_lower)
+        found = match_operation(
+            environ.get('REQUEST_METHOD'), environ.get('PATH_INFO', '')
+        )
+        before = get_current()
+        try:
+            respond = (
+                self._application if found is None else self._judge(environ, *found)
+            )
+            return respond(environ, start_response)
+        finally:
+            # Security: lines about the thread's next request must not name this
+            # caller. A filter in front that made a context for this request logs
+            # its end first, and clears it.
+            if before is None or before.request_id != environ.get(ENV_REQUEST_ID):
+                identity.set_context(before)
+
+    def _judge(
+        self, environ: Environ, operation: model.Operation, match: re.Match[str]
+    ) -> Application:
+        """Choose who answers: the application, its filter, or a refusal."""
+        made_id = identity.ensure_request_id(environ)
+        # Security: log lines name the proven caller, not whom the headers claim.
+        identity.set_context(None)
+        try:
+            context = identity.make_context(
+                environ, believe_headers=self._enforcement.believe_headers
+            )
+            if context is None:
+                identity.set_context(identity.make_anonymous_context(environ))
+                self._recorder.record_unjudged(operation, environ, Reason.NO_IDENTITY)
+                return self._refuse(refusals.NO_IDENTITY, made_id)
+            identity.set_context(context)
+            caller = identity.make_caller(context)
+            request = self._make_request(environ, operation, match)
+            started = time.perf_counter()
+            decision = self._authorizer.authorize(request, caller)
+            fulfilment = self._obligations.fulfil(request, decision)
+            seconds = time.perf_counter() - started
+            shown = self._recorder.look_up(request, fulfilment)
+            recorded = self._recorder.record_decision(
+                request, caller, environ, shown, seconds
+            )
+            afterwards = [
+                due for due in (fulfilment.afterwards, recorded) if due is not None
+            ]
+            if self._enforcement.shadow:
+                return self._forward(afterwards)
+            return self._enforce(
+                environ, request, caller, fulfilment, afterwards, made_id
+            )
+        except Exception:
+            return self._fail(environ, operation, made_id)
+
+    def _make_request(
+        self, environ: Environ, operation: model.Operation, match: re.Match[str]
+    ) -> GuardedRequest:
+        header = environ.get('HTTP_OPENSTACK_API_VERSION')
+        return make_guarded_request(
+            operation,
+            match,
+            read_microversion(header, self._versions),
+            WsgiPayload(environ, self._enforcement.max_body_size),
+        )
+
+    def _enforce(
+        self,
+        environ: Environ,
+        request: GuardedRequest,
+        caller: Caller,
+        fulfilment: Fulfilment,
+        afterwards: Sequence[Afterwards],
+        made_id: bool,
+    ) -> Application:
+        """Carry out the decision."""
+        decision = fulfilment.decision
+        if decision.outcome is Outcome.REFUSE:
+            if not (
+                self._enforcement.conceal and refusals.may_conceal(request, decision)
+            ):
+                return self._refuse(refusals.make_refusal(request, decision), made_id)
+            responses.put_decoy(environ)
+        if fulfilment.content is not None:
+            put_body(environ, fulfilment.content)
+        if decision.outcome is not Outcome.ROLE:
+            # Security: the only place where the passage role is given.
+            identity.add_role(environ, self._enforcement.passage_role)
+        if decision.outcome is Outcome.FILTER:
+            return self._filter(request, caller, made_id)
+        return self._forward(afterwards)
+
+    def _forward(self, afterwards: Sequence[Afterwards]) -> Application:
+        """The application, and what is due when a write has succeeded."""
+        if not afterwards:
+            return self._application
+
+        def observed(
+            environ: Environ, start_response: StartResponse
+        ) -> Iterable[bytes]:
+            statuses: list[str] = []
+
+            def start(status: str, *rest: Any) -> Any:
+                statuses.append(status)
+                return start_response(status, *rest)
+
+            answer = self._application(environ, start)
+            if statuses and statuses[-1].startswith('2'):
+                for look_after in afterwards:
+                    look_after()
+            return answer
+
+        return observed
+
+    def _filter(
+        self, request: GuardedRequest, caller: Caller, made_id: bool
+    ) -> Application:
+        def find_visible(ids: Collection[str]) -> Collection[str]:
+            return self._authorizer.find_visible(request, caller, ids)
+
+        bad_gateway = self._refuse(refusals.UNREADABLE_LIST, made_id)
+        filtered = listing.keep_visible(self._application, find_visible, bad_gateway)
+
+        def answer(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+            try:
+                return filtered(environ, start_response)
+            except Exception:
+                # Security: a list that could not be filtered is not shown.
+                LOG.exception(
+                    'The list asked by request %s could not be filtered',
+                    caller.request_id,
+                )
+                self._recorder.record_unjudged(request.operation, environ, Reason.FAULT)
+                refused = self._refuse(refusals.UNAVAILABLE, made_id)
+                return refused(environ, start_response)
+
+        return answer
+
+    def _fail(
+        self, environ: Environ, operation: model.Operation, made_id: bool
+    ) -> Application:
+        """Answer after an exception that nothing else has caught.
+
+        Security: whatever went wrong, nothing is forwarded, or in shadow mode
+        nothing without a proven identity.
+        """
+        shadow, believe = self._enforcement.shadow, self._enforcement.believe_headers
+        LOG.exception(
+            'Request %s could not be judged and is %s',
+            environ[ENV_REQUEST_ID],
+            'forwarded (shadow)' if shadow else 'refused',
+        )
+        forward = shadow and (believe or identity.is_proven(environ))
+        self._recorder.record_unjudged(
+            operation, environ, Reason.FAULT, forwarded=forward
+        )
+        if forward:
+            return self._application
+        return self._refuse(refusals.UNAVAILABLE, made_id)
+
+    def _refuse(self, refusal: Refusal, made_id: bool) -> Application:
+        return self._refuser.refuse(refusal, show_request_id=made_id)
