@@ -21,6 +21,7 @@ from bench import results, scene, statistics, stores, timing
 from bench.results import Chapter, Curve, Finding, Role, Row, Table
 from bench.statistics import Estimate
 from bench.stores import Store
+from tests import servers
 
 _PASTE = """\
 [pipeline:main]
@@ -313,7 +314,7 @@ def start(rounds: int) -> Chapter:
     with TemporaryDirectory(prefix='cg-bench-') as name:
         folder = Path(name)
         url = f'sqlite:///{folder}/placement.db'
-        stores.servers.create_schema(url)
+        servers.create_schema(url)
         commands = {
             title: (_LOADED, write_configuration(folder / title, url, guarded=guarded))
             for title, guarded in ((BARE, False), ('with the guard', True))

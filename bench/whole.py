@@ -4,7 +4,7 @@
 import contextlib
 import itertools
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import sqlalchemy as sa
@@ -178,6 +178,7 @@ def raw_cursor(store: Store, prepared: bool = False) -> Iterator[Any]:
     :param prepared: planned once, for PostgreSQL
     """
     url = sa.make_url(store.url)
+    ask: Callable[[str], Any]
     if store.engine == 'SQLite':
         connection: Any = sqlite3.connect(url.database or '', isolation_level=None)
         text, ask = _RAW.format('?1'), lambda uuid: (uuid,)

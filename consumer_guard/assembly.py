@@ -10,15 +10,21 @@ from oslo_config import cfg
 from consumer_guard.config import loading
 from consumer_guard.config.settings import Settings
 from consumer_guard.generations.alarm import GenerationAlarm
-from consumer_guard.generations.watch import GenerationStore, GenerationWatch
+from consumer_guard.generations.store import GenerationStore
+from consumer_guard.generations.watch import GenerationWatch
 from consumer_guard.guard import model
 from consumer_guard.guard.authorizer import Authorizer, RuleSource
-from consumer_guard.guard.errors import ConfigurationError
+from consumer_guard.guard.errors import (
+    ConfigurationError,
+    PolicyFileError,
+    PolicyLocked,
+)
 from consumer_guard.guard.model import OwnerGroups
 from consumer_guard.guard.request import KNOWN_MICROVERSIONS
 from consumer_guard.guard.responses import Application
 from consumer_guard.guard.wsgi import ConsumerGuard, Enforcement
-from consumer_guard.owners.api import OwnerLookupSettings, load_driver
+from consumer_guard.owners.api import OwnerLookupSettings
+from consumer_guard.owners.drivers import load_driver
 from consumer_guard.owners.measured import MeasuredGroups, MeasuredLookup
 from consumer_guard.rules.files import PolicyLocations
 from consumer_guard.rules.reloading import ReloadedRules
@@ -32,21 +38,23 @@ from consumer_guard.telemetry.recorder import Recorder
 _PATIENCE = 5
 
 
+def make_lookup_settings(settings: Settings) -> OwnerLookupSettings:
+    """What a driver needs to know."""
+    return OwnerLookupSettings(
+        connection=settings.connection or '',
+        timeout=settings.lookup_timeout,
+        pool_size=settings.lookup_pool_size,
+        nobodys_project_id=settings.incomplete_consumer_project_id,
+        nobodys_user_id=settings.incomplete_consumer_user_id,
+    )
+
+
 def make_lookup(settings: Settings) -> model.OwnerLookup:
     """The driver that ``owner_lookup`` names; it opens no connection yet.
 
     :raises ConfigurationError: there is none, or it cannot use ``connection``
     """
-    return load_driver(
-        settings.owner_lookup,
-        OwnerLookupSettings(
-            connection=settings.connection or '',
-            timeout=settings.lookup_timeout,
-            pool_size=settings.lookup_pool_size,
-            nobodys_project_id=settings.incomplete_consumer_project_id,
-            nobodys_user_id=settings.incomplete_consumer_user_id,
-        ),
-    )
+    return load_driver(settings.owner_lookup, make_lookup_settings(settings))
 
 
 def make_metrics(settings: Settings) -> Metrics:
@@ -118,25 +126,24 @@ def make_watch(
 ) -> GenerationWatch:
     """The watch over generations that the settings ask for.
 
-    :param driver: rolls
+    :param driver: moves generations, where it can
     :param lookup: the same, measured
     :raises ConfigurationError: ``roll`` with a driver that cannot swap
     """
-    store = None
-    if settings.generation_strategy == 'roll':
-        if not isinstance(driver, GenerationStore):
-            raise ConfigurationError(
-                "option 'generation_strategy' of [consumer_guard] is roll, but the "
-                f"driver '{settings.owner_lookup}' of option 'owner_lookup' cannot "
-                'compare and swap'
-            )
-        store = driver
+    rolls = settings.generation_strategy == 'roll'
+    store = driver if isinstance(driver, GenerationStore) else None
+    if rolls and store is None:
+        raise ConfigurationError(
+            "option 'generation_strategy' of [consumer_guard] is roll, but the "
+            f"driver '{settings.owner_lookup}' of option 'owner_lookup' cannot "
+            'compare and swap'
+        )
     return GenerationWatch(
         settings.thresholds,
         lookup,
         GenerationAlarm(settings.thresholds, metrics),
         store=store,
-        roll_to=settings.generation_roll_to,
+        roll_to=settings.generation_roll_to if rolls else None,
         acts=not settings.shadow,
     )
 
@@ -161,6 +168,20 @@ def watch_rule_files(
         metrics=metrics,
         build=functools.partial(Rulebook.build, remote=EnforcerCaller(conf)),
     )
+
+
+def read_rules(conf: cfg.ConfigOpts, settings: Settings) -> Rulebook:
+    """The rules that a worker would start with now.
+
+    :raises PolicyFileError: the policy files cannot be used; names the file
+    """
+    files = watch_rule_files(conf, settings)
+    try:
+        return files.current()
+    except PolicyLocked:
+        # YAML's own message has several lines.
+        problem = ' '.join((files.problem or '').split())
+        raise PolicyFileError(f'policy files: {problem}') from None
 
 
 def find_versions() -> Sequence[str]:

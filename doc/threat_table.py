@@ -4,8 +4,8 @@
 ``threats.csv`` says the first two; the tests are those that name the id. A test
 names an id in its own text, or through a table of the module that it uses.
 
-    python doc/threat_table.py            the table as CSV
-    python doc/threat_table.py --missing  the ids that no test names
+    python -m doc.threat_table            the table as CSV
+    python -m doc.threat_table --missing  the ids that no test names
 """
 
 import argparse

@@ -84,7 +84,7 @@ class Tokens:
     @staticmethod
     def make_body(user: User) -> keystone_fixture.V3Token:
         """The token as keystone answers about it."""
-        project = {}
+        project: dict[str, Any] = {}
         if user.scope == 'project':
             project = {
                 'project_id': user.project_id,

@@ -77,6 +77,12 @@ def create_schema(url: str) -> None:
         raise ServerFailed(f'placement db sync failed: {done.stderr[-2000:]}')
 
 
+def get_pool(engine: sa.Engine) -> sa.QueuePool:
+    """The pool of an engine, which has to be the one that counts."""
+    assert isinstance(engine.pool, sa.QueuePool)
+    return engine.pool
+
+
 class Tables:
     """Rows in placement's tables, written beside any code under test."""
 
@@ -332,6 +338,17 @@ def mariadb(extra_args: Sequence[str] = ()) -> Iterator[Server]:
         command = [mariadbd, *settings.split(), *extra_args]
         server = Server('mysql', command, folder, port, 'mysql', signal.SIGTERM)
         yield from _serve(server)
+
+
+def galera_library() -> str:
+    """Path of Galera's library; empty where there is none."""
+    for path in (
+        '/usr/lib/galera/libgalera_smm.so',
+        '/usr/lib64/galera/libgalera_smm.so',
+    ):
+        if os.path.exists(path):
+            return path
+    return ''
 
 
 def _serve(server: Server) -> Iterator[Server]:

@@ -20,7 +20,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 ETC = pathlib.Path(__file__).resolve().parent.parent / 'etc' / 'consumer-guard'
@@ -203,7 +203,7 @@ def play(row: Row, client: Client, provider: str) -> str:
     return f'{status} {harm}'
 
 
-def show(rows: list[tuple[str, ...]]) -> None:
+def show(rows: Sequence[tuple[str, ...]]) -> None:
     """Print a table; the first row is its head."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for number, row in enumerate(rows):

@@ -1,1 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
+"""What rules mean, without HTTP or SQL: access, differences, explanations."""

@@ -69,7 +69,7 @@ def explain(
     authorizer = assembly.make_authorizer(settings, rulebook, lookup)
     decision = authorizer.authorize(request, caller)
     if obligations is not None:
-        decision = obligations.fulfil(request, decision, caller.request_id).decision
+        decision = obligations.fulfil(request, decision).decision
     owners = decision.owners or {}
     if show_owner and not owners and request.consumer_uuid is not None:
         owners = lookup.find((request.consumer_uuid,))

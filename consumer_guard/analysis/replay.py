@@ -1,31 +1,70 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which of the recorded requests would change under other rules."""
+"""Decides recorded requests again, under old and new rules; never guesses.
+
+The authorizer decides a request, owners and rulings that are made from the
+record. A check whose truth the record does not show may have any, but the same
+one under both rules.
+"""
 
 import dataclasses
-import enum
-from collections.abc import Collection, Iterable
+import itertools
+import math
+import urllib.parse
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from consumer_guard.analysis.rejudge import Judged, Outcome, rejudge
-from consumer_guard.guard.decision import Reason
+from consumer_guard.analysis import simulation
+from consumer_guard.analysis.equivalence import Change, evaluate_on
+from consumer_guard.analysis.terms import CREDENTIALS, list_leaves
+from consumer_guard.guard.authorizer import Authorizer
+from consumer_guard.guard.decision import CONSEQUENCES, Outcome, Phase
+from consumer_guard.guard.model import (
+    ALLOCATIONS_MANAGE,
+    Caller,
+    Owner,
+    OwnerLookup,
+    Ownership,
+    OwnerStatus,
+    Truth,
+    make_target,
+)
+from consumer_guard.guard.request import GuardedRequest
+from consumer_guard.rules import nodes
+from consumer_guard.rules.leaves import Constant, CredentialIs
+from consumer_guard.rules.remote import Remote
 from consumer_guard.rules.rulebook import Rulebook
-from consumer_guard.telemetry.reader import Case, Record, read_line
+from consumer_guard.telemetry.reader import Case, Record, Target, read_line
+from consumer_guard.telemetry.record import RECORDED_CREDENTIALS
 
-#: Line numbers of bad lines that are named; more are counted only.
-MOST_NAMED = 10
+#: What new rules do to a recorded request.
+EFFECTS = (Change.ALLOWED, Change.REFUSED, Change.UNDECIDED, Change.UNCHANGED)
+
+#: Line numbers of invalid lines that are kept; more are counted only.
+_MAX_LINE_NUMBERS = 10
+
+#: Combinations of truths of unknown checks that are tried per record.
+_MAX_COMBINATIONS = 2**12
+
+_OPENNESS = {Outcome.REFUSE: 0, Outcome.FILTER: 1, Outcome.PASSAGE: 2, Outcome.ROLE: 2}
+
+#: Outcomes under the old and the new rule; None is one that the record does not
+#: decide.
+Pair = tuple[Outcome | None, Outcome | None]
+
+#: Any project or user.
+_ID = 'id'
+_CALLER = Caller({}, frozenset(), 'project', simulation.REQUEST_ID)
+#: A target that the record does not name.
+_UNNAMED = (None, Target('', None, (), frozenset({'project_id'})))
+
+#: Truths of the leaves by their text, one mapping per pass: the owner unknown
+#: first, then the targets in their order.
+Passes = tuple[Mapping[str, Truth], ...]
 
 
-class Effect(enum.Enum):
-    """What other rules do to a request."""
-
-    ALLOWED = 'newly allowed'
-    REFUSED = 'newly refused'
-    UNDECIDED = 'undecided'
-    UNCHANGED = 'unchanged'
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Kind:
+class RequestGroup(NamedTuple):
     """Requests that are counted together."""
 
     operation: str
@@ -35,38 +74,29 @@ class Kind:
 
 
 @dataclass(slots=True)
-class Count:
-    """How many there are of a kind.
+class ReplaySummary:
+    """The result of all records.
 
-    :ivar example: request id of the first
-    """
-
-    example: str
-    number: int = 0
-
-
-@dataclass(slots=True)
-class Tally:
-    """What came of all the records.
-
-    :ivar kinds: by effect, without those that are unchanged
     :ivar totals: decisions by effect
-    :ivar other: lines that are about something else
-    :ivar bad: how many lines are no records
-    :ivar bad_lines: the numbers of the first of them
-    :ivar otherwise: decisions that the old rules do not explain
+    :ivar groups: changed and undecided decisions by effect and group
+    :ivar examples: request id of the first of each group
+    :ivar other: lines about other events
+    :ivar invalid: how many lines are not records
+    :ivar invalid_lines: the numbers of the first of them
+    :ivar unexplained: decisions that the old rules do not explain
     """
 
-    kinds: dict[tuple[Effect, Kind], Count] = field(default_factory=dict)
-    totals: dict[Effect, int] = field(default_factory=lambda: dict.fromkeys(Effect, 0))
+    totals: Counter[Change] = field(default_factory=Counter)
+    groups: Counter[tuple[Change, RequestGroup]] = field(default_factory=Counter)
+    examples: dict[tuple[Change, RequestGroup], str] = field(default_factory=dict)
     other: int = 0
-    bad: int = 0
-    bad_lines: list[int] = field(default_factory=list)
-    otherwise: int = 0
+    invalid: int = 0
+    invalid_lines: list[int] = field(default_factory=list)
+    unexplained: int = 0
 
 
 class Replayer:
-    """Judges records under two sets of rules.
+    """Decides records under two sets of rules.
 
     :param equal: names of the operations whose rules are proven equal
     """
@@ -75,78 +105,282 @@ class Replayer:
         self._old = old
         self._new = new
         self._equal = equal
-        # The same service asks the same thing all day.
-        self._judged: dict[Case, Judged] = {}
+        # A service repeats the same few requests all day.
+        self._outcomes: dict[Case, frozenset[Pair]] = {}
 
-    def replay(self, lines: Iterable[str]) -> Tally:
-        """Judge all records in the lines again."""
-        tally = Tally()
+    def replay(self, lines: Iterable[str]) -> ReplaySummary:
+        """Decide all records in the lines again."""
+        summary = ReplaySummary()
         for number, line in enumerate(lines, 1):
             try:
                 record = read_line(line)
             except ValueError:
-                tally.bad += 1
-                if tally.bad <= MOST_NAMED:
-                    tally.bad_lines.append(number)
+                summary.invalid += 1
+                if summary.invalid <= _MAX_LINE_NUMBERS:
+                    summary.invalid_lines.append(number)
                 continue
             if record is None:
-                tally.other += 1
-                continue
-            self._count(record, tally)
-        return tally
+                summary.other += 1
+            else:
+                self._count(record, summary)
+        return summary
 
-    def _count(self, record: Record, tally: Tally) -> None:
-        judged = self._judge(record.case)
+    def _count(self, record: Record, summary: ReplaySummary) -> None:
         operation = record.case.operation.name
-        effect = _tell_effect(judged, equal=operation in self._equal)
-        tally.totals[effect] += 1
-        tally.otherwise += _is_otherwise(record, judged)
-        if effect is Effect.UNCHANGED:
-            return
-        kind = Kind(operation, record.service, record.project_id, record.user_id)
-        count = tally.kinds.setdefault((effect, kind), Count(record.request_id))
-        count.number += 1
+        outcomes = self._decide(record.case)
+        effects = {_classify(old, new) for old, new in outcomes}
+        effect = effects.pop() if len(effects) == 1 else Change.UNDECIDED
+        if operation in self._equal:
+            effect = Change.UNCHANGED
+        summary.totals[effect] += 1
+        summary.unexplained += _is_unexplained(record, {old for old, _ in outcomes})
+        if effect is not Change.UNCHANGED:
+            group = RequestGroup(
+                operation, record.service, record.project_id, record.user_id
+            )
+            summary.groups[effect, group] += 1
+            summary.examples.setdefault((effect, group), record.request_id)
 
-    def _judge(self, case: Case) -> Judged:
+    def _decide(self, case: Case) -> frozenset[Pair]:
         rule = case.operation.rule
         reads = self._old.reads(rule) | self._new.reads(rule)
-        # project_id: the sums of nobody in particular are nobody's to see.
+        # project_id: nobody may read the sums of no project, see conclude_sums.
         kept = reads | {'project_id'}
         targets = tuple([target.keep(kept) for target in case.targets])
         case = dataclasses.replace(case, targets=targets)
-        if case not in self._judged:
-            self._judged[case] = self._judge_anew(case)
-        return self._judged[case]
-
-    def _judge_anew(self, case: Case) -> Judged:
-        rule = case.operation.rule
-        if case.scope and not self._old.admits(rule, case.scope):
-            # All rules have the same scopes.
-            return Judged(frozenset({(Outcome.DENY, Outcome.DENY)}))
-        return rejudge(case, self._old.node(rule), self._new.node(rule))
-
-
-def _tell_effect(judged: Judged, *, equal: bool) -> Effect:
-    if equal:
-        return Effect.UNCHANGED
-    effects = {_compare(old, new) for old, new in judged.pairs}
-    return effects.pop() if len(effects) == 1 else Effect.UNDECIDED
+        if case not in self._outcomes:
+            if case.scope and not self._old.admits(rule, case.scope):
+                # All rules have the same scopes.
+                outcomes = frozenset({(Outcome.REFUSE, Outcome.REFUSE)})
+            else:
+                outcomes = list_outcomes(
+                    case, self._old.node(rule), self._new.node(rule)
+                )
+            self._outcomes[case] = outcomes
+        return self._outcomes[case]
 
 
-def _is_otherwise(record: Record, judged: Judged) -> bool:
-    """Whether the old rules surely say something else than was done."""
-    if record.case.reason in (Reason.LOCKED, Reason.UNAVAILABLE):
-        return False
-    before = {old for old, _ in judged.pairs}
-    if record.allowed:
-        return before == {Outcome.DENY}
-    return bool(before) and not before & {None, Outcome.DENY}
-
-
-def _compare(old: Outcome | None, new: Outcome | None) -> Effect:
+def _classify(old: Outcome | None, new: Outcome | None) -> Change:
     if old is None or new is None:
-        return Effect.UNDECIDED
-    if old is new:
-        # What a filtered list shows is not in the record.
-        return Effect.UNDECIDED if old is Outcome.FILTER else Effect.UNCHANGED
-    return Effect.ALLOWED if new > old else Effect.REFUSED
+        return Change.UNDECIDED
+    if old is Outcome.FILTER and new is Outcome.FILTER:
+        return Change.UNDECIDED  # the record does not show what the list holds
+    change = _OPENNESS[new] - _OPENNESS[old]
+    if not change:
+        return Change.UNCHANGED
+    return Change.ALLOWED if change > 0 else Change.REFUSED
+
+
+def _is_unexplained(record: Record, possible: Collection[Outcome | None]) -> bool:
+    """Whether the old rules certainly decide otherwise than was decided."""
+    reason = record.case.reason
+    if not possible or None in possible:
+        return False
+    if reason is not None and CONSEQUENCES[reason].status >= 500:
+        return False
+    refused = Outcome.REFUSE in possible
+    return possible == {Outcome.REFUSE} if record.allowed else not refused
+
+
+def list_outcomes(case: Case, old: nodes.Node, new: nodes.Node) -> frozenset[Pair]:
+    """All outcomes that the record leaves possible, under two rules for its scope.
+
+    :returns: empty when there are too many combinations to try
+    """
+    if case.reason is not None:
+        consequence = CONSEQUENCES[case.reason]
+        without_rules = consequence.phase in (Phase.IDENTITY, Phase.OBLIGATIONS)
+        if without_rules and consequence.status < 500:
+            return frozenset({(Outcome.REFUSE, Outcome.REFUSE)})
+    if not case.scope:
+        return frozenset({(None, None)})
+    owners, request = _simulate(case)
+    requests = [
+        request._replace(canonical_path=not obstructed)
+        for obstructed in _list_obstructed(case)
+    ]
+    return frozenset(
+        (
+            _authorize(case, request, owners, old, passes),
+            _authorize(case, request, owners, new, passes),
+        )
+        for passes in _list_passes(case, list_leaves(old, new))
+        for request in requests
+    )
+
+
+class _RecordedRule:
+    """A rule whose checks have given truths; the rules of an authorizer.
+
+    The consumer type of a target is the number of its pass, see
+    :func:`_simulate`; a target that the record does not name has none.
+
+    :ivar complete: whether the record names all targets that were judged
+    """
+
+    def __init__(self, node: nodes.Node, passes: Passes) -> None:
+        self._node = node
+        self._passes = passes
+        self.complete = True
+
+    def current(self) -> '_RecordedRule':
+        """Itself, always."""
+        return self
+
+    def reads(self, rule: str) -> frozenset[str]:  # noqa: ARG002  # the protocol's
+        """The target keys that the rule reads."""
+        return self._node.reads
+
+    def judge(
+        self,
+        rule: str,  # noqa: ARG002  # the protocol's
+        caller: Caller,  # noqa: ARG002  # the protocol's
+        target: Mapping[str, str],
+        *,
+        final: bool,
+    ) -> Truth:
+        """The truth that follows; YES for a target that the record does not name."""
+        number = int(target.get('consumer_type', 0))
+        if final and not number:
+            self.complete = False
+            return Truth.YES
+        return evaluate_on(self._node, self._passes[number])
+
+
+def _authorize(
+    case: Case,
+    request: GuardedRequest,
+    owners: OwnerLookup,
+    node: nodes.Node,
+    passes: Passes,
+) -> Outcome | None:
+    """The outcome; None where it depends on what the record does not name."""
+    rule = _RecordedRule(node, passes)
+    authorizer = Authorizer(rule, owners, patience=math.inf)
+    outcome = authorizer.authorize(request, _CALLER).outcome
+    if outcome is Outcome.PASSAGE and not (case.whole and rule.complete):
+        return None
+    return outcome
+
+
+def _simulate(case: Case) -> tuple[OwnerLookup, GuardedRequest]:
+    """Owners and a request like those of the record, under invented ids.
+
+    The consumer type of a target is the number of the pass in which the rule is
+    judged on it; None for a target that the record does not name.
+    """
+    numbered = [(str(number), target) for number, target in enumerate(case.targets, 1)]
+    recorded, claimed, asked = (
+        [one for one in numbered if one[1].about == about] or [_UNNAMED]
+        for about in ('recorded owner', 'claimed owner', 'asked owner')
+    )
+    owners, claims = {}, {}
+    for index, ((number, target), (claim_number, _)) in enumerate(
+        itertools.zip_longest(recorded, claimed, fillvalue=_UNNAMED)
+    ):
+        uuid = f'{index:08x}-0000-4000-8000-000000000000'
+        has_owner = target.status in (None, OwnerStatus.RECORDED.value)
+        owners[uuid] = Owner(
+            uuid,
+            OwnerStatus.RECORDED if has_owner else OwnerStatus.UNOWNED,
+            _ID,
+            consumer_type=number,
+            has_allocations=True,
+        )
+        claims[uuid] = simulation.make_claim(_ID, _ID, None, claim_number)
+    number, target = asked[0]
+    has_project = 'project_id' in {*dict(target.known), *target.masked}
+    query = make_target(consumer_type=number, project_id=_ID if has_project else None)
+    request = GuardedRequest(
+        case.operation,
+        next(iter(owners)) if case.operation is not ALLOCATIONS_MANAGE else None,
+        None,
+        case.version,
+        simulation.GivenPayload(
+            urllib.parse.urlencode(query), simulation.make_body(case.operation, claims)
+        ),
+    )
+    return simulation.KnownOwners(owners), request
+
+
+def _list_obstructed(case: Case) -> tuple[bool, ...]:
+    """Whether anything but the rules stops an owner; both where it is not known.
+
+    The seal of a write, and the spelling of ids, are known only where the
+    request came so far.
+    """
+    ownership = case.operation.ownership
+    spelt = [target.canonical for target in case.targets]
+    reached = False
+    if case.reason is not None:
+        consequence = CONSEQUENCES[case.reason]
+        reached = consequence.phase is Phase.CONCLUDE
+        if not consequence.by_rule and consequence.status < 500:
+            return (True,)
+    if False in spelt:
+        return (True,)
+    if ownership is Ownership.SEALED_WRITE:
+        certain = case.by == 'ownership'
+    elif ownership is Ownership.SUMS:
+        certain = True
+    else:
+        certain = reached or (bool(spelt) and None not in spelt)
+    return (False,) if certain else (False, True)
+
+
+def _list_passes(case: Case, leaves: Mapping[str, nodes.Node]) -> Iterator[Passes]:
+    """All truths that the leaves may have had, in each pass."""
+    targets: list[Target | None] = [None, *case.targets]
+    # What does not read the target has one truth in all passes.
+    choices = {
+        (text, number if leaf.reads else 0): list_possible(leaf, case, target)
+        for number, target in enumerate(targets)
+        for text, leaf in leaves.items()
+        if leaf.reads or number == 0
+    }
+    if math.prod(map(len, choices.values())) > _MAX_COMBINATIONS:
+        return
+    for truths in itertools.product(*choices.values()):
+        assigned = dict(zip(choices, truths, strict=True))
+        yield tuple(
+            {
+                text: assigned[text, number if leaf.reads else 0]
+                for text, leaf in leaves.items()
+            }
+            for number in range(len(targets))
+        )
+
+
+def list_possible(
+    leaf: nodes.Node, case: Case, target: Target | None
+) -> tuple[Truth, ...]:
+    """The truths that a leaf may have had.
+
+    :param target: None for the pass in which the owner is unknown
+    """
+    if isinstance(leaf, Constant):
+        return (leaf.truth,)
+    if isinstance(leaf, Remote):
+        return (Truth.UNKNOWN,) if target is None else tuple(Truth)
+    known = dict(target.known) if target else {}
+    masked = target.masked if target else frozenset[str]()
+    if not leaf.reads <= {*known, *masked}:
+        return (Truth.UNKNOWN,)
+    is_masked = bool(leaf.reads & masked)
+    if not isinstance(leaf, CredentialIs):
+        if is_masked:
+            return (Truth.NO, Truth.YES)
+        roles = frozenset([role.lower() for role in case.roles])
+        return (leaf.evaluate(nodes.Facts({}, roles, known)),)
+    credentials = dict(case.credentials)
+    name = leaf.path[0]
+    if name not in CREDENTIALS:
+        return (Truth.NO,)
+    if is_masked:
+        # The mask shows the caller's own user and project ids, and only those.
+        own = leaf.key in ('user_id', 'project_id') and credentials.get(leaf.key)
+        return (Truth.NO,) if own and leaf.right.key else tuple(Truth)
+    if name == 'roles' or name in RECORDED_CREDENTIALS:
+        values = {**credentials, 'roles': list(case.roles)}
+        return (leaf.evaluate(nodes.Facts(values, frozenset(), known)),)
+    return tuple(Truth)

@@ -12,9 +12,10 @@ from cliff import show
 from consumer_guard import assembly
 from consumer_guard.analysis.explanation import Explanation, explain
 from consumer_guard.analysis.simulation import OneOwner, make_caller, make_request
+from consumer_guard.assembly import read_rules
 from consumer_guard.cmd import person, verdict
-from consumer_guard.cmd.database import CommandFailed
-from consumer_guard.cmd.rules import read_configuration, read_rules
+from consumer_guard.cmd.base import CommandFailed
+from consumer_guard.config.loading import read_configuration
 from consumer_guard.config.settings import Settings
 from consumer_guard.generations.watch import GenerationWatch
 from consumer_guard.guard import claims
@@ -180,7 +181,7 @@ def _suppose(
     generations = {}
     with contextlib.suppress(RequestError):
         # What cannot be read is told when it is decided.
-        for claim in claims.read_body(request).claims:
+        for claim in claims.read_write_body(request).claims:
             if claim.generation is not None:
                 generations[claim.consumer_uuid] = int(claim.generation)
     nobodys = parsed_args.owner_project == settings.incomplete_consumer_project_id

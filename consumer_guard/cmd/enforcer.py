@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The enforcer that oslo.policy's command line tools ask for."""
+"""The enforcer for oslo.policy's command line tools."""
 
 from oslo_config import cfg
 from oslo_policy import policy

@@ -6,14 +6,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from cliff import command, lister
 
-from consumer_guard.cmd.database import CommandFailed, open_database, read_settings
-from consumer_guard.generations import store as counters
-from consumer_guard.generations.store import Counter, Kind
-from consumer_guard.generations.thresholds import Swap, Thresholds
-
-_COLUMNS = ('kind', 'uuid', 'generation', 'remaining', 'percent left', 'step', 'days')
+from consumer_guard.cmd.base import CommandFailed, GuardCommand, GuardLister
+from consumer_guard.doctor.database import open_database
+from consumer_guard.generations import store
+from consumer_guard.generations.store import Counter, Kind, Swap
+from consumer_guard.generations.thresholds import Thresholds
 
 #: Generations that are rolled between two lines of progress.
 _BATCH = 100
@@ -22,7 +20,7 @@ _BATCH = 100
 _TRIES = 5
 
 #: More are rolled by running the command again.
-_MOST = 100_000
+_ROLL_LIMIT = 100_000
 
 
 def _positive(text: str) -> float:
@@ -32,12 +30,11 @@ def _positive(text: str) -> float:
     return value
 
 
-class ListGenerations(lister.Lister):
+class ListGenerations(GuardLister):
     """List the highest generations of consumers and of resource providers."""
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """The options."""
-        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        """How many, and how fast they move."""
         parser.add_argument(
             '--limit',
             type=int,
@@ -51,25 +48,25 @@ class ListGenerations(lister.Lister):
             metavar='WRITES',
             help='writes a day of one consumer or provider, for the forecast',
         )
-        return parser
 
     def take_action(
         self, parsed_args: argparse.Namespace
     ) -> tuple[Sequence[str], Iterable[tuple[Any, ...]]]:
         """Read both tables; highest first."""
-        settings = read_settings(getattr(self.app_args, 'config_file', None))
+        _, settings = self.read_configuration()
         thresholds = settings.thresholds
-        found: list[Counter] = []
+        counters: list[Counter] = []
         with open_database(settings) as engine:
             for kind in Kind:
-                found += counters.read_highest(engine, kind, max(1, parsed_args.limit))
-        found.sort(key=lambda counter: -counter.generation)
-        return _COLUMNS, [
-            _describe(counter, thresholds, parsed_args.rate) for counter in found
-        ]
+                counters += store.read_highest(engine, kind, max(1, parsed_args.limit))
+        counters.sort(key=lambda counter: -counter.generation)
+        return (
+            ('kind', 'uuid', 'generation', 'remaining', 'percent left', 'step', 'days'),
+            [_format_counter(each, thresholds, parsed_args.rate) for each in counters],
+        )
 
 
-def _describe(
+def _format_counter(
     counter: Counter, thresholds: Thresholds, rate: float | None
 ) -> tuple[Any, ...]:
     remaining = thresholds.remaining(counter.generation)
@@ -84,7 +81,7 @@ def _describe(
     )
 
 
-class RollGenerations(command.Command):
+class RollGenerations(GuardCommand):
     """Set generations to generation_roll_to by compare-and-swap.
 
     Safe beside a live placement: whoever still holds an old generation gets
@@ -92,9 +89,8 @@ class RollGenerations(command.Command):
     1 some kept moving and were left, 2 nothing could be done.
     """
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """The options."""
-        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        """Which, and whether to try only."""
         which = parser.add_mutually_exclusive_group(required=True)
         which.add_argument('--consumer', metavar='UUID', help='one consumer')
         which.add_argument('--provider', metavar='UUID', help='one provider')
@@ -107,11 +103,10 @@ class RollGenerations(command.Command):
         parser.add_argument(
             '--dry-run', action='store_true', help='say what would be rolled only'
         )
-        return parser
 
-    def take_action(self, parsed_args: argparse.Namespace) -> int:
-        """Roll, and return the exit status."""
-        settings = read_settings(getattr(self.app_args, 'config_file', None))
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Roll."""
+        _, settings = self.read_configuration()
         to = settings.generation_roll_to
         if parsed_args.above is not None and parsed_args.above <= to:
             raise CommandFailed(
@@ -119,49 +114,53 @@ class RollGenerations(command.Command):
                 f'generation_roll_to is {to}'
             )
         with open_database(settings) as engine:
-            chosen = _choose(engine, parsed_args)
+            selected = _select(engine, parsed_args)
             if parsed_args.dry_run:
-                self._say_what_would_be(chosen, to)
-                return 0
-            return self._roll_all(engine, chosen, to)
+                self._preview(selected, to)
+            else:
+                self._roll_all(engine, selected, to)
 
-    def _say_what_would_be(self, chosen: Sequence[Counter], to: int) -> None:
-        for counter in chosen:
+    def _preview(self, selected: Sequence[Counter], to: int) -> None:
+        for counter in selected:
             self.app.stdout.write(
                 f'would roll {counter.kind.name.lower()} {counter.uuid} from '
                 f'{counter.generation} to {to}\n'
             )
-        self.app.stdout.write(f'{len(chosen)} to roll\n')
+        self.app.stdout.write(f'{len(selected)} to roll\n')
 
-    def _roll_all(self, engine: sa.Engine, chosen: Sequence[Counter], to: int) -> int:
+    def _roll_all(
+        self, engine: sa.Engine, selected: Sequence[Counter], to: int
+    ) -> None:
         left = []
-        for number, counter in enumerate(chosen, 1):
+        for number, counter in enumerate(selected, 1):
             if not _roll(engine, counter, to):
                 left.append(counter)
             if number % _BATCH == 0:
-                self.app.stderr.write(f'{number} of {len(chosen)}\n')
+                self.app.stderr.write(f'{number} of {len(selected)}\n')
         for counter in left:
             self.app.stderr.write(
                 f'{counter.kind.name.lower()} {counter.uuid} kept moving; run again\n'
             )
-        self.app.stdout.write(f'{len(chosen) - len(left)} rolled, {len(left)} left\n')
-        return 1 if left else 0
+        self.app.stdout.write(f'{len(selected) - len(left)} rolled, {len(left)} left\n')
+        self.status = 1 if left else 0
 
 
-def _choose(engine: sa.Engine, parsed_args: argparse.Namespace) -> list[Counter]:
+def _select(engine: sa.Engine, parsed_args: argparse.Namespace) -> list[Counter]:
     if parsed_args.above is not None:
         return [
             counter
             for kind in Kind
-            for counter in counters.read_above(engine, kind, parsed_args.above, _MOST)
+            for counter in store.read_above(
+                engine, kind, parsed_args.above, _ROLL_LIMIT
+            )
         ]
     kind, uuid = Kind.CONSUMER, parsed_args.consumer
     if parsed_args.provider is not None:
         kind, uuid = Kind.PROVIDER, parsed_args.provider
-    found = counters.read_one(engine, kind, uuid)
-    if found is None:
+    counter = store.read_one(engine, kind, uuid)
+    if counter is None:
         raise CommandFailed(f'there is no {kind.name.lower()} {uuid}')
-    return [found]
+    return [counter]
 
 
 def _roll(engine: sa.Engine, counter: Counter, to: int) -> bool:
@@ -172,7 +171,7 @@ def _roll(engine: sa.Engine, counter: Counter, to: int) -> bool:
             # Deleted, or rolled by somebody else: nothing is left to do.
             return True
         swap = Swap(current.uuid, current.generation, to)
-        if counters.swap(engine, current.kind, [swap]):
+        if store.swap(engine, current.kind, [swap]):
             return True
-        current = counters.read_one(engine, counter.kind, counter.uuid)
+        current = store.read_one(engine, counter.kind, counter.uuid)
     return False

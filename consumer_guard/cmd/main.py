@@ -42,7 +42,7 @@ class GuardApp(app.App):
         return parser
 
     def configure_logging(self) -> None:
-        """Commands say themselves what matters; ``-v`` shows the guard's log too."""
+        """Hide the guard's own log, which ``-v`` shows."""
         super().configure_logging()
         if self.options.verbose_level == 0:
             for handler in set(logging.getLogger().handlers) - self._others:
@@ -50,7 +50,7 @@ class GuardApp(app.App):
                     handler.addFilter(lambda record: _PACKAGE not in record.name)
 
     def clean_up(self, cmd: Any, result: int, err: BaseException | None) -> None:
-        """Remember that a command could not go on; cliff has said why."""
+        """Remember that a command failed; cliff has reported why."""
         super().clean_up(cmd, result, err)
         self.stopped = isinstance(err, GuardError)
 

@@ -8,9 +8,10 @@ from typing import Any
 from cliff import lister
 
 from consumer_guard.analysis.matrix import FIELDS, Matrix, compare, make_matrix
+from consumer_guard.assembly import read_rules
 from consumer_guard.cmd import matrix_page, person
-from consumer_guard.cmd.database import CommandFailed
-from consumer_guard.cmd.rules import read_configuration, read_rules
+from consumer_guard.cmd.base import CommandFailed
+from consumer_guard.config.loading import read_configuration
 from consumer_guard.guard import model
 
 #: Formats for people: one row a caller class. The others: one row a cell.

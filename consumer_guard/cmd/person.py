@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from consumer_guard.analysis.simulation import Subject
-from consumer_guard.cmd.database import CommandFailed
+from consumer_guard.cmd.base import CommandFailed
 
 #: The user where nobody in particular is meant; no id of keystone's.
 ANYBODY = 'anybody'

@@ -2,34 +2,37 @@
 """``consumer-guard policy check``."""
 
 import argparse
+import types
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from oslo_config import cfg
 from oslo_policy import opts as policy_opts
 
-from consumer_guard.analysis.lint.deprecated import find_registered
-from consumer_guard.analysis.lint.findings import Severity
+from consumer_guard.analysis.findings import Severity, find_worst
 from consumer_guard.analysis.lint.linter import Policies, lint
+from consumer_guard.analysis.lint.rulesets import find_registered
 from consumer_guard.analysis.source import read_paths
-from consumer_guard.cmd.listing import StatusLister, make_cell, speak_plainly
+from consumer_guard.cmd.base import GuardLister, plain_errors, printable
 from consumer_guard.config import loading
 from consumer_guard.guard.errors import PolicyFileError
 from consumer_guard.rules.files import PolicyLocations, PolicyText
 
-_COLUMNS = ('severity', 'file', 'line', 'rule', 'what', 'cure')
+#: How the list names severities.
+_SEVERITIES = types.MappingProxyType(
+    {Severity.NOTE: 'note', Severity.WARNING: 'warning', Severity.FAILURE: 'error'}
+)
 
 
-class CheckPolicy(StatusLister):
+class CheckPolicy(GuardLister):
     """Look for mistakes in the guard's and placement's policy files.
 
     Exit status: 0 none, or notes alone; 1 warnings or errors; 2 nothing could
     be checked.
     """
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """The options."""
-        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        """The files of both services."""
         parser.add_argument(
             'files',
             nargs='*',
@@ -44,29 +47,25 @@ class CheckPolicy(StatusLister):
             help="placement's policy file or directory, may be repeated (default: "
             'those that placement finds, see OS_PLACEMENT_CONFIG_DIR)',
         )
-        return parser
 
     def take_action(
         self, parsed_args: argparse.Namespace
     ) -> tuple[Sequence[str], Iterable[tuple[Any, ...]]]:
         """Lint; the worst first."""
-        with speak_plainly():
-            given = _gather(
-                getattr(self.app_args, 'config_file', None),
-                parsed_args.files,
-                parsed_args.placement_policy,
+        with plain_errors():
+            policies = _gather(
+                self.config_file, parsed_args.files, parsed_args.placement_policy
             )
-            findings = lint(given)
-        if any(one.severity >= Severity.WARNING for one in findings):
-            self.status = 1
-        return _COLUMNS, [
+            findings = lint(policies)
+        self.status = int(find_worst(findings) >= Severity.WARNING)
+        return ('severity', 'file', 'line', 'rule', 'what', 'cure'), [
             (
-                one.severity.name.lower(),
-                make_cell(one.path),
+                _SEVERITIES[one.severity],
+                printable(one.where),
                 one.line,
-                make_cell(one.rule),
-                make_cell(one.what),
-                make_cell(one.cure),
+                printable(one.subject),
+                printable(one.text),
+                printable(one.fix),
             )
             for one in findings
         ]
@@ -97,13 +96,13 @@ def _gather(
 def find_files(conf: cfg.ConfigOpts) -> list[PolicyText]:
     """The policy files of ``[oslo_policy]``, as oslo.policy finds them.
 
-    :raises PolicyFileError: one cannot be read, or the one that is asked for
-        is missing
+    :raises PolicyFileError: one cannot be read, or the configured one is
+        missing
     """
     name = conf.oslo_policy.policy_file
-    places = PolicyLocations(conf.find_file, name, conf.oslo_policy.policy_dirs)
+    locations = PolicyLocations(conf.find_file, name, conf.oslo_policy.policy_dirs)
     try:
-        seen = places.take_snapshot()
+        seen = locations.take_snapshot()
         if seen.main is None and loading.is_set(conf, 'policy_file', 'oslo_policy'):
             raise PolicyFileError(
                 f'{name}: there is no such file (option policy_file of [oslo_policy])'

@@ -10,8 +10,7 @@ from typing import Any
 from consumer_guard.analysis.diff import compare_all, list_differences
 from consumer_guard.analysis.replay import Effect, Replayer, Tally
 from consumer_guard.analysis.source import read_paths
-from consumer_guard.cmd.database import CommandFailed
-from consumer_guard.cmd.listing import StatusLister, make_cell, speak_plainly
+from consumer_guard.cmd.base import CommandFailed, GuardLister, plain_errors, printable
 from consumer_guard.rules.rulebook import Rulebook
 
 _COLUMNS = (
@@ -27,7 +26,7 @@ _COLUMNS = (
 )
 
 
-class DiffPolicy(StatusLister):
+class DiffPolicy(GuardLister):
     """Show who is allowed or refused under new rules, other than under old ones.
 
     Exit status: 0 nothing changes, 1 something does or it is undecided, 2 a
@@ -53,7 +52,7 @@ class DiffPolicy(StatusLister):
         self, parsed_args: argparse.Namespace
     ) -> tuple[Sequence[str], Iterable[tuple[Any, ...]]]:
         """Compare; newly allowed first."""
-        with speak_plainly():
+        with plain_errors():
             old = Rulebook.build(read_paths([parsed_args.old]))
             new = Rulebook.build(read_paths([parsed_args.new]))
             comparisons = compare_all(old, new)
@@ -75,10 +74,10 @@ class DiffPolicy(StatusLister):
                 str(one.rank),
                 one.by,
                 one.operation,
-                make_cell(one.who),
+                printable(one.who),
                 one.whose,
-                make_cell(one.old),
-                make_cell(one.new),
+                printable(one.old),
+                printable(one.new),
                 one.count,
                 one.example,
             )

@@ -2,25 +2,39 @@
 """``consumer-guard-status upgrade check``: the doctor's checks, in groups."""
 
 import sys
+import types
 from collections.abc import Callable, Iterable, Sequence
 
 from oslo_config import cfg
 from oslo_upgradecheck import upgradecheck
 from oslo_upgradecheck.upgradecheck import Code, Result
 
-from consumer_guard.cmd import doctor
-from consumer_guard.cmd.database import open_database
-from consumer_guard.cmd.doctor import Deployed
-from consumer_guard.doctor import database, keystone, mysql, policy, rows
-from consumer_guard.doctor.findings import Finding, Severity, find_worst
+from consumer_guard.analysis.findings import Finding, Severity, find_worst
+from consumer_guard.doctor import database, examination, keystone, policy
+from consumer_guard.doctor.examination import Deployment
 from consumer_guard.guard.errors import GuardError
 
-_CODES = {
-    Severity.OK: Code.SUCCESS,
-    Severity.NOTE: Code.SUCCESS,
-    Severity.WARNING: Code.WARNING,
-    Severity.FAILURE: Code.FAILURE,
-}
+_CODES = types.MappingProxyType(
+    {
+        Severity.OK: Code.SUCCESS,
+        Severity.NOTE: Code.SUCCESS,
+        Severity.WARNING: Code.WARNING,
+        Severity.FAILURE: Code.FAILURE,
+    }
+)
+
+
+def _examine_pipeline(deployment: Deployment) -> Iterable[Finding]:
+    return examination.examine_pipeline(deployment) if deployment.layout else ()
+
+
+def _examine_policy_files(deployment: Deployment) -> Iterable[Finding]:
+    return policy.check_policy_files(deployment.conf, deployment.settings)
+
+
+def _examine_passage_role(deployment: Deployment) -> Iterable[Finding]:
+    role = deployment.settings.passage_role
+    return [keystone.check_passage_role(deployment.placement, role)]
 
 
 class Checks(upgradecheck.UpgradeCommands):
@@ -31,86 +45,53 @@ class Checks(upgradecheck.UpgradeCommands):
         super().__init__()
         self._conf = conf
 
-    def _check(self, look: Callable[[Deployed], Iterable[Finding]]) -> Result:
+    def _check(self, examine: Callable[[Deployment], Iterable[Finding]]) -> Result:
         try:
             files = self._conf.config_file or [None]
-            return make_result(list(look(doctor.admit(None, files[0]))))
+            deployment = examination.read_deployment(None, files[0])
+            return make_result(list(examine(deployment)))
         except GuardError as exc:
             return Result(Code.FAILURE, str(exc))
 
-    def _check_rows(self, *checks: database.Check) -> Result:
-        return self._check(lambda patient: _ask_database(patient, checks))
+    def _check_database(self, names: Iterable[str]) -> Result:
+        """:param names: of :func:`examination.list_database_checks`"""
 
-    def _check_sql_mode(self) -> Result:
-        """A session that is not strict keeps a full counter where it is."""
-        return self._check_rows(mysql.look_at_sql_mode)
+        def examine(deployment: Deployment) -> list[Finding]:
+            settings = deployment.settings
+            if not settings.connection:
+                return []
+            known = examination.list_database_checks(deployment)
+            checks = {name: known[name] for name in names}
+            with database.open_database(settings) as engine:
+                return database.run_checks(engine, settings, checks)
 
-    def _check_generations(self) -> Result:
-        """Counters near their end."""
-        return self._check_rows(rows.look_at_generations)
-
-    def _check_rights(self) -> Result:
-        """What the database user may do."""
-        return self._check_rows(database.look_at_select, database.look_at_rights)
-
-    def _check_newest_rows(self) -> Result:
-        """The primary, and on Galera the newest rows."""
-        return self._check_rows(database.look_at_primary, mysql.look_at_galera)
-
-    def _check_pipeline(self) -> Result:
-        """The paste file, where there is one."""
-        return self._check(
-            lambda patient: (
-                doctor.examine_pipeline(patient) if patient.layout is not None else ()
-            )
-        )
-
-    def _check_policy_files(self) -> Result:
-        """A worker that starts with a bad file refuses guarded requests."""
-        return self._check(
-            lambda patient: policy.look_at_files(patient.conf, patient.settings)
-        )
-
-    def _check_passage_role(self) -> Result:
-        """Keystone has no role of that name."""
-        return self._check(
-            lambda patient: [
-                keystone.look_at_passage_role(
-                    patient.placement, patient.settings.passage_role
-                )
-            ]
-        )
+        return self._check(examine)
 
     _upgrade_checks = (
-        ('SQL mode', _check_sql_mode),
-        ('Generations', _check_generations),
-        ('Database rights', _check_rights),
-        ('Newest rows', _check_newest_rows),
-        ('Pipeline', _check_pipeline),
-        ('Policy files', _check_policy_files),
-        ('Passage role', _check_passage_role),
+        ('SQL mode', (_check_database, {'names': ['sql_mode']})),
+        ('Generations', (_check_database, {'names': ['generations']})),
+        (
+            'Database rights',
+            (_check_database, {'names': ['SELECT', 'UPDATE(generation)']}),
+        ),
+        ('Newest rows', (_check_database, {'names': ['primary', 'wsrep_sync_wait']})),
+        ('Pipeline', (_check, {'examine': _examine_pipeline})),
+        ('Policy files', (_check, {'examine': _examine_policy_files})),
+        ('Passage role', (_check, {'examine': _examine_passage_role})),
     )
 
 
-def _ask_database(
-    patient: Deployed, checks: tuple[database.Check, ...]
-) -> list[Finding]:
-    if not patient.settings.connection:
-        return []
-    with open_database(patient.settings) as engine:
-        return database.examine(engine, patient.settings, checks)
-
-
 def make_result(findings: Sequence[Finding]) -> Result:
-    """One result of several findings: the worst code, and what is to be told."""
-    told = [one for one in findings if one.severity is not Severity.OK]
+    """One result of several findings: the worst code, and all but the good ones."""
     details = '; '.join(
-        f'{one.text} ({one.cure})' if one.cure else one.text for one in told
+        f'{one.text} ({one.fix})' if one.fix else one.text
+        for one in findings
+        if one.severity is not Severity.OK
     )
     return Result(_CODES[find_worst(findings)], details)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def check_upgrade(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status of oslo.upgradecheck."""
     conf = cfg.ConfigOpts()
     return int(
@@ -124,4 +105,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(check_upgrade())

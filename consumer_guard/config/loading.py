@@ -113,6 +113,17 @@ def load_settings(conf: cfg.ConfigOpts, local_conf: Mapping[str, str]) -> Settin
     return Settings(**values)
 
 
+def read_configuration(config_file: str | None) -> tuple[cfg.ConfigOpts, Settings]:
+    """The configuration of a guard that reads this file, for commands.
+
+    :param config_file: None for the one that oslo.config finds
+    :raises ConfigurationError: it cannot be used
+    """
+    local_conf = {} if config_file is None else {'oslo_config_file': config_file}
+    conf = parse_files(local_conf)
+    return conf, load_settings(conf, local_conf)
+
+
 _SECRET = frozenset({option.dest for option in OPTS if option.secret})
 
 

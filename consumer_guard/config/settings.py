@@ -108,6 +108,14 @@ class Settings:
                 'the limit'
             )
         first_warned = self.generation_limit - self.generation_warning
+        if first_warned < 0:
+            # Security: sealed writes move generations to negative values, which
+            # must not be near any end.
+            raise ConfigurationError(
+                "option 'generation_warning' of [consumer_guard] is "
+                f'{self.generation_warning}; it must be at most generation_limit '
+                f'({self.generation_limit})'
+            )
         if not _COLUMN_LOWEST <= self.generation_roll_to < first_warned:
             raise ConfigurationError(
                 "option 'generation_roll_to' of [consumer_guard] is "

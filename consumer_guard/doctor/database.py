@@ -1,20 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The server and the account that look-ups use."""
+"""Placement's database: its server, and the account that look-ups use."""
 
 import contextlib
+import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
+from consumer_guard import assembly
+from consumer_guard.analysis.findings import (
+    Assessment,
+    Finding,
+    Severity,
+    fail,
+    note,
+    ok,
+    warn,
+)
 from consumer_guard.config.settings import Settings
-from consumer_guard.doctor.findings import Finding, Severity
+from consumer_guard.guard.errors import GuardError
+from consumer_guard.owners.engine import make_engine
 
-#: Seconds for connecting, and for each statement.
-PATIENCE = 15.0
+#: Seconds; a command may scan a table of 10^6 rows.
+SCAN_TIMEOUT = 60.0
+
+#: Seconds for connecting, and for each statement of the doctor.
+CHECK_TIMEOUT = 15.0
 
 #: Tables that the guard and its commands read.
-_READ = (
+_TABLES = (
     'consumers',
     'projects',
     'users',
@@ -22,6 +38,8 @@ _READ = (
     'allocations',
     'resource_providers',
 )
+
+_STRICT_MODES = ('STRICT_TRANS_TABLES', 'STRICT_ALL_TABLES', 'TRADITIONAL')
 
 #: What the account may change of the tables above. Only its own grants: those
 #: of a role are not in these tables.
@@ -49,7 +67,50 @@ SELECT DISTINCT privilege
  WHERE has_table_privilege(current_user, name, privilege)
 """
 
-Check = Callable[[sa.Engine, Settings], Finding]
+#: One check of the database; its function is called ``check_`` and its name.
+Check = Callable[[sa.Engine, Settings], Assessment]
+
+
+class DatabaseFailed(GuardError):
+    """The database did not answer as it should; the message is for the operator."""
+
+
+@contextlib.contextmanager
+def open_database(
+    settings: Settings, timeout: float = SCAN_TIMEOUT
+) -> Iterator[sa.Engine]:
+    """Placement's database, as the guard is configured to reach it.
+
+    :param timeout: seconds for connecting, and for a statement
+    :raises DatabaseFailed: for any error of the database
+    """
+    engine = make_engine(
+        dataclasses.replace(
+            assembly.make_lookup_settings(settings),
+            timeout=max(timeout, settings.lookup_timeout),
+            pool_size=1,
+        )
+    )
+    try:
+        yield engine
+    except sa.exc.SQLAlchemyError as exc:
+        raise DatabaseFailed(
+            f'the database {_safe_url(engine)} (option connection) did not answer as '
+            f'it should: {_kind_of(exc)}'
+        ) from None
+    finally:
+        engine.dispose()
+
+
+def fetch(engine: sa.Engine, query: str, **parameters: object) -> Sequence[Any]:
+    """All rows of a query.
+
+    :param parameters: for each ``:name`` in it; a list is for ``IN :name``
+    """
+    lists = [name for name, value in parameters.items() if isinstance(value, list)]
+    text = sa.text(query).bindparams(*[sa.bindparam(n, expanding=True) for n in lists])
+    with engine.connect() as connection:
+        return connection.execute(text, parameters).all()
 
 
 def is_mysql(engine: sa.Engine) -> bool:
@@ -57,175 +118,182 @@ def is_mysql(engine: sa.Engine) -> bool:
     return engine.dialect.name in ('mysql', 'mariadb')
 
 
-def name_of(engine: sa.Engine) -> str:
-    """The URL, without the password."""
+def _safe_url(engine: sa.Engine) -> str:
+    """Security: the URL without its password."""
     return engine.url.render_as_string(hide_password=True)
 
 
-def describe(error: BaseException) -> str:
-    """The kind of an error. Security: its text may quote the URL or rows."""
+def _kind_of(error: BaseException) -> str:
+    """Security: the kind of an error, because its text may quote the URL or rows."""
     return type(getattr(error, 'orig', None) or error).__name__
 
 
-def examine(
+def run_checks(
     engine: sa.Engine,
     settings: Settings,
-    checks: tuple[Check, ...],
-    patience: float = PATIENCE,
+    checks: Mapping[str, Check],
+    timeout: float = CHECK_TIMEOUT,
 ) -> list[Finding]:
-    """Run checks, each of which may fail by the database; never raises for that.
+    """Run checks; an error of the database is a finding.
 
-    :param patience: seconds after which a failure is put down to a time-out
+    :param checks: by the name that is shown
+    :param timeout: seconds after which a failure counts as a time-out
     """
-    findings = [look_at_connection(engine)]
+    where = _safe_url(engine)
+    findings = [_check_connection(engine).at(where, 'database')]
     if findings[0].severity is Severity.FAILURE:
         return findings
-    for check in checks:
+    for name, check in checks.items():
         started = time.monotonic()
         try:
-            findings.append(check(engine, settings))
+            findings.append(check(engine, settings).at(where, name))
         except sa.exc.SQLAlchemyError as exc:
-            late = time.monotonic() - started >= patience
-            findings.append(_give_up(check, engine, exc, late))
+            if time.monotonic() - started >= timeout:
+                failure = note(
+                    'not told: the database took too long',
+                    'look again when it is less busy',
+                )
+            else:
+                failure = warn(
+                    f'the database did not let us look: {_kind_of(exc)}',
+                    'grant SELECT on the tables',
+                )
+            findings.append(failure.at(where, name))
     return findings
 
 
-def _give_up(
-    check: Check, engine: sa.Engine, exc: sa.exc.SQLAlchemyError, late: bool
-) -> Finding:
-    name = check.__name__.removeprefix('look_at_').replace('_', ' ')
-    if late:
-        return Finding(
-            Severity.NOTE,
-            name,
-            name_of(engine),
-            'not told: the database took too long',
-            'look again when it is less busy',
-        )
-    return Finding(
-        Severity.WARNING,
-        name,
-        name_of(engine),
-        f'the database did not let us look: {describe(exc)}',
-        'grant SELECT on the tables',
-    )
-
-
-def look_at_connection(engine: sa.Engine) -> Finding:
-    """The database answers."""
-    check, where = 'database', name_of(engine)
+def _check_connection(engine: sa.Engine) -> Assessment:
     try:
-        with engine.connect() as connection:
-            connection.execute(sa.text('SELECT 1'))
+        fetch(engine, 'SELECT 1')
     except sa.exc.SQLAlchemyError as exc:
-        return Finding(
-            Severity.FAILURE,
-            check,
-            where,
-            f'the database does not answer: {describe(exc)}; owners get 503',
+        return fail(
+            f'the database does not answer: {_kind_of(exc)}; owners get 503',
             'see option connection of [consumer_guard], or [placement_database]',
         )
-    return Finding(Severity.OK, check, where, 'answers')
+    return ok('answers')
 
 
-def look_at_primary(engine: sa.Engine, _settings: Settings) -> Finding:
+def check_primary(engine: sa.Engine, _settings: Settings) -> Assessment:
     """Not a replica, which may show an owner of the past."""
-    check, where = 'primary', name_of(engine)
     if engine.dialect.name == 'sqlite':
-        return Finding(Severity.OK, check, where, 'sqlite has no replicas')
-    ask = 'SELECT pg_is_in_recovery()'
+        return ok('sqlite has no replicas')
+    query = 'SELECT pg_is_in_recovery()'
     if is_mysql(engine):
-        ask = 'SELECT @@GLOBAL.read_only'
-    with engine.connect() as connection:
-        replica = bool(connection.execute(sa.text(ask)).scalar())
-    if not replica:
-        return Finding(Severity.OK, check, where, 'the server takes writes')
-    return Finding(
-        Severity.FAILURE,
-        check,
-        where,
+        query = 'SELECT @@GLOBAL.read_only'
+    if not fetch(engine, query)[0][0]:
+        return ok('the server takes writes')
+    return fail(
         'the server is read-only, a replica: it may name an owner of the past',
         'point option connection of [consumer_guard] to the primary',
     )
 
 
-def look_at_select(engine: sa.Engine, _settings: Settings) -> Finding:
+def check_sql_mode(engine: sa.Engine, _settings: Settings) -> Assessment:
+    """MySQL and MariaDB only; the mode that new sessions get."""
+    if not is_mysql(engine):
+        return ok(f'{engine.dialect.name} has no sql_mode')
+    mode = str(fetch(engine, 'SELECT @@GLOBAL.sql_mode')[0][0])
+    if any(strict in mode for strict in _STRICT_MODES):
+        return ok('strict')
+    return warn(
+        f"the server's sql_mode is {mode or 'empty'}, not strict: a full generation "
+        'stands still and two writers both succeed',
+        'add STRICT_TRANS_TABLES',
+    )
+
+
+def check_galera(engine: sa.Engine, _settings: Settings) -> Assessment:
+    """Look-ups on Galera wait for the newest rows, as the engine sets it."""
+    if not is_mysql(engine):
+        return ok(f'{engine.dialect.name}: no Galera')
+    query = "SHOW VARIABLES WHERE Variable_name IN ('wsrep_on', 'wsrep_sync_wait')"
+    values = {row[0].lower(): row[1] for row in fetch(engine, query)}
+    if values.get('wsrep_on', 'OFF').upper() not in ('ON', '1'):
+        return ok('no Galera')
+    # Bit 0: SELECT waits (MariaDB, system variable wsrep_sync_wait).
+    if int(values.get('wsrep_sync_wait', 0)) & 1:
+        return ok('look-ups wait for the newest rows')
+    return fail(
+        'a look-up on Galera does not wait: a node that is behind names an owner of '
+        'the past',
+        'see what resets wsrep_sync_wait in the sessions of this account',
+    )
+
+
+def check_select(engine: sa.Engine, _settings: Settings) -> Assessment:
     """SELECT on every table that is read."""
-    check, missing = 'SELECT', []
+    missing = []
     with engine.connect() as connection:
-        for table in _READ:
+        for table in _TABLES:
             try:
                 connection.execute(sa.select(sa.table(table, sa.column('id'))).limit(1))
             except sa.exc.DBAPIError as exc:
-                missing.append(f'{table} ({describe(exc)})')
+                missing.append(f'{table} ({_kind_of(exc)})')
     if not missing:
-        return Finding(Severity.OK, check, name_of(engine), 'on all the tables')
-    return Finding(
-        Severity.FAILURE,
-        check,
-        name_of(engine),
+        return ok('on all the tables')
+    return fail(
         f'cannot read {", ".join(missing)}',
         'grant the database user SELECT; a missing table: placement-manage db sync',
     )
 
 
-def look_at_rights(engine: sa.Engine, settings: Settings) -> Finding:
-    """UPDATE(generation), where generations are to be rolled."""
-    check, where = 'UPDATE(generation)', name_of(engine)
-    if settings.generation_strategy != 'roll':
-        return Finding(
-            Severity.OK, check, where, 'not needed: generation_strategy is refuse'
+def check_rights(
+    engine: sa.Engine, settings: Settings, *, owners_write: bool
+) -> Assessment:
+    """UPDATE(generation), where generations are moved.
+
+    :param owners_write: the rules open a write to owners
+    """
+    needs = [
+        need
+        for need, needed in (
+            ('generation_strategy is roll', settings.generation_strategy == 'roll'),
+            ('the rules open writes to owners', owners_write),
         )
+        if needed
+    ]
+    if not needs:
+        return ok('not needed: generation_strategy is refuse, owners cannot write')
     with engine.connect() as connection:
         try:
-            # No row has this id: it asks for the right and changes nothing.
+            # No row has this id: it tries the right and changes nothing.
             connection.execute(
                 sa.text('UPDATE consumers SET generation = generation WHERE id = -1')
             )
         except sa.exc.DBAPIError as exc:
             with contextlib.suppress(sa.exc.SQLAlchemyError):
                 connection.rollback()
-            return Finding(
-                Severity.FAILURE,
-                check,
-                where,
-                'generation_strategy is roll, but the database user cannot write '
-                f'consumers.generation ({describe(exc)})',
+            return fail(
+                f'{" and ".join(needs)}, but the database user cannot write '
+                f'consumers.generation ({_kind_of(exc)})',
                 'grant it UPDATE(generation) on consumers',
             )
-    return Finding(Severity.OK, check, where, 'generations can be rolled')
+    return ok('generations can be moved')
 
 
-def look_at_excess(engine: sa.Engine, own_account: bool) -> Finding:
+def check_excess(engine: sa.Engine, own_account: bool) -> Assessment:
     """An account of the guard's own may not change the tables.
 
     :param own_account: the guard has a ``connection`` that is not placement's
     :raises sqlalchemy.exc.SQLAlchemyError: the database did not answer
     """
-    check, where = 'more rights', name_of(engine)
     if engine.dialect.name == 'sqlite':
-        return Finding(Severity.OK, check, where, 'sqlite has no accounts')
+        return ok('sqlite has no accounts')
     if not own_account:
-        return Finding(
-            Severity.NOTE,
-            check,
-            where,
+        return note(
             "the guard uses placement's own account, which may write all",
-            'an account with SELECT alone is enough (and UPDATE(generation) to roll)',
+            'an account with SELECT is enough (and UPDATE(generation) to roll, and for '
+            'writes by owners)',
         )
-    tables = ', '.join(f"'{table}'" for table in _READ)
-    ask = _POSTGRESQL_GRANTS.format(tables=tables)
+    tables = ', '.join(f"'{table}'" for table in _TABLES)
+    query = _POSTGRESQL_GRANTS.format(tables=tables)
     if is_mysql(engine):
-        ask = _MYSQL_GRANTS.format(me=_ME, changing=_CHANGING, tables=tables)
-    with engine.connect() as connection:
-        found = sorted(str(row[0]) for row in connection.exec_driver_sql(ask))
-    if not found:
-        return Finding(Severity.OK, check, where, 'none that the server tells of')
-    return Finding(
-        Severity.WARNING,
-        check,
-        where,
-        f"the guard's own account may {', '.join(found)}; it needs SELECT alone, and "
-        'UPDATE(generation) to roll',
+        query = _MYSQL_GRANTS.format(me=_ME, changing=_CHANGING, tables=tables)
+    rights = sorted(str(row[0]) for row in fetch(engine, query))
+    if not rights:
+        return ok('none that the server tells of')
+    return warn(
+        f"the guard's own account may {', '.join(rights)}; it needs SELECT, and "
+        'UPDATE(generation) to roll and for writes by owners',
         'revoke the others',
     )

@@ -1,28 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What keystone and placement's ``[keystone_authtoken]`` say."""
+"""Keystone's roles, and placement's ``[keystone_authtoken]``."""
 
+import types
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from oslo_config import cfg
 
+from consumer_guard.analysis.findings import Assessment, Finding, fail, note, ok, warn
 from consumer_guard.config.loading import parse_placement
-from consumer_guard.doctor.findings import Finding, Severity, listen
+from consumer_guard.doctor.probing import REQUEST_TIMEOUT, NoAnswer, capture_warnings
 
-GROUP = 'keystone_authtoken'
-
-#: Seconds for each request.
-PATIENCE = 5.0
+_AUTHTOKEN = 'keystone_authtoken'
 
 #: What is read of placement's configuration beside the database (names and
 #: defaults of placement 16, oslo.middleware 8 and keystonemiddleware 13).
-_OPTIONS: dict[str, list[cfg.Opt]] = {
-    'api': [cfg.StrOpt('auth_strategy', default='keystone')],
-    'cors': [cfg.ListOpt('allowed_origin')],
-    GROUP: [
-        cfg.ListOpt('memcached_servers', deprecated_name='memcache_servers'),
-        cfg.StrOpt('memcache_security_strategy', default='None'),
-    ],
-}
+_OPTIONS: Mapping[str, Sequence[cfg.Opt]] = types.MappingProxyType(
+    {
+        'api': [cfg.StrOpt('auth_strategy', default='keystone')],
+        'cors': [cfg.ListOpt('allowed_origin')],
+        _AUTHTOKEN: [
+            cfg.ListOpt('memcached_servers', deprecated_name='memcache_servers'),
+            cfg.StrOpt('memcache_security_strategy', default='None'),
+        ],
+    }
+)
 
 _LOOPBACK = ('127.', 'localhost', '[::1]', 'inet6:[::1]', 'unix:', '/')
 
@@ -35,33 +37,32 @@ def read_placement() -> cfg.ConfigOpts:
     return parse_placement(_OPTIONS)
 
 
-def look_at_passage_role(placement: cfg.ConfigOpts, passage_role: str) -> Finding:
+def check_passage_role(placement: cfg.ConfigOpts, passage_role: str) -> Finding:
     """No role of keystone is named like the passage role.
 
-    Asked with the account of ``[keystone_authtoken]``, which needs the right to
-    list roles.
+    Roles are listed with the account of ``[keystone_authtoken]``, which needs
+    the right to do so.
     """
-    check, where = 'passage role', 'keystone'
+    where = 'keystone'
     if not passage_role:
-        return Finding(Severity.OK, check, where, 'option passage_role turns it off')
-    try:
-        names, where = _list_roles(placement)
-    except _Untold as untold:
-        return Finding(
-            Severity.NOTE,
-            check,
-            where,
-            f'skipped, keystone was not asked: {untold}',
-            f'look yourself, as admin: openstack role show {passage_role}',
-        )
+        assessment = ok('option passage_role turns it off')
+    else:
+        try:
+            names, where = _fetch_role_names(placement)
+            assessment = _assess_roles(names, passage_role)
+        except NoAnswer as reason:
+            assessment = note(
+                f'skipped, keystone was not asked: {reason}',
+                f'look yourself, as admin: openstack role show {passage_role}',
+            )
+    return assessment.at(where, 'passage role')
+
+
+def _assess_roles(names: list[str], passage_role: str) -> Assessment:
     alike = sorted(name for name in names if _is_like(name, passage_role))
     if not alike:
-        text = f'none of {len(names)} roles is named like {passage_role}'
-        return Finding(Severity.OK, check, where, text)
-    return Finding(
-        Severity.FAILURE,
-        check,
-        where,
+        return ok(f'none of {len(names)} roles is named like {passage_role}')
+    return fail(
         f'keystone has the role {", ".join(map(repr, alike))}: whoever holds it is let '
         'in by a placement without the guard',
         'openstack role delete it, or set another passage_role in the guard and in '
@@ -69,63 +70,60 @@ def look_at_passage_role(placement: cfg.ConfigOpts, passage_role: str) -> Findin
     )
 
 
-def look_at_token_cache(placement: cfg.ConfigOpts) -> Finding:
+def check_token_cache(placement: cfg.ConfigOpts) -> Finding:
     """Validated tokens in memcached cannot be forged there."""
-    check, where = 'token cache', f'[{GROUP}]'
-    servers = placement[GROUP].memcached_servers or []
+    options = placement[_AUTHTOKEN]
+    servers = options.memcached_servers or []
     far = [server for server in servers if not server.strip().startswith(_LOOPBACK)]
-    strategy = (placement[GROUP].memcache_security_strategy or 'None').upper()
-    if not far or strategy in ('MAC', 'ENCRYPT'):
-        text = (
-            'in this process or on this host' if not far else f'protected ({strategy})'
+    strategy = (options.memcache_security_strategy or 'None').upper()
+    if not far:
+        assessment = ok('in this process or on this host')
+    elif strategy in ('MAC', 'ENCRYPT'):
+        assessment = ok(f'protected ({strategy})')
+    else:
+        assessment = warn(
+            f'validated tokens are kept unprotected in memcached ({", ".join(far)}): '
+            'whoever can write there can be anybody',
+            'set memcache_security_strategy = ENCRYPT and memcache_secret_key',
         )
-        return Finding(Severity.OK, check, where, text)
-    return Finding(
-        Severity.WARNING,
-        check,
-        where,
-        f'validated tokens are kept unprotected in memcached ({", ".join(far)}): '
-        'whoever can write there can be anybody',
-        'set memcache_security_strategy = ENCRYPT and memcache_secret_key',
-    )
+    return assessment.at(f'[{_AUTHTOKEN}]', 'token cache')
 
 
-class _Untold(Exception):
-    """Keystone could not be asked; says why."""
+def _fetch_role_names(placement: cfg.ConfigOpts) -> tuple[list[str], str]:
+    """The names of all roles, and the URL that lists them.
 
-
-def _list_roles(placement: cfg.ConfigOpts) -> tuple[list[str], str]:
-    """The names of all roles, and the URL that was asked."""
+    :raises NoAnswer: they cannot be listed
+    """
     try:
         from keystoneauth1 import exceptions, loading
     except ImportError:
-        raise _Untold('keystoneauth1 is not installed') from None
-    loading.register_auth_conf_options(placement, GROUP)
-    loading.register_session_conf_options(placement, GROUP)
+        raise NoAnswer('keystoneauth1 is not installed') from None
+    loading.register_auth_conf_options(placement, _AUTHTOKEN)
+    loading.register_session_conf_options(placement, _AUTHTOKEN)
     try:
-        auth = loading.load_auth_from_conf_options(placement, GROUP)
+        auth = loading.load_auth_from_conf_options(placement, _AUTHTOKEN)
         url = getattr(auth, 'auth_url', None)
         if not url:
-            raise _Untold(f'[{GROUP}] has no credentials')
+            raise NoAnswer(f'[{_AUTHTOKEN}] has no credentials')
         session = loading.load_session_from_conf_options(
-            placement, GROUP, auth=auth, timeout=PATIENCE
+            placement, _AUTHTOKEN, auth=auth, timeout=REQUEST_TIMEOUT
         )
         url = f'{url.rstrip("/").removesuffix("/v3")}/v3/roles'
-        with listen('keystoneauth'):
+        with capture_warnings('keystoneauth'):
             answer = session.get(url, headers={'Accept': 'application/json'})
         return _read_names(answer.json()), url
     except (exceptions.Forbidden, exceptions.Unauthorized):
-        raise _Untold(f'the account of [{GROUP}] may not list roles') from None
+        raise NoAnswer(f'the account of [{_AUTHTOKEN}] may not list roles') from None
     except (exceptions.ClientException, cfg.Error, ValueError, OSError) as exc:
         # Security: the kind only, the text may hold credentials.
-        raise _Untold(type(exc).__name__) from None
+        raise NoAnswer(type(exc).__name__) from None
 
 
 def _read_names(body: Any) -> list[str]:
     if not isinstance(body, dict) or not isinstance(body.get('roles'), list):
-        raise _Untold('it did not answer with a list of roles')
+        raise NoAnswer('it did not answer with a list of roles')
     if body.get('truncated'):
-        raise _Untold('it lists only some of its roles')
+        raise NoAnswer('it lists only some of its roles')
     return [str(role.get('name')) for role in body['roles'] if isinstance(role, dict)]
 
 

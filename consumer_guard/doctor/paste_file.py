@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a paste file builds, without building it.
+"""The pipelines of a paste file, read without building them.
 
 PasteDeploy reads the file; the factories that it names are imported and never
 called. A composite is followed through the names in its values, as urlmap does.
@@ -16,7 +16,10 @@ from paste.deploy import loadwsgi
 from consumer_guard.guard.errors import ConfigurationError
 
 #: Levels of sections that name each other.
-_DEEPEST = 20
+_MAX_DEPTH = 20
+
+#: Sections that build an application out of others.
+_SERVABLE = ('pipeline', 'composite', 'composit', 'filter-app')
 
 _UNUSABLE = (
     LookupError,
@@ -30,7 +33,7 @@ _UNUSABLE = (
 )
 
 
-class Kind(enum.Enum):
+class PartKind(enum.Enum):
     """What a part of a pipeline is; the value is how its factory may begin."""
 
     GUARD = ('consumer_guard.middleware:filter_factory',)
@@ -55,7 +58,7 @@ class Kind(enum.Enum):
     @property
     def is_placement(self) -> bool:
         """Whether it is known to be placement's application."""
-        return self in (Kind.PLACEMENT, Kind.OWN_PLACEMENT)
+        return self in (PartKind.PLACEMENT, PartKind.OWN_PLACEMENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,7 @@ class Part:
     """
 
     name: str
-    kind: Kind
+    kind: PartKind
     options: Mapping[str, str]
 
 
@@ -81,19 +84,19 @@ class Route:
     name: str
     parts: tuple[Part, ...]
 
-    def find(self, kind: Kind) -> int | None:
-        """Where the first part of that kind stands."""
-        found = (at for at, part in enumerate(self.parts) if part.kind is kind)
-        return next(found, None)
+    def find(self, kind: PartKind) -> int | None:
+        """The position of the first part of that kind."""
+        places = (at for at, part in enumerate(self.parts) if part.kind is kind)
+        return next(places, None)
 
     @property
     def is_guarded(self) -> bool:
         """Whether a guard is on the way."""
-        return self.find(Kind.GUARD) is not None
+        return self.find(PartKind.GUARD) is not None
 
     @property
     def leads_to_placement(self) -> bool:
-        """Whether the application is placement, as far as can be told."""
+        """Whether the application is placement, as far as is known."""
         return self.is_guarded or self.parts[-1].kind.is_placement
 
 
@@ -110,31 +113,24 @@ class Layout:
     others: tuple[Route, ...]
 
     @property
-    def guard_options(self) -> Mapping[str, str] | None:
-        """The options of the first guard that is served; None without one."""
-        return next(
-            (
-                part.options
-                for route in self.served
-                for part in route.parts
-                if part.kind is Kind.GUARD
-            ),
-            None,
-        )
+    def guard_options(self) -> Mapping[str, str]:
+        """The options of the first guard that is served; none without one."""
+        parts = (part for route in self.served for part in route.parts)
+        return next((part.options for part in parts if part.kind is PartKind.GUARD), {})
 
 
 class _Loader(loadwsgi.ConfigLoader):  # type: ignore[misc]  # untyped upstream
-    """Remembers by which name a context was asked for."""
+    """Keeps the name by which a context was requested."""
 
     def __init__(self, path: str) -> None:
         super().__init__(path)
-        self.asked: set[str] = set()
+        self.requested: set[str] = set()
 
     def get_context(
         self, object_type: Any, name: str | None = None, global_conf: Any = None
     ) -> Any:
         context = super().get_context(object_type, name, global_conf)
-        self.asked.add(name or 'main')
+        self.requested.add(name or 'main')
         context.named = name
         inner = getattr(context, 'next_context', None)
         if inner is not None and object_type is not None:
@@ -160,9 +156,7 @@ def _read_others(loader: _Loader) -> Iterator[Route]:
     """Pipelines and composites that ``main`` does not use."""
     for section in loader.parser.sections():
         prefix, _, name = section.partition(':')
-        if prefix not in ('pipeline', 'composite', 'composit', 'filter-app'):
-            continue
-        if name in loader.asked:
+        if prefix not in _SERVABLE or name in loader.requested:
             continue
         try:
             context = loader.get_context(loadwsgi.APP, name)
@@ -173,41 +167,37 @@ def _read_others(loader: _Loader) -> Iterator[Route]:
 
 def _follow(context: Any, name: str, depth: int) -> Iterator[Route]:
     """The routes of an application."""
-    if depth > _DEEPEST:
+    if depth > _MAX_DEPTH:
         raise ConfigurationError(f'{name}: sections refer to each other')
     kind = context.object_type
     if kind is loadwsgi.PIPELINE:
-        front = [part for one in context.filter_contexts for part in _flatten(one)]
+        front = [part for each in context.filter_contexts for part in _flatten(each)]
         yield from _prepend(front, context.app_context, name, depth)
     elif kind in (loadwsgi.FILTER_WITH, loadwsgi.FILTER_APP):
         front = _flatten(context.filter_context)
         yield from _prepend(front, context.next_context, name, depth)
     elif context.protocol in ('paste.composite_factory', 'paste.composit_factory'):
         for key, value in context.local_conf.items():
-            for below in _choose(context, value):
+            for below in _follow_value(context, value):
                 yield from _follow(below, f'{name} {key}', depth + 1)
     else:
         yield Route(name, (_make_part(context),))
 
 
-def _choose(context: Any, value: str) -> Iterator[Any]:
+def _follow_value(context: Any, value: str) -> Iterator[Any]:
     """The application, or the pipeline in a word, that a composite names."""
+    loader, conf = context.loader, context.global_conf
+    pipeline = loadwsgi.LoaderContext(None, loadwsgi.PIPELINE, None, conf, {}, loader)
     words = value.split()
-    loader = context.loader
     if not words:
         return
     try:
-        made = loader.get_context(loadwsgi.APP, words[-1], context.global_conf)
-        front = [
-            loader.get_context(loadwsgi.FILTER, word, context.global_conf)
-            for word in words[:-1]
+        pipeline.app_context = loader.get_context(loadwsgi.APP, words[-1], conf)
+        pipeline.filter_contexts = [
+            loader.get_context(loadwsgi.FILTER, word, conf) for word in words[:-1]
         ]
     except LookupError:
         return  # an option of the composite, or nothing that it could serve
-    pipeline = loadwsgi.LoaderContext(
-        None, loadwsgi.PIPELINE, None, context.global_conf, {}, loader
-    )
-    pipeline.app_context, pipeline.filter_contexts = made, front
     yield pipeline
 
 
@@ -217,7 +207,7 @@ def _prepend(front: list[Part], below: Any, name: str, depth: int) -> Iterator[R
 
 
 def _flatten(context: Any) -> list[Part]:
-    """A filter and what stands around it, outermost first."""
+    """A filter and what is around it, outermost first."""
     if context.object_type is loadwsgi.FILTER_WITH:
         outer = _flatten(context.filter_context)
         return [*outer, *_flatten(context.next_context)]
@@ -227,7 +217,7 @@ def _flatten(context: Any) -> list[Part]:
 def _make_part(context: Any) -> Part:
     made = context.object
     module = getattr(made, '__module__', type(made).__module__)
-    spelled = f'{module}:{getattr(made, "__qualname__", "")}'
-    kind = next(kind for kind in Kind if spelled.startswith(kind.value))
-    name = getattr(context, 'named', None) or context.entry_point_name or spelled
+    factory = f'{module}:{getattr(made, "__qualname__", "")}'
+    kind = next(kind for kind in PartKind if factory.startswith(kind.value))
+    name = getattr(context, 'named', None) or context.entry_point_name or factory
     return Part(name, kind, dict(context.local_conf))

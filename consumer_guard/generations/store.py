@@ -1,18 +1,68 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The generations in placement's database: read, and compared and swapped."""
+"""Stores of generations: the protocol, and placement's database as one of them."""
 
 import enum
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Protocol, runtime_checkable
 
 import sqlalchemy as sa
-
-from consumer_guard.generations.thresholds import Swap
 
 #: Codes that say a transaction was given up for another one: PostgreSQL
 #: serialization_failure and deadlock_detected (SQLSTATE), MySQL and MariaDB
 #: ER_LOCK_DEADLOCK and ER_CHECKREAD.
 _RACES = frozenset({'40001', '40P01', 1213, 1020})
+
+#: Codes of an account without the right to update: PostgreSQL insufficient_privilege,
+#: MySQL and MariaDB ER_TABLEACCESS_DENIED_ERROR and ER_COLUMNACCESS_DENIED_ERROR,
+#: SQLITE_READONLY.
+_NO_RIGHT = frozenset({'42501', 1142, 1143, 8})
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What was judged of a consumer beside its generation, to be compared too.
+
+    The consumer must also hold allocations still: without them its owner can
+    change while its generation stays.
+
+    :ivar row_id: primary key of the consumers row
+    :ivar project_id: keystone's id of the recorded project
+    :ivar user_id: keystone's id of the recorded user; None is not compared
+    """
+
+    row_id: int | None
+    project_id: str | None
+    user_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """A compare-and-swap of one generation.
+
+    :ivar uuid: of the consumer, or of the resource provider
+    :ivar expected: the stored value; anything else loses the race
+    :ivar judged: compared as well; None for a counter that is rolled
+    """
+
+    uuid: str
+    expected: int
+    new: int
+    judged: Judged | None = None
+
+
+@runtime_checkable
+class GenerationStore(Protocol):
+    """A driver that can compare and swap; ``roll`` and writes by owners need one."""
+
+    def swap_generations(self, swaps: Iterable[Swap]) -> bool:
+        """Swap all in one transaction, or none.
+
+        :returns: False when a race was lost, a deadlock included
+        :raises consumer_guard.guard.errors.OwnersUnavailable: the store did not
+            answer, so it is not known whether they were swapped; a client that
+            reads again finds out
+        """
 
 
 class Kind(enum.Enum):
@@ -20,11 +70,6 @@ class Kind(enum.Enum):
 
     CONSUMER = 'consumers'
     PROVIDER = 'resource_providers'
-
-    @property
-    def table(self) -> sa.TableClause:
-        """The two columns that are looked at."""
-        return sa.table(self.value, sa.column('uuid'), sa.column('generation'))
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +82,7 @@ class Counter:
 
 
 class _Lost(Exception):
-    """A stored generation was not the expected one."""
+    """A row was not as expected."""
 
 
 def read_highest(engine: sa.Engine, kind: Kind, limit: int) -> list[Counter]:
@@ -45,43 +90,50 @@ def read_highest(engine: sa.Engine, kind: Kind, limit: int) -> list[Counter]:
 
     :param limit: how many at the most
     """
-    table = kind.table
-    statement = (
-        sa.select(table.c.uuid, table.c.generation)
-        .order_by(table.c.generation.desc(), table.c.uuid)
-        .limit(limit)
+    return _read_counters(
+        engine, kind, 'ORDER BY generation DESC, uuid LIMIT :limit', limit=limit
     )
-    return _read(engine, kind, statement)
 
 
 def read_above(
     engine: sa.Engine, kind: Kind, generation: int, limit: int
 ) -> list[Counter]:
     """Those above a value, highest first; scans the table."""
-    table = kind.table
-    statement = (
-        sa.select(table.c.uuid, table.c.generation)
-        .where(table.c.generation > generation)
-        .order_by(table.c.generation.desc(), table.c.uuid)
-        .limit(limit)
+    return _read_counters(
+        engine,
+        kind,
+        'WHERE generation > :generation ORDER BY generation DESC, uuid LIMIT :limit',
+        generation=generation,
+        limit=limit,
     )
-    return _read(engine, kind, statement)
 
 
 def read_one(engine: sa.Engine, kind: Kind, uuid: str) -> Counter | None:
     """One generation; compared byte for byte, whatever the collation says."""
-    table = kind.table
-    statement = sa.select(table.c.uuid, table.c.generation).where(table.c.uuid == uuid)
-    found = _read(engine, kind, statement)
+    found = _read_counters(engine, kind, 'WHERE uuid = :uuid', uuid=uuid)
     return next((counter for counter in found if counter.uuid == uuid), None)
 
 
-def _read(
-    engine: sa.Engine, kind: Kind, statement: sa.Select[str, int]
+def _read_counters(
+    engine: sa.Engine, kind: Kind, clauses: str, **parameters: object
 ) -> list[Counter]:
+    statement = sa.text(f'SELECT uuid, generation FROM {kind.value} {clauses}')
     with engine.connect() as connection:
-        rows: Sequence[sa.Row[str, int]] = connection.execute(statement).all()
+        rows = connection.execute(statement, parameters).all()
     return [Counter(kind, uuid, generation) for uuid, generation in rows]
+
+
+#: What is compared beside the generation where the row was judged.
+_AS_JUDGED = (
+    ' AND id = :row_id'
+    ' AND EXISTS (SELECT 1 FROM allocations WHERE consumer_id = :uuid)'
+    ' AND EXISTS (SELECT 1 FROM projects WHERE projects.id = consumers.project_id'
+    ' AND external_id = :project_id)'
+)
+_AS_JUDGED_USER = (
+    ' AND EXISTS (SELECT 1 FROM users WHERE users.id = consumers.user_id'
+    ' AND external_id = :user_id)'
+)
 
 
 def swap(engine: sa.Engine, kind: Kind, swaps: Iterable[Swap]) -> bool:
@@ -93,35 +145,54 @@ def swap(engine: sa.Engine, kind: Kind, swaps: Iterable[Swap]) -> bool:
     """
     # One order for everybody, so that two of us do not wait for each other.
     ordered = sorted(swaps, key=lambda swap: swap.uuid)
+    return _change_each(engine, [_make_update(kind, swap) for swap in ordered])
+
+
+def _make_update(kind: Kind, swap: Swap) -> tuple[str, Mapping[str, object]]:
+    """The statement and its parameters."""
+    statement = (
+        f'UPDATE {kind.value} SET generation = :new'
+        ' WHERE uuid = :uuid AND generation = :expected'
+    )
+    given = {'uuid': swap.uuid, 'expected': swap.expected, 'new': swap.new}
+    if swap.judged is None:
+        return statement, given
+    statement += _AS_JUDGED
+    if swap.judged.user_id is not None:
+        statement += _AS_JUDGED_USER
+    return statement, given | asdict(swap.judged)
+
+
+def _change_each(
+    engine: sa.Engine, updates: Sequence[tuple[str, Mapping[str, object]]]
+) -> bool:
+    """Run all UPDATEs in one transaction, if each changes one row."""
     # SQLite knows but one level with transactions.
     level = 'SERIALIZABLE' if engine.dialect.name == 'sqlite' else 'READ COMMITTED'
     try:
         with engine.connect() as autocommitting:
             connection = autocommitting.execution_options(isolation_level=level)
             with connection.begin():
-                for one in ordered:
-                    _swap_one(connection, kind.table, one)
+                for statement, parameters in updates:
+                    if connection.execute(sa.text(statement), parameters).rowcount != 1:
+                        raise _Lost
     except _Lost:
         return False
     except sa.exc.DBAPIError as error:
-        if _is_race(error.orig):
+        if not _RACES.isdisjoint(_codes_of(error.orig)):
             return False
         raise
     return True
 
 
-def _swap_one(connection: sa.Connection, table: sa.TableClause, one: Swap) -> None:
-    result = connection.execute(
-        sa.update(table)
-        .where(table.c.uuid == one.uuid, table.c.generation == one.expected)
-        .values(generation=one.new)
-    )
-    if result.rowcount != 1:
-        raise _Lost
+def lacks_right(error: BaseException) -> bool:
+    """Whether an UPDATE failed because the account may not do it."""
+    return not _NO_RIGHT.isdisjoint(_codes_of(getattr(error, 'orig', error)))
 
 
-def _is_race(error: BaseException | None) -> bool:
-    code = getattr(error, 'sqlstate', None) or getattr(error, 'pgcode', None)
-    if code is None and error is not None and error.args:
-        code = error.args[0]
-    return code in _RACES
+def _codes_of(error: BaseException | None) -> list[object]:
+    """SQLSTATE of PostgreSQL and MySQL, number of MySQL, result code of SQLite."""
+    names = ('sqlstate', 'pgcode', 'sqlite_errorcode')
+    codes: list[object] = [getattr(error, name, None) for name in names]
+    # MySQL's SQLSTATE is coarser than its number.
+    return codes + list(error.args[:1] if error is not None else ())

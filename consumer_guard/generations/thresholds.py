@@ -65,16 +65,3 @@ class Thresholds:
     def percent_left(self, generation: float) -> float:
         """How much of the whole range of the column is left."""
         return 100.0 * self.remaining(generation) / _VALUES
-
-
-@dataclass(frozen=True, slots=True)
-class Swap:
-    """A compare-and-swap of one generation.
-
-    :ivar uuid: of the consumer, or of the resource provider
-    :ivar expected: the stored value; anything else loses the race
-    """
-
-    uuid: str
-    expected: int
-    new: int

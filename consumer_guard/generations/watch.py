@@ -1,23 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keeps consumer generations from running out: watches, refuses, rolls.
+"""Moves generations before allowed writes, and watches how near their end they are.
 
-A write at 1.28 or later carries the generation, so that watching costs
-nothing; below it takes one look-up. What is stored is confirmed by one SELECT
-before anything is refused or rolled.
+A generation is moved by compare-and-swap, and the write carries the new one:
+
+* the judged row of a write that ownership allowed, so that placement's compare is
+  about this very row and this very judgement (the seal);
+* a counter that is at its reserve, where the strategy is to roll.
+
+A write at 1.28 or later carries the generation, so that watching costs nothing;
+below it takes one look-up. What is stored is confirmed by one SELECT before
+anything is refused or rolled.
 """
 
 import functools
 import logging
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple
 
 from consumer_guard.generations.alarm import GenerationAlarm
-from consumer_guard.generations.thresholds import Step, Swap, Thresholds
+from consumer_guard.generations.store import GenerationStore, Judged, Swap
+from consumer_guard.generations.thresholds import Step, Thresholds
+from consumer_guard.generations.values import choose_value
 from consumer_guard.guard import claims, model
 from consumer_guard.guard.decision import Decision, Outcome, Reason
 from consumer_guard.guard.errors import OwnersUnavailable, RequestError, Unreadable
 from consumer_guard.guard.model import GENERATION_IN_BODY, Body, Claim, Owner
-from consumer_guard.guard.obligations import Afterwards, Fulfilment
+from consumer_guard.guard.obligations import Fulfilment
 from consumer_guard.guard.request import GuardedRequest
 
 LOG = logging.getLogger(__name__)
@@ -29,25 +37,12 @@ _WATCHED = (model.ALLOCATIONS_UPDATE, model.ALLOCATIONS_MANAGE, model.RESHAPE)
 Generations = tuple[tuple[str, float], ...]
 
 
-@runtime_checkable
-class GenerationStore(Protocol):
-    """A driver that can compare and swap; ``roll`` needs one."""
-
-    def swap_generations(self, swaps: Iterable[Swap]) -> bool:
-        """Swap all in one transaction, or none.
-
-        :returns: False when a race was lost, a deadlock included
-        :raises consumer_guard.guard.errors.OwnersUnavailable: the store did not
-            answer; nothing was swapped as far as can be told
-        """
-
-
 class Inspection(NamedTuple):
     """The generations of one allowed write, before anything is changed.
 
     :ivar body: the body, where it could be read
     :ivar near: generations near their end, to be logged when the write succeeded
-    :ivar due: what has to be rolled for the write to go on
+    :ivar due: what has to be moved for the write to go on
     """
 
     body: Body | None = None
@@ -59,7 +54,8 @@ class GenerationWatch:
     """Fulfils the obligations of writes, see :mod:`consumer_guard.guard.obligations`.
 
     :ivar alarm: notified of writes that succeeded
-    :param store: rolls; None refuses instead
+    :param store: moves generations; without one no write by ownership goes on
+    :param roll_to: where a counter at its reserve goes on; None refuses instead
     :param acts: False in shadow mode: only say what would be done
     """
 
@@ -70,7 +66,7 @@ class GenerationWatch:
         alarm: GenerationAlarm,
         *,
         store: GenerationStore | None,
-        roll_to: int,
+        roll_to: int | None,
         acts: bool,
     ) -> None:
         self._thresholds = thresholds
@@ -80,35 +76,59 @@ class GenerationWatch:
         self._acts = acts
         self.alarm = alarm
 
-    def fulfil(
-        self, request: GuardedRequest, decision: Decision, request_id: str
-    ) -> Fulfilment:
-        """Let an allowed write go on, refuse it, or roll its generations."""
+    def fulfil(self, request: GuardedRequest, decision: Decision) -> Fulfilment:
+        """Let an allowed write go on, refuse it, or move its generations."""
         if decision.outcome is Outcome.REFUSE or request.operation not in _WATCHED:
             return Fulfilment(decision)
-        inspection = self._inspect(request, decision)
+        if decision.outcome is Outcome.PASSAGE:
+            inspection, obstacle = self._seal(decision), Reason.NO_SEAL_STORE
+            possible = self._store is not None
+        else:
+            inspection, obstacle = self._inspect(request), Reason.SPENT
+            possible = self._store is not None and self._roll_to is not None
         content, reason = None, None
-        if inspection.due:
-            try:
-                content, reason = self._settle(request, inspection)
-            except OwnersUnavailable as exc:
-                refused = decision._replace(
-                    outcome=Outcome.REFUSE, reason=Reason.UNAVAILABLE, error=exc
-                )
-                return Fulfilment(refused)
-        afterwards = self._plan_afterwards(decision, inspection.near, request_id)
+        try:
+            if inspection.due and not possible:
+                self._log_obstacle(obstacle, inspection.due)
+                reason = obstacle
+            elif inspection.due and self._acts:
+                content, reason = self._move(request, inspection)
+        except OwnersUnavailable as exc:
+            refused = decision._replace(
+                outcome=Outcome.REFUSE, reason=Reason.UNAVAILABLE, error=exc
+            )
+            return Fulfilment(refused)
         if reason is not None:
             decision = decision._replace(outcome=Outcome.REFUSE, reason=reason)
+        afterwards = None
+        if inspection.near:
+            afterwards = functools.partial(self.alarm.note, inspection.near)
         return Fulfilment(decision, inspection.body, content, afterwards)
 
-    def _inspect(self, request: GuardedRequest, decision: Decision) -> Inspection:
-        """Look at the generations of an allowed write; changes nothing."""
-        body, version = decision.body, request.microversion
+    def _seal(self, decision: Decision) -> Inspection:
+        """Every judged row moves to a generation of its own."""
+        body, owners = decision.body, decision.owners or {}
+        claimed = body.claims if body else ()
+        due = []
+        for owner in [owners[claim.consumer_uuid] for claim in claimed]:
+            # Security: on all that was judged. SQLite gives the ids of rows again.
+            due.append(
+                Swap(
+                    owner.consumer_uuid,
+                    owner.generation or 0,
+                    choose_value(owner.generation or 0),
+                    Judged(owner.row_id, owner.project_id, owner.user_id),
+                )
+            )
+        return Inspection(body, due=tuple(due))
+
+    def _inspect(self, request: GuardedRequest) -> Inspection:
+        """Look at the generations of a role-holder's write; changes nothing."""
+        version = request.microversion
         if version is None:
             return Inspection()
         try:
-            if body is None:
-                body = claims.read_body(request)
+            body = claims.read_write_body(request)
         except RequestError as exc:
             # A role-holder's request is never worse off than without the guard.
             LOG.info('A write is forwarded unwatched: %s', exc)
@@ -125,18 +145,13 @@ class GenerationWatch:
         ):
             near = self._near((key, claim.generation) for key, claim in named.items())
             return Inspection(body, near)
-        owners = decision.owners or self._look_up(named)
-        if owners is None:
+        try:
+            owners = self._lookup.find(list(named))
+        except OwnersUnavailable:
+            LOG.warning('A write is forwarded unwatched: its generation is not known')
             return Inspection(body)
         near = self._near((key, owner.generation) for key, owner in owners.items())
         return Inspection(body, near, self._find_due(named, owners, carried))
-
-    def _look_up(self, named: Iterable[str]) -> Mapping[str, Owner] | None:
-        try:
-            return self._lookup.find(list(named))
-        except OwnersUnavailable:
-            LOG.warning('A write is forwarded unwatched: its generation is not known')
-            return None
 
     def _find_due(
         self, named: Mapping[str, Claim], owners: Mapping[str, Owner], carried: bool
@@ -148,39 +163,51 @@ class GenerationWatch:
                 # A new consumer, or a stale client: placement's own 409.
                 continue
             if self._thresholds.must_act(stored, empties=claim.empties):
-                due.append(Swap(key, stored, self._roll_to))
+                due.append(Swap(key, stored, self._roll_to or 0))
         return tuple(due)
 
-    def _settle(
+    def _log_obstacle(self, obstacle: Reason, due: tuple[Swap, ...]) -> None:
+        if not self._acts:
+            return
+        if obstacle is Reason.NO_SEAL_STORE:
+            LOG.error(
+                'Writes by owners are refused: the driver of option owner_lookup '
+                'cannot compare and swap generations'
+            )
+            return
+        for swap in due:
+            LOG.error(
+                'The generation of consumer %s is %d and must not grow; cure: '
+                'consumer-guard generation roll --consumer %s',
+                swap.uuid,
+                swap.expected,
+                swap.uuid,
+            )
+
+    def _move(
         self, request: GuardedRequest, inspection: Inspection
     ) -> tuple[bytes | None, Reason | None]:
-        """Roll what is due: the body to forward, or why the write is refused.
+        """Move what is due: the body to forward, or why the write is refused.
 
         :raises consumer_guard.guard.errors.OwnersUnavailable: it is not known
-            whether the generations were rolled
+            whether the generations were moved
         """
         due, body = inspection.due, inspection.body
-        if self._store is None:
-            for swap in due if self._acts else ():
-                LOG.error(
-                    'The generation of consumer %s is %d and must not grow; cure: '
-                    'consumer-guard generation roll --consumer %s',
-                    swap.uuid,
-                    swap.expected,
-                    swap.uuid,
-                )
-            return None, Reason.SPENT
-        if not self._acts or body is None:
-            return None, None
+        assert body is not None  # noqa: S101  # nothing is due without one
+        assert self._store is not None  # noqa: S101  # fulfil has looked
+        sealed = due[0].judged is not None
         try:
-            # First: what is swapped has to go on.
+            # First: what is moved has to go on.
             content = claims.rewrite(request, body, {s.uuid: s.new for s in due})
         except Unreadable as exc:
+            if sealed:
+                # Security: without the seal it does not go on.
+                return None, Reason.UNREADABLE
             LOG.info('A write is forwarded unwatched: %s', exc)
             return None, None
         if not self._store.swap_generations(due):
-            return None, Reason.LOST_ROLL
-        for swap in due:
+            return None, Reason.LOST_SWAP
+        for swap in () if sealed else due:
             LOG.warning(
                 'The generation of consumer %s was rolled from %d to %d',
                 swap.uuid,
@@ -196,48 +223,5 @@ class GenerationWatch:
                 for key, generation in generations
                 if generation is not None
                 and self._thresholds.step_of(generation) is not Step.FINE
-            ]
-        )
-
-    def _plan_afterwards(
-        self, decision: Decision, near: Generations, request_id: str
-    ) -> Afterwards | None:
-        sealed = self._acts and decision.outcome is Outcome.PASSAGE
-        judged = decision.owners if sealed else None
-        if not near and not judged:
-            return None
-        return functools.partial(self._look_after, near, judged or {}, request_id)
-
-    def _look_after(
-        self, near: Generations, judged: Mapping[str, Owner], request_id: str
-    ) -> None:
-        """Alarm about generations near their end, and re-created consumers."""
-        self.alarm.note(near)
-        for uuid in self._find_recreated(judged) if judged else ():
-            LOG.error(
-                'Request %s wrote consumer %s by ownership, but it was deleted and '
-                're-created after it was judged: see to whom it belongs',
-                request_id,
-                uuid,
-            )
-
-    def _find_recreated(self, judged: Mapping[str, Owner]) -> tuple[str, ...]:
-        """The judged consumers that are another row by now.
-
-        Detects the one write that the seal does not: a consumer that was deleted
-        and re-created up to the same generation between the judgement and
-        placement's compare.
-        """
-        try:
-            now = self._lookup.find(list(judged))
-        except Exception:
-            # The write is done; its answer goes out whatever happens here.
-            LOG.warning('It cannot be told whether a consumer was re-created')
-            return ()
-        return tuple(
-            [
-                uuid
-                for uuid, before in judged.items()
-                if now[uuid].row_id not in (None, before.row_id)
             ]
         )

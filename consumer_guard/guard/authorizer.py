@@ -5,13 +5,14 @@
 
     preliminary  the rule with the owner unknown                      pure
     obstacle     what no owner can overcome                           pure
-    gather       body and recorded owners                             the only I/O
+    gather       recorded owners, and the body of a write             the only I/O
     conclude     the rule on every recorded and claimed owner, seal   pure
 
 Every tool that says what would be decided calls this with values of its own.
 """
 
 import time
+import types
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Protocol
 
@@ -19,6 +20,7 @@ from consumer_guard.guard import claims, model, ownership
 from consumer_guard.guard.decision import Decision, Outcome, Reason, find_reason
 from consumer_guard.guard.errors import OwnersUnavailable, RequestError
 from consumer_guard.guard.model import (
+    Body,
     Caller,
     OwnerGroups,
     Ownership,
@@ -26,7 +28,7 @@ from consumer_guard.guard.model import (
     Ruling,
     Truth,
 )
-from consumer_guard.guard.ownership import Evidence, Judge
+from consumer_guard.guard.ownership import Judge
 from consumer_guard.guard.request import GuardedRequest
 
 
@@ -53,14 +55,16 @@ class RuleSource(Protocol):
 
 
 #: What is decided when the rule allows whoever the owner is, for each rule.
-_BY_ROLE = {
-    operation.rule: Decision(
-        Outcome.ROLE,
-        Reason.ROLE,
-        rulings=(Ruling(operation.rule, 'caller', Truth.YES, {}),),
-    )
-    for operation in model.OPERATIONS
-}
+_BY_ROLE = types.MappingProxyType(
+    {
+        operation.rule: Decision(
+            Outcome.ROLE,
+            Reason.ROLE,
+            rulings=(Ruling(operation.rule, 'caller', Truth.YES, {}),),
+        )
+        for operation in model.OPERATIONS
+    }
+)
 
 
 class Authorizer:
@@ -102,8 +106,7 @@ class Authorizer:
             if obstacle is not None:
                 return Decision(Outcome.REFUSE, obstacle, depends)
             judge = self._make_judge(rules, request, caller)
-            evidence = self._gather(request)
-            return ownership.conclude(request.operation.ownership, evidence, judge)
+            return self._conclude(request, judge)
         except RequestError as error:
             return Decision(
                 Outcome.REFUSE, find_reason(error), depends, rulings, error=error
@@ -145,24 +148,46 @@ class Authorizer:
 
         return judge
 
-    def _gather(self, request: GuardedRequest) -> Evidence:
-        """Read and look up what the conclusion needs.
+    def _conclude(self, request: GuardedRequest, judge: Judge) -> Decision:
+        """Gather what is needed, and decide by it.
 
-        :raises consumer_guard.guard.errors.RequestError: it cannot be had
+        :raises consumer_guard.guard.errors.RequestError: it cannot be decided
         """
         kind = request.operation.ownership
-        if kind is Ownership.SUMS:
-            return Evidence(target=request.payload.read_usages_target())
         if kind is Ownership.FILTER:
-            return Evidence()
-        if kind is Ownership.READ:
-            return Evidence(owners=self._owners.find((request.consumer_uuid or '',)))
-        body = claims.read_body(request)
+            return Decision(Outcome.FILTER, Reason.OWNER, depends=True)
+        if kind is Ownership.SUMS:
+            target = request.payload.read_usages_target()
+            return ownership.conclude_sums(target, judge)
+        if request.consumer_uuid is None:
+            return self._conclude_many(request, judge)
+        owners = self._owners.find((request.consumer_uuid,))
+        recorded = ownership.conclude_recorded(owners, judge)
+        if kind is Ownership.READ or recorded.outcome is Outcome.REFUSE:
+            # Security: a body is not read for whoever does not own the consumer.
+            return recorded
+        body = self._read_body(request)
+        empties = ownership.find_empties(body)
+        if empties is not None:
+            return recorded._replace(outcome=Outcome.REFUSE, reason=empties)
+        return ownership.conclude_write(body, owners, recorded, judge)
+
+    def _conclude_many(self, request: GuardedRequest, judge: Judge) -> Decision:
+        """Decide on the consumers that a body names: all or nothing."""
+        body = self._read_body(request)
+        empties = ownership.find_empties(body)
+        if empties is not None:
+            return Decision(Outcome.REFUSE, empties, depends=True)
+        owners = self._owners.find([claim.consumer_uuid for claim in body.claims])
+        recorded = ownership.conclude_recorded(owners, judge)
+        return ownership.conclude_write(body, owners, recorded, judge)
+
+    @staticmethod
+    def _read_body(request: GuardedRequest) -> Body:
+        body = claims.read_write_body(request)
         for claim in body.claims:
-            ownership.demand_canonical(claim.consumer_uuid)
-            claims.demand_canonical_owner(claim)
-        ids = [claim.consumer_uuid for claim in body.claims]
-        return Evidence(body=body, owners=self._owners.find(ids))
+            claims.demand_canonical_claim(claim)
+        return body
 
     def _find_targets(
         self, consumer_ids: Collection[str], keys: Collection[str]
@@ -173,5 +198,6 @@ class Authorizer:
             yield from owners.find_groups(consumer_ids, keys)
             return
         for uuid, owner in owners.find(consumer_ids).items():
-            if owner.status is OwnerStatus.RECORDED:
+            # Security: nobody's are for role-holders, whatever the rule says.
+            if owner.status is OwnerStatus.RECORDED and owner.project_id:
                 yield owner.target(), (uuid,)

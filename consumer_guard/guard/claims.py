@@ -14,7 +14,7 @@ from oslo_serialization import jsonutils
 from consumer_guard.guard import model
 from consumer_guard.guard.errors import Unreadable
 from consumer_guard.guard.model import GENERATION_IN_BODY, Body
-from consumer_guard.guard.request import GuardedRequest
+from consumer_guard.guard.request import GuardedRequest, is_canonical_uuid
 
 #: PUT /allocations takes the owner along from 1.8.
 _OWNER_IN_BODY = (1, 8)
@@ -87,13 +87,16 @@ def _read_id(claim: Mapping[str, Any], name: str) -> str:
     return value
 
 
-def demand_canonical_owner(claim: model.Claim) -> None:
-    """Refuse a claimed owner that a database could take for another one.
+def demand_canonical_claim(claim: model.Claim) -> None:
+    """Refuse a claim that a database could take for another one's.
 
     Ownership's rule alone: placement takes any text from a role-holder.
 
-    :raises Unreadable: an id has blanks at its ends, or what is not printable
+    :raises Unreadable: the consumer's id is not spelt the canonical way, or an
+        owner's has blanks at its ends, or what is not printable
     """
+    if not is_canonical_uuid(claim.consumer_uuid):
+        raise Unreadable('A uuid in the request is not canonical.')
     for name in ('project_id', 'user_id'):
         value = getattr(claim, name)
         # Security: databases cut NUL off or fold it; no id of keystone has one.
@@ -115,7 +118,7 @@ def _read_generation(claim: Mapping[str, Any]) -> float | None:
     return value
 
 
-def read_body(request: GuardedRequest) -> Body:
+def read_write_body(request: GuardedRequest) -> Body:
     """Read the body of a write, and the claims in it.
 
     :raises TooLarge: see :class:`consumer_guard.guard.request.Payload`

@@ -31,10 +31,5 @@ class Fulfilment(NamedTuple):
 class Obligations(Protocol):
     """Fulfils what allowed writes owe."""
 
-    def fulfil(
-        self, request: GuardedRequest, decision: Decision, request_id: str
-    ) -> Fulfilment:
-        """Fulfil what is due before the write. May update placement's database.
-
-        :param request_id: for the log
-        """
+    def fulfil(self, request: GuardedRequest, decision: Decision) -> Fulfilment:
+        """Fulfil what is due before the write. May update placement's database."""

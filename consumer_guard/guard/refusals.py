@@ -14,10 +14,6 @@ NO_IDENTITY = Refusal(401, CONSEQUENCES[Reason.NO_IDENTITY].hint)
 UNAVAILABLE = Refusal(503, CONSEQUENCES[Reason.FAULT].hint)
 UNREADABLE_LIST = Refusal(502, 'The list of placement cannot be read.')
 
-_WAY_OF_DELETING = (
-    'To delete, owners may PUT empty allocations with microversion 1.28 or later.'
-)
-
 
 def may_conceal(request: GuardedRequest, decision: Decision) -> bool:
     """Whether ``denial = conceal`` hides this refusal behind a decoy."""
@@ -32,10 +28,6 @@ def make_refusal(request: GuardedRequest, decision: Decision) -> Refusal:
     """The refusal of a decision whose outcome is REFUSE."""
     consequence = CONSEQUENCES[decision.reason]
     text = consequence.hint
-    if decision.reason is Reason.NEVER and (
-        request.operation is model.ALLOCATIONS_DELETE
-    ):
-        text = _WAY_OF_DELETING
     if decision.error is not None:
         text = str(decision.error) or UNAVAILABLE.text
     elif consequence.status == 403:

@@ -9,6 +9,7 @@ read only when a decision needs it.
 
 import functools
 import re
+import types
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
@@ -37,18 +38,20 @@ _ROUTE = re.compile(
 )
 
 #: The operation of what _ROUTE has matched last, and of the method.
-_OPERATIONS = {
-    (matched, operation.method): operation
-    for matched, operation in (
-        ('consumer', model.ALLOCATIONS_LIST),
-        ('consumer', model.ALLOCATIONS_UPDATE),
-        ('consumer', model.ALLOCATIONS_DELETE),
-        ('allocations', model.ALLOCATIONS_MANAGE),
-        ('provider', model.PROVIDER_ALLOCATIONS_LIST),
-        ('usages', model.USAGES),
-        ('reshaper', model.RESHAPE),
-    )
-}
+_OPERATIONS = types.MappingProxyType(
+    {
+        (matched, operation.method): operation
+        for matched, operation in (
+            ('consumer', model.ALLOCATIONS_LIST),
+            ('consumer', model.ALLOCATIONS_UPDATE),
+            ('consumer', model.ALLOCATIONS_DELETE),
+            ('allocations', model.ALLOCATIONS_MANAGE),
+            ('provider', model.PROVIDER_ALLOCATIONS_LIST),
+            ('usages', model.USAGES),
+            ('reshaper', model.RESHAPE),
+        )
+    }
+)
 
 _CANONICAL_UUID = re.compile(
     r'[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}'
@@ -187,3 +190,18 @@ def parse_usages_target(query_string: str) -> Mapping[str, str]:
             raise Unreadable(f'The {name} in the query string is not canonical.')
         target[name] = value
     return make_target(**target)
+
+
+def demand_canonical(request: GuardedRequest) -> None:
+    """Refuse a path that databases and servers could read in several ways.
+
+    Ownership's rule alone: placement takes any text from a role-holder.
+
+    :raises Unreadable: an id is not spelt the one way that every database agrees
+        on, or the path is not the one that Routes shows to placement
+    """
+    if not request.canonical_path:
+        raise Unreadable('The path is not canonical.')
+    for uuid in (request.consumer_uuid, request.provider_uuid):
+        if uuid is not None and not is_canonical_uuid(uuid):
+            raise Unreadable('A uuid in the request is not canonical.')

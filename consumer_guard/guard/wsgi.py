@@ -10,16 +10,18 @@ moved; nothing else is changed.
 import logging
 import re
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+from oslo_context.context import get_current
 
 from consumer_guard.guard import identity, listing, model, refusals, responses
 from consumer_guard.guard.authorizer import Authorizer
 from consumer_guard.guard.body import WsgiPayload, put_body
 from consumer_guard.guard.decision import Outcome, Reason
-from consumer_guard.guard.identity import Environ
-from consumer_guard.guard.model import Body, Caller, Owner
+from consumer_guard.guard.identity import ENV_REQUEST_ID, Environ
+from consumer_guard.guard.model import Caller
 from consumer_guard.guard.obligations import Afterwards, Fulfilment, Obligations
 from consumer_guard.guard.request import (
     GuardedRequest,
@@ -52,18 +54,15 @@ class Enforcement:
 class DecisionRecorder(Protocol):
     """Counts and records decisions; no method raises or waits for a reader."""
 
-    def look_up(
-        self, request: GuardedRequest, fulfilment: Fulfilment
-    ) -> tuple[Body | None, Mapping[str, Owner] | None]:
-        """What the record shows beyond what was decided on; may look it up."""
+    def look_up(self, request: GuardedRequest, fulfilment: Fulfilment) -> Fulfilment:
+        """Complete body and owners for the record; may read and look them up."""
 
     def record_decision(
         self,
         request: GuardedRequest,
         caller: Caller,
         environ: Environ,
-        fulfilment: Fulfilment,
-        shown: tuple[Body | None, Mapping[str, Owner] | None],
+        shown: Fulfilment,
         seconds: float,
     ) -> Afterwards | None:
         """Record a decision.
@@ -122,29 +121,44 @@ class ConsumerGuard:
         found = match_operation(
             environ.get('REQUEST_METHOD'), environ.get('PATH_INFO', '')
         )
-        respond = self._application if found is None else self._judge(environ, *found)
-        return respond(environ, start_response)
+        before = get_current()
+        try:
+            respond = (
+                self._application if found is None else self._judge(environ, *found)
+            )
+            return respond(environ, start_response)
+        finally:
+            # Security: lines about the thread's next request must not name this
+            # caller. A filter in front that made a context for this request logs
+            # its end first, and clears it.
+            if before is None or before.request_id != environ.get(ENV_REQUEST_ID):
+                identity.set_context(before)
 
     def _judge(
         self, environ: Environ, operation: model.Operation, match: re.Match[str]
     ) -> Application:
         """Choose who answers: the application, its filter, or a refusal."""
         made_id = identity.ensure_request_id(environ)
+        # Security: log lines name the proven caller, not whom the headers claim.
+        identity.set_context(None)
         try:
-            caller = identity.find_caller(
+            context = identity.make_context(
                 environ, believe_headers=self._enforcement.believe_headers
             )
-            if caller is None:
+            if context is None:
+                identity.set_context(identity.make_anonymous_context(environ))
                 self._recorder.record_unjudged(operation, environ, Reason.NO_IDENTITY)
                 return self._refuse(refusals.NO_IDENTITY, made_id)
+            identity.set_context(context)
+            caller = identity.make_caller(context)
             request = self._make_request(environ, operation, match)
             started = time.perf_counter()
             decision = self._authorizer.authorize(request, caller)
-            fulfilment = self._obligations.fulfil(request, decision, caller.request_id)
+            fulfilment = self._obligations.fulfil(request, decision)
             seconds = time.perf_counter() - started
             shown = self._recorder.look_up(request, fulfilment)
             recorded = self._recorder.record_decision(
-                request, caller, environ, fulfilment, shown, seconds
+                request, caller, environ, shown, seconds
             )
             afterwards = [
                 due for due in (fulfilment.afterwards, recorded) if due is not None
@@ -251,7 +265,7 @@ class ConsumerGuard:
         shadow, believe = self._enforcement.shadow, self._enforcement.believe_headers
         LOG.exception(
             'Request %s could not be judged and is %s',
-            environ[identity.ENV_REQUEST_ID],
+            environ[ENV_REQUEST_ID],
             'forwarded (shadow)' if shadow else 'refused',
         )
         forward = shadow and (believe or identity.is_proven(environ))

@@ -1,1 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
+"""Recorded owners: the driver interface and the driver ``database``."""

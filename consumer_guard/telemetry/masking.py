@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Masks: another's ids as keyed hashes, one's own in the clear."""
+"""Masks: ids of others as keyed hashes, the caller's own as they are."""
 
 import hashlib
 import secrets
@@ -7,33 +7,32 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-#: Stands before a hash, so that nobody takes it for an id.
+#: Prefix of a hash, so that nobody takes it for an id.
 MARK = 'h:'
 
 #: Bytes of a hash: 2^48 ids before two are likely to share one.
-_DIGEST = 12
+_HASH_SIZE = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Mask:
-    """What one caller's records show.
+    """What the records of one caller show.
 
     :ivar key: of the hashes; None shows everything
-    :ivar own: ids of the caller's own, shown as they are
+    :ivar own: the caller's own ids, shown as they are
     """
 
     key: bytes | None = field(repr=False)
     own: frozenset[str] = frozenset()
 
     def hide(self, text: str | None) -> str | None:
-        """The id, or its hash when it is somebody else's."""
+        """The id, or its hash unless it is the caller's own."""
         if text is None or self.key is None or text in self.own:
             return text
         # Client text may hold lone surrogates.
         raw = text.encode('utf-8', 'surrogatepass')
-        return (
-            MARK + hashlib.blake2b(raw, key=self.key, digest_size=_DIGEST).hexdigest()
-        )
+        hashed = hashlib.blake2b(raw, key=self.key, digest_size=_HASH_SIZE)
+        return MARK + hashed.hexdigest()
 
     def mask_consumer(self, uuid: str, project_id: str | None) -> str | None:
         """A consumer's id: as it is when it belongs to the caller's project."""
@@ -45,8 +44,8 @@ class Mask:
 def make_key(secret: str | None) -> bytes:
     """The key of the hashes.
 
-    :param secret: configured; without one the key is of this process and its
-        children only, and hashes compare within a run
+    :param secret: configured; without one the key is random, shared with
+        children of this process only, and hashes compare within a run
     """
     if not secret:
         return secrets.token_bytes(32)
@@ -54,6 +53,6 @@ def make_key(secret: str | None) -> bytes:
 
 
 def make_mask(credentials: Mapping[str, Any], key: bytes | None) -> Mask:
-    """The mask for a caller; ids that are missing or empty are nobody's own."""
+    """The mask for a caller; missing and empty ids are nobody's own."""
     ids = (credentials.get('user_id'), credentials.get('project_id'))
     return Mask(key, frozenset([text for text in ids if text]))

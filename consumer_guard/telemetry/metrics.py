@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is counted and timed, over StatsD: pushed, nothing shared by workers.
+"""Metrics over StatsD: pushed, with nothing shared between workers.
 
-Names are made of our own words only, never of a client's; so their number is
-bounded.
+Names never contain what a client sent, so their number is bounded.
 """
 
 import importlib
@@ -24,61 +23,61 @@ RECORDS_DROPPED = 'records.dropped'
 
 
 class Metrics(Protocol):
-    """Where figures go; no method raises or waits."""
+    """A destination of metrics; no method raises or waits."""
 
     def count(self, name: str) -> None:
-        """One more of these."""
+        """Count one event."""
 
     def time(self, name: str, seconds: float) -> None:
-        """How long one of these took."""
+        """Report a duration."""
 
     def gauge(self, name: str, value: float) -> None:
-        """The value now."""
+        """Report a current value."""
 
 
 class NoMetrics:
-    """Nobody wants figures."""
+    """Discards everything."""
 
     def count(self, name: str) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def time(self, name: str, seconds: float) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def gauge(self, name: str, value: float) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
-#: The one that nobody listens to.
+#: The no-op metrics.
 NONE = NoMetrics()
 
 
 class StatsdMetrics:
-    """Figures as StatsD's UDP packets, by the package ``statsd``.
+    """Sends UDP packets by the package ``statsd``.
 
-    :param client: a ``statsd.StatsClient``; it passes over what cannot be sent
+    :param client: a ``statsd.StatsClient``; it ignores what cannot be sent
     """
 
     def __init__(self, client: Any) -> None:
         self._client = client
-        # Its socket goes with the guard it was made for.
+        # Its socket is closed with the guard that it was made for.
         weakref.finalize(self, client.close)
 
     def count(self, name: str) -> None:
-        """A counter."""
+        """Send a counter."""
         self._client.incr(name)
 
     def time(self, name: str, seconds: float) -> None:
-        """A timer, in milliseconds as StatsD has it."""
+        """Send a timer, in milliseconds as StatsD expects."""
         self._client.timing(name, seconds * 1000)
 
     def gauge(self, name: str, value: float) -> None:
-        """A gauge; one below zero is set by way of zero, as StatsD wants it."""
+        """Send a gauge; a negative one goes by way of zero, as StatsD requires."""
         self._client.gauge(name, value)
 
 
 def connect(host: str, port: int, prefix: str) -> Metrics:
-    """A client of the StatsD server; no packet is sent yet.
+    """Make a client of a StatsD server; sends no packet yet.
 
     :param host: '' for no metrics
     :raises ConfigurationError: the package ``statsd`` is not installed
@@ -95,8 +94,7 @@ def connect(host: str, port: int, prefix: str) -> Metrics:
     try:
         return StatsdMetrics(statsd.StatsClient(host, port, prefix=prefix or None))
     except OSError as exc:
-        # No outage for want of figures: a name that cannot be resolved now
-        # must not stop placement's workers.
+        # A host name that cannot be resolved must not stop placement's workers.
         LOG.error(
             "option 'statsd_host' of [consumer_guard]: %s cannot be resolved (%s); "
             'there are no metrics until the next start',

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reads decision records back (:mod:`consumer_guard.telemetry.record`).
 
-What a record does not say stays unsaid: an id that is shown as a hash is only
-known not to be one of the caller's own.
+Nothing is guessed: of an id that is shown as a hash, a reader knows only that it
+is not one of the caller's own.
 """
 
 import dataclasses
@@ -11,22 +11,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from consumer_guard.guard import model
 from consumer_guard.guard.decision import Reason
-from consumer_guard.guard.model import Operation
+from consumer_guard.guard.model import OPERATIONS, TARGET_KEYS, Operation
 from consumer_guard.guard.request import is_canonical_uuid
 from consumer_guard.telemetry.masking import MARK
+from consumer_guard.telemetry.record import RECORDED_CREDENTIALS
 
-#: Credentials that a record names; the others are not known.
-CREDENTIALS = ('user_id', 'project_id', 'domain_id')
-
-_TARGET_KEYS = ('consumer_uuid', 'project_id', 'user_id', 'consumer_type')
 _OUTCOMES = ('allow', 'deny', 'would allow', 'would deny')
-_OPERATIONS = {operation.name: operation for operation in model.OPERATIONS}
-_REASONS = {reason.value: reason for reason in Reason}
 
-#: What is shown of a client's text, in characters.
-_MOST = 60
+#: Characters that are shown of a client's text.
+_MAX_SHOWN = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +31,8 @@ class Target:
     :ivar status: value of :class:`consumer_guard.guard.model.OwnerStatus`, or None
     :ivar known: the attributes that are shown
     :ivar masked: keys of those that are shown as a hash: none of the caller's
-    :ivar canonical: whether the consumer's id is spelt canonically; None where
-        it is not shown
+    :ivar canonical: whether the consumer's id is canonical; None where it is not
+        shown
     """
 
     about: str
@@ -48,20 +42,20 @@ class Target:
     canonical: bool | None = None
 
     def keep(self, keys: frozenset[str]) -> 'Target':
-        """Without the attributes that no rule reads."""
+        """The target without the attributes that no rule reads."""
         known = tuple([pair for pair in self.known if pair[0] in keys])
         return dataclasses.replace(self, known=known, masked=self.masked & keys)
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What a decision depends on.
+    """The facts that a decision depends on.
 
     :ivar scope: '' where nobody was identified
     :ivar reason: None for one that this release does not know
     :ivar by: 'role', 'ownership', 'filter', or None for a refusal
-    :ivar version: microversion, None when it was none
-    :ivar whole: whether all targets are named
+    :ivar version: microversion, None when it was not one of placement's
+    :ivar whole: whether the record names all targets
     """
 
     operation: Operation
@@ -92,10 +86,10 @@ class Record:
 
 
 def read_line(line: str) -> Record | None:
-    """Read a line, with or without a log's prefix.
+    """Read a line, with or without the prefix of a log.
 
-    :returns: None for what is not about a decision: a blank line, another event
-    :raises ValueError: it is not a record, or not a whole one
+    :returns: None for a blank line, and for events other than decisions
+    :raises ValueError: it is not a record, or not a complete one
     """
     if not line.strip():
         return None
@@ -105,69 +99,82 @@ def read_line(line: str) -> Record | None:
     try:
         content: object = json.loads(line[start:])
     except RecursionError:
-        raise ValueError('nested without end') from None
+        raise ValueError('nested too deeply') from None
     if not isinstance(content, dict) or not isinstance(content.get('event'), str):
         raise ValueError('no event')
     return _read_decision(content) if content['event'] == 'decision' else None
 
 
 def _read_decision(content: Mapping[str, Any]) -> Record:
-    operation = _OPERATIONS.get(_text(content, 'operation') or '')
-    if operation is None:
-        raise ValueError('no known operation')
-    outcome = _text(content, 'outcome')
+    outcome = _get_text(content, 'outcome')
     if outcome not in _OUTCOMES:
         raise ValueError('no known outcome')
-    credentials = tuple([(name, _text(content, name)) for name in CREDENTIALS])
-    ids = dict(credentials)
-    targets = _list(content, 'targets')
-    own = frozenset([ids['user_id'], ids['project_id']])
-    case = Case(
-        operation=operation,
-        credentials=credentials,
-        roles=tuple(map(_as_text, _list(content, 'roles'))),
-        scope=_text(content, 'scope') or '',
-        reason=_REASONS.get(_text(content, 'reason') or ''),
-        by=_text(content, 'by'),
-        version=_read_version(_text(content, 'microversion')),
-        targets=tuple([_read_target(target, own) for target in targets]),
-        whole=content.get('target_count', len(targets)) == len(targets),
-    )
-    if case.scope and 'roles' not in content:
-        raise ValueError('no roles')
-    words = (_text(content, 'user_agent') or '').split()
+    case = _read_case(content)
+    ids = dict(case.credentials)
+    words = (_get_text(content, 'user_agent') or '').split()
     return Record(
         case=case,
         allowed=outcome.endswith('allow'),
         service=make_printable(words[0]) if words else '-',
         user_id=make_printable(ids['user_id'] or '-'),
         project_id=make_printable(ids['project_id'] or '-'),
-        request_id=make_printable(_text(content, 'request_id') or '-'),
+        request_id=make_printable(_get_text(content, 'request_id') or '-'),
+    )
+
+
+def _read_case(content: Mapping[str, Any]) -> Case:
+    operation = _find_operation(_get_text(content, 'operation'))
+    credentials = tuple(
+        [(key, _get_text(content, key)) for key in RECORDED_CREDENTIALS]
+    )
+    scope = _get_text(content, 'scope') or ''
+    if scope and 'roles' not in content:
+        raise ValueError('no roles')
+    own = frozenset([value for _, value in credentials[:2]])
+    reason = _get_text(content, 'reason')
+    targets = [_read_target(target, own) for target in _get_list(content, 'targets')]
+    return Case(
+        operation=operation,
+        credentials=credentials,
+        roles=tuple(map(_check_text, _get_list(content, 'roles'))),
+        scope=scope,
+        reason=next((known for known in Reason if known.value == reason), None),
+        by=_get_text(content, 'by'),
+        version=_read_version(_get_text(content, 'microversion')),
+        targets=tuple(targets),
+        whole=content.get('target_count', len(targets)) == len(targets),
     )
 
 
 def _read_target(content: object, own: frozenset[str | None]) -> Target:
     if not isinstance(content, dict):
-        raise ValueError('a target is no object')
-    known, masked = [], []
-    for key in _TARGET_KEYS:
-        value = _text(content, key)
-        if not value:
-            continue
-        # Security: a client may claim an id that looks like a hash; then it
-        # counts as one, and decides nothing.
-        if value.startswith(MARK) and value not in own:
-            masked.append(key)
-        else:
-            known.append((key, value))
-    uuid = dict(known).get('consumer_uuid')
+        raise ValueError('a target is not an object')
+    shown = {key: _get_text(content, key) for key in sorted(TARGET_KEYS)}
+    # Security: a client may claim an id that looks like a hash; it counts as a
+    # hash, and decides nothing.
+    masked = frozenset(
+        [
+            key
+            for key, value in shown.items()
+            if value and value.startswith(MARK) and value not in own
+        ]
+    )
+    known = {key: value for key, value in shown.items() if value and key not in masked}
+    uuid = known.get('consumer_uuid')
     return Target(
-        _text(content, 'about') or '',
-        _text(content, 'standing'),
-        tuple(known),
-        frozenset(masked),
+        _get_text(content, 'about') or '',
+        _get_text(content, 'standing'),
+        tuple(known.items()),
+        masked,
         is_canonical_uuid(uuid) if uuid is not None else None,
     )
+
+
+def _find_operation(name: str | None) -> Operation:
+    for operation in OPERATIONS:
+        if operation.name == name:
+            return operation
+    raise ValueError('no known operation')
 
 
 def _read_version(text: str | None) -> tuple[int, int] | None:
@@ -177,18 +184,18 @@ def _read_version(text: str | None) -> tuple[int, int] | None:
     return int(major), int(minor)
 
 
-def _text(content: Mapping[str, Any], name: str) -> str | None:
+def _get_text(content: Mapping[str, Any], name: str) -> str | None:
     value = content.get(name)
-    return None if value is None else _as_text(value)
+    return None if value is None else _check_text(value)
 
 
-def _as_text(value: object) -> str:
+def _check_text(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError(f'{value!r:.40} is not text')
     return value
 
 
-def _list(content: Mapping[str, Any], name: str) -> list[Any]:
+def _get_list(content: Mapping[str, Any], name: str) -> list[Any]:
     value = content.get(name)
     if value is None:
         return []
@@ -200,6 +207,6 @@ def _list(content: Mapping[str, Any], name: str) -> list[Any]:
 def make_printable(text: str) -> str:
     """A client's text for a terminal.
 
-    Security: escape sequences in a user agent would be the terminal's.
+    Security: escape sequences in a user agent would reach the terminal.
     """
-    return ''.join([char if char.isprintable() else '?' for char in text[:_MOST]])
+    return ''.join([char if char.isprintable() else '?' for char in text[:_MAX_SHOWN]])

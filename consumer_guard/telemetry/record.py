@@ -1,56 +1,61 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a decision record says, as plain values ready for JSON.
+"""The contents of decision records, as plain values ready for JSON.
 
-A record never carries a token, and another's ids only as the mask shows them.
+A record never contains a token, and ids of others only as the mask shows them.
 """
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from consumer_guard.guard import model
-from consumer_guard.guard.decision import Decision, Outcome
+from consumer_guard.guard.decision import Outcome
 from consumer_guard.guard.errors import RequestError
 from consumer_guard.guard.identity import Environ
-from consumer_guard.guard.model import Body, Caller, Claim, Owner, OwnerStatus
+from consumer_guard.guard.model import Caller, Claim, Owner, OwnerStatus
+from consumer_guard.guard.obligations import Fulfilment
 from consumer_guard.guard.request import GuardedRequest
 from consumer_guard.telemetry.masking import Mask
 
 #: Consumers named in one record; more are counted only.
-MOST = 16
+MAX_CONSUMERS = 16
 
-#: By what a request was allowed.
-_BY = {
-    Outcome.ROLE: 'role',
-    Outcome.PASSAGE: 'ownership',
-    Outcome.FILTER: 'filter',
-    Outcome.REFUSE: None,
-}
+#: Credentials that a record contains; the others are unknown to its readers.
+RECORDED_CREDENTIALS = ('user_id', 'project_id', 'domain_id')
+
+#: What allowed a request.
+_BY: Mapping[Outcome, str | None] = MappingProxyType(
+    {
+        Outcome.ROLE: 'role',
+        Outcome.PASSAGE: 'ownership',
+        Outcome.FILTER: 'filter',
+        Outcome.REFUSE: None,
+    }
+)
 
 
 def name_outcome(outcome: Outcome, mode: str) -> str:
-    """``allow`` or ``deny``, with ``would`` before it in shadow mode."""
+    """``allow`` or ``deny``, after ``would`` in shadow mode."""
     verb = 'deny' if outcome is Outcome.REFUSE else 'allow'
     return f'would {verb}' if mode == 'shadow' else verb
 
 
 def describe_decision(
-    request: GuardedRequest,
-    decision: Decision,
-    owners: Mapping[str, Owner] | None,
-    body: Body | None,
-    mask: Mask,
+    request: GuardedRequest, shown: Fulfilment, mask: Mask
 ) -> dict[str, Any]:
     """The facts of a decision.
 
-    :param owners: what was looked up, for the decision or for the record
-    :param body: what was read of the body
+    :param shown: body and owners as read and looked up, for the decision or for
+        the record
     """
-    recorded = list((owners or {}).values())
-    claimed = body.claims if body else ()
+    decision = shown.decision
+    recorded = list((decision.owners or {}).values())
+    claimed = shown.body.claims if shown.body else ()
+    queried = _read_query(request)
     targets = [
-        *(_describe_target('recorded owner', owner) for owner in recorded[:MOST]),
-        *(_describe_target('claimed owner', claim) for claim in claimed[:MOST]),
-        *_list_asked(request),
+        *[_make_target('recorded owner', owner) for owner in recorded[:MAX_CONSUMERS]],
+        *[_make_target('claimed owner', claim) for claim in claimed[:MAX_CONSUMERS]],
+        *queried,
     ]
     named = [(owner.consumer_uuid, owner.project_id) for owner in recorded]
     if not named and request.consumer_uuid:
@@ -62,17 +67,19 @@ def describe_decision(
         'rulings': sorted(
             {f'{ruling.about}: {ruling.truth.name}' for ruling in decision.rulings}
         ),
-        'consumers': [mask.mask_consumer(*consumer) for consumer in named[:MOST]],
+        'consumers': [
+            mask.mask_consumer(*consumer) for consumer in named[:MAX_CONSUMERS]
+        ],
         'consumer_count': len(named),
         'targets': [_mask_target(target, mask) for target in targets],
-        'target_count': len(recorded) + len(claimed) + len(_list_asked(request)),
+        'target_count': len(recorded) + len(claimed) + len(queried),
     }
 
 
 def describe_request(
     operation: model.Operation, environ: Environ, mode: str
 ) -> dict[str, Any]:
-    """What is asked, as far as it can be said without having been judged."""
+    """What is known of a request before it is judged."""
     return {
         'operation': operation.name,
         'mode': mode,
@@ -81,12 +88,10 @@ def describe_request(
 
 
 def describe_caller(request: GuardedRequest, caller: Caller) -> dict[str, Any]:
-    """Who asks."""
+    """The caller, and the ids of the request."""
     version = request.microversion
     return {
-        'user_id': caller.credentials.get('user_id'),
-        'project_id': caller.credentials.get('project_id'),
-        'domain_id': caller.credentials.get('domain_id'),
+        **{name: caller.credentials.get(name) for name in RECORDED_CREDENTIALS},
         'roles': caller.credentials.get('roles'),
         'scope': caller.scope,
         'microversion': '.'.join(map(str, version)) if version else None,
@@ -96,26 +101,26 @@ def describe_caller(request: GuardedRequest, caller: Caller) -> dict[str, Any]:
 
 
 def list_changed(
-    wanted: Iterable[Claim], former: Mapping[str, Owner]
+    claims: Iterable[Claim], former: Mapping[str, Owner]
 ) -> tuple[Claim, ...]:
-    """The claims that may change whose a consumer is.
+    """The claims that may change the owner of a consumer.
 
-    :param wanted: what the body claims, emptied consumers included
+    :param claims: all claims of a body
     :param former: the owners before the write, by the claim's id, as far as
         they were looked up
     """
     return tuple(
         [
             claim
-            for claim in wanted
+            for claim in claims
             if not claim.empties
-            and not _is_same(former.get(claim.consumer_uuid), claim)
+            and not _is_unchanged(former.get(claim.consumer_uuid), claim)
         ]
     )
 
 
 def describe_change(claim: Claim, former: Owner | None, mask: Mask) -> dict[str, Any]:
-    """Whose a consumer becomes; a claim without a project makes it nobody's."""
+    """The new owner of a consumer; nobody after a claim without a project."""
     change: dict[str, Any] = {
         'change': 'loss' if claim.project_id is None else 'claim',
         'consumer_uuid': mask.mask_consumer(claim.consumer_uuid, claim.project_id),
@@ -131,7 +136,7 @@ def describe_change(claim: Claim, former: Owner | None, mask: Mask) -> dict[str,
     return change
 
 
-def _is_same(before: Owner | None, claim: Claim) -> bool:
+def _is_unchanged(before: Owner | None, claim: Claim) -> bool:
     if before is None:
         return False
     if claim.project_id is None:
@@ -139,8 +144,8 @@ def _is_same(before: Owner | None, claim: Claim) -> bool:
     return (before.project_id, before.user_id) == (claim.project_id, claim.user_id)
 
 
-def _list_asked(request: GuardedRequest) -> list[dict[str, str | None]]:
-    """Whose sums are asked."""
+def _read_query(request: GuardedRequest) -> list[dict[str, str | None]]:
+    """The target that GET /usages names, where it is readable."""
     if request.operation is not model.USAGES:
         return []
     try:
@@ -149,7 +154,7 @@ def _list_asked(request: GuardedRequest) -> list[dict[str, str | None]]:
         return []
 
 
-def _describe_target(about: str, subject: Owner | Claim) -> dict[str, str | None]:
+def _make_target(about: str, subject: Owner | Claim) -> dict[str, str | None]:
     target: dict[str, str | None] = {
         'about': about,
         'consumer_uuid': subject.consumer_uuid,
@@ -164,13 +169,12 @@ def _describe_target(about: str, subject: Owner | Claim) -> dict[str, str | None
 
 def _mask_target(target: Mapping[str, str | None], mask: Mask) -> dict[str, str | None]:
     masked = dict(target)
-    project_id = target.get('project_id')
-    if target.get('consumer_uuid') is not None:
-        uuid = str(target['consumer_uuid'])
-        masked['consumer_uuid'] = mask.mask_consumer(uuid, project_id)
+    uuid = target.get('consumer_uuid')
+    if uuid is not None:
+        masked['consumer_uuid'] = mask.mask_consumer(uuid, target.get('project_id'))
     for name in ('project_id', 'user_id'):
         if name in target:
-            # Security: as much work for the consumer of nobody as for somebody's.
+            # Security: as much work for nobody's consumer as for somebody's.
             hidden = mask.hide(target[name] or '')
             masked[name] = hidden if target[name] else None
     return masked

@@ -15,7 +15,7 @@ from consumer_guard.telemetry.journal import Journal
 from consumer_guard.telemetry.masking import Mask
 from consumer_guard.telemetry.metrics import NONE, Metrics, name_decision
 from consumer_guard.telemetry.record import (
-    MOST,
+    MAX_CONSUMERS,
     describe_caller,
     describe_change,
     describe_decision,
@@ -26,12 +26,8 @@ from consumer_guard.telemetry.record import (
 
 LOG = logging.getLogger(__name__)
 
-#: Writes by which a consumer can change hands.
+#: Writes that can change the owner of a consumer.
 _CONVEYING = (model.ALLOCATIONS_UPDATE, model.ALLOCATIONS_MANAGE, model.RESHAPE)
-
-
-#: A body and owners by id, as a record shows them.
-Shown = tuple[Body | None, Mapping[str, Owner] | None]
 
 
 class Recorder:
@@ -39,7 +35,7 @@ class Recorder:
 
     :param which: the option ``audit``
     :param mode: the option ``enforcement``
-    :param owners: asked for records alone where ``which`` is ``all``
+    :param owners: queried for records alone where ``which`` is ``all``
     """
 
     def __init__(
@@ -57,57 +53,46 @@ class Recorder:
         self._records_nothing = which == 'none' and metrics is NONE
         self._owners = owners
 
-    def look_up(self, request: GuardedRequest, fulfilment: Fulfilment) -> Shown:
-        """What the record shows beyond what was decided on.
+    def look_up(self, request: GuardedRequest, fulfilment: Fulfilment) -> Fulfilment:
+        """Complete the body and the owners of a decision for its record.
 
         Where ``audit`` is ``all``, looks up what the decision did not need: in
         shadow mode whatever the request names, so that the records can be judged
-        again under other rules; else only whom a role-holder's write takes
-        consumers from. What cannot be had is left out.
+        again under other rules; else only the owners from whom a role-holder's
+        write takes consumers. What is not available is left out.
         """
         decision = fulfilment.decision
         body, owners = decision.body or fulfilment.body, decision.owners
-        if self._which != 'all' or owners is not None:
-            return body, owners
         conveys = request.operation in _CONVEYING
-        if self._mode != 'shadow' and not (
+        wanted = self._mode == 'shadow' or (
             conveys and decision.outcome is Outcome.ROLE
-        ):
-            return body, None
-        try:
-            if body is None and conveys and request.microversion is not None:
-                body = claims.read_body(request)
-            named = {request.consumer_uuid} - {None}
-            if body is not None:
-                named = {
-                    claims.normalize_id(request, claim.consumer_uuid)
-                    for claim in body.claims
-                }
-            found = self._owners.find([uuid for uuid in named if uuid])
-            return body, found or None
-        except Exception as exc:
-            # A record is less than an answer: it goes out with what is known.
-            LOG.debug('Nothing was looked up for a record: %s', type(exc).__name__)
-            return body, None
+        )
+        if self._which == 'all' and owners is None and wanted:
+            try:
+                if body is None and conveys and request.microversion is not None:
+                    body = claims.read_write_body(request)
+                owners = self._owners.find(_name_consumers(request, body)) or None
+            except Exception as exc:
+                # An incomplete record must not cost the client its answer.
+                LOG.debug('Nothing was looked up for a record: %s', type(exc).__name__)
+        return fulfilment._replace(decision=decision._replace(owners=owners), body=body)
 
     def record_decision(
         self,
         request: GuardedRequest,
         caller: Caller,
         environ: Environ,
-        fulfilment: Fulfilment,
-        shown: Shown,
+        shown: Fulfilment,
         seconds: float,
     ) -> Afterwards | None:
         """Count and record a decision; never raises."""
         if self._records_nothing:
             return None
-        operation, decision = request.operation, fulfilment.decision
+        operation, decision = request.operation, shown.decision
         outcome = name_outcome(decision.outcome, self._mode)
         self._metrics.count(name_decision(operation, outcome.split()[-1], self._mode))
         if self._which == 'none':
             return None
-        body, owners = shown
         if decision.outcome is Outcome.REFUSE or self._which == 'all':
             self._journal.write(
                 caller,
@@ -116,15 +101,17 @@ class Recorder:
                     'outcome': outcome,
                     **describe_request(operation, environ, self._mode),
                     **describe_caller(request, caller),
-                    **describe_decision(request, decision, owners, body, mask),
+                    **describe_decision(request, shown, mask),
                     'microseconds': round(seconds * 1e6),
                 },
             )
-        if operation not in _CONVEYING or body is None:
+        if operation not in _CONVEYING or shown.body is None:
             return None
         if self._mode != 'shadow' and decision.outcome is not Outcome.ROLE:
             return None
-        return self._prepare_change(request, caller, environ, body, owners)
+        return self._prepare_change(
+            request, caller, environ, shown.body, decision.owners or {}
+        )
 
     def record_unjudged(
         self,
@@ -136,7 +123,7 @@ class Recorder:
     ) -> None:
         """Count and record a request that could not be judged.
 
-        :param forwarded: shadow mode let it through all the same
+        :param forwarded: it goes on to placement all the same, in shadow mode
         """
         outcome = name_outcome(Outcome.REFUSE, 'shadow' if forwarded else 'enforce')
         self._metrics.count(name_decision(operation, 'deny', self._mode))
@@ -158,15 +145,14 @@ class Recorder:
         caller: Caller,
         environ: Environ,
         body: Body,
-        owners: Mapping[str, Owner] | None,
+        owners: Mapping[str, Owner],
     ) -> Afterwards | None:
-        """Whose the consumers become, recorded when they have become it."""
-        former = {}
-        for claim in body.claims if owners else ():
-            stored = claims.normalize_id(request, claim.consumer_uuid)
-            if owners and stored in owners:
-                former[claim.consumer_uuid] = owners[stored]
-
+        """The record of new owners, to be written when the write has succeeded."""
+        stored = {
+            claim.consumer_uuid: claims.normalize_id(request, claim.consumer_uuid)
+            for claim in body.claims
+        }
+        former = {uuid: owners[key] for uuid, key in stored.items() if key in owners}
         changed = list_changed(body.claims, former)
         if not changed:
             return None
@@ -174,7 +160,7 @@ class Recorder:
         def describe(mask: Mask) -> dict[str, Any]:
             changes = [
                 describe_change(claim, former.get(claim.consumer_uuid), mask)
-                for claim in changed[:MOST]
+                for claim in changed[:MAX_CONSUMERS]
             ]
             return {
                 'event': 'ownership',
@@ -185,3 +171,11 @@ class Recorder:
             }
 
         return lambda: self._journal.write(caller, describe)
+
+
+def _name_consumers(request: GuardedRequest, body: Body | None) -> list[str]:
+    """The ids of the consumers that a request names, as placement stores them."""
+    if body is None:
+        return [request.consumer_uuid] if request.consumer_uuid else []
+    claimed = [claim.consumer_uuid for claim in body.claims]
+    return list({claims.normalize_id(request, uuid) for uuid in claimed if uuid})

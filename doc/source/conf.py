@@ -5,9 +5,9 @@ import pathlib
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+sys.path.insert(0, str(HERE.parent.parent))
 
-import threat_table  # noqa: E402  # from doc/
+from doc import architecture, lanes, reasons, threat_table  # noqa: E402
 
 project = 'consumer_guard'
 copyright = 'The consumer_guard developers'
@@ -32,7 +32,13 @@ autodoc_preserve_defaults = True
 # Written by python -m bench --docs, and included.
 exclude_patterns = ['performance/*.rst']
 
-# The tests are looked up at every build, so that the table cannot go stale.
+# Read from the source at every build, so that no table can go stale.
 BUILT = HERE.parent / 'build'
 BUILT.mkdir(exist_ok=True)
-(BUILT / 'threats.csv').write_text(threat_table.make_table(), encoding='utf-8')
+architecture.write_all(BUILT)
+for name, table in (
+    ('threats.csv', threat_table.make_table()),
+    ('lanes.csv', lanes.make_table()),
+    ('reasons.csv', reasons.make_table()),
+):
+    (BUILT / name).write_text(table, encoding='utf-8')

@@ -98,7 +98,7 @@ class Placement:
     def plan_is_done(self) -> bool:
         """Whether the other writer wrote as often as asked; forgets the plan."""
         plan = self.folder / 'plan.json'
-        left = json.loads(plan.read_text())['times']
+        left = int(json.loads(plan.read_text())['times'])
         plan.unlink()
         return left == 0
 

@@ -47,7 +47,8 @@ def test_updates_add_up(
                 continue
             except exceptions.InternalServerError as exc:
                 # SQLite has one writer, and placement answers so to the other.
-                if 'database is locked' not in exc.response.text:
+                answer = exc.response
+                if answer is None or 'database is locked' not in answer.text:
                     raise
         return landed
 

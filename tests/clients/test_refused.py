@@ -44,7 +44,7 @@ def _be_refused_everything(stage: Stage) -> None:
     instance, other = stage.make_id('instance'), stage.make_id('other')
     host = stage.make_id('host')
     diff = {host: MORE}
-    unread = {'raises': 'ConsumerAllocationRetrievalFailed'}
+    unread: dict[str, Any] = {'raises': 'ConsumerAllocationRetrievalFailed'}
     stage.step(nova.get_allocs_for_consumer, context, instance, **unread)
     # Nova's older call takes any failure for no allocations.
     assert stage.step(nova.get_allocations_for_consumer, context, instance) == {}

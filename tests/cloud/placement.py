@@ -122,7 +122,7 @@ class Client:
         self,
         method: str,
         path: str,
-        body: object = None,
+        body: Any = None,
         *,
         version: str | None = '1.38',
         headers: Mapping[str, str] | None = None,

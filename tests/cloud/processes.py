@@ -59,7 +59,7 @@ def make_environment(extra: Mapping[str, str]) -> dict[str, str]:
         and not key.lower().endswith('_proxy')
     }
     kept['PATH'] = f'{BIN}{os.pathsep}{kept.get("PATH", os.defpath)}'
-    return kept | extra
+    return {**kept, **extra}
 
 
 def pick_port() -> int:

@@ -138,7 +138,8 @@ class Load:
     def _work(self, number: int) -> None:
         user = self._users[number]
         other = self._users[(number + 1) % len(self._users)]
-        steps = itertools.cycle(
+        client = Client(self._port)
+        steps: Iterator[Callable[[], object]] = itertools.cycle(
             [
                 lambda: self._read_own(client, user),
                 lambda: self._read_foreign(client, user, other),
@@ -147,7 +148,6 @@ class Load:
                 lambda: self._read_by_role(client, user),
             ]
         )
-        client = Client(self._port)
         with contextlib.closing(client):
             for step in itertools.islice(steps, MOST):
                 if self._over.is_set():

@@ -117,7 +117,8 @@ class Service:
     @property
     def workers(self) -> list[psutil.Process]:
         """The processes that answer."""
-        return psutil.Process(self._process.pid).children()
+        workers: list[psutil.Process] = psutil.Process(self._process.pid).children()
+        return workers
 
     def kill_worker(self) -> None:
         """Kill one worker as the kernel does when memory is short."""

@@ -42,7 +42,7 @@ class Steps:
     @property
     def lookup(self) -> Any:
         """The guard's driver of owners."""
-        return self.guard._guard._owners
+        return self.guard._authorizer._owners
 
     @property
     def taken(self) -> bool:

@@ -90,7 +90,7 @@ class RemoteCaller:
     ) -> Mapping[str, Any]:
         """Whether the command's answer is the deployed one's; returns it."""
         run = self.can_i(user, method, path, version, body)
-        told = run.json
+        told: Mapping[str, Any] = run.json
         real = self.deployment.request(method, path, user, version=version, body=body)
         assert run.status == (0 if told['allowed'] else 1), run.err
         if told['document'] is not None:

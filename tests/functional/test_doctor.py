@@ -15,15 +15,13 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from consumer_guard.cmd import doctor
+from consumer_guard.analysis.findings import Assessment, Severity
 from consumer_guard.cmd import main as guard_main
 from consumer_guard.cmd import status as guard_status
 from consumer_guard.config.settings import Settings
-from consumer_guard.doctor import database
-from consumer_guard.doctor.findings import Finding, Severity
+from consumer_guard.doctor import database, examination
 from tests import servers
 from tests.deployment import ETC
-from tests.functional.test_owners_on_servers import galera_library
 from tests.servers import Tables
 
 LIMIT = 2**31 - 1
@@ -374,16 +372,18 @@ class TestDatabase:
     def test_a_time_out_is_no_warning(
         self, clinic: Clinic, patience: float, severity: Severity
     ) -> None:
-        def look_at_nothing(engine: sa.Engine, _settings: Settings) -> Finding:
+        def check_nothing(engine: sa.Engine, _settings: Settings) -> Assessment:
             with engine.connect() as connection:
                 connection.exec_driver_sql('SELECT 1 FROM nosuch')
             raise AssertionError
 
-        settings = doctor.admit(None, None).settings
+        settings = examination.read_deployment(None, None).settings
         engine = clinic.tables.engine
-        found = database.examine(engine, settings, (look_at_nothing,), patience)
-        assert [(one.check, one.severity) for one in found[1:]] == [
-            ('nothing', severity)
+        found = database.run_checks(
+            engine, settings, {'shown': check_nothing}, patience
+        )
+        assert [(one.subject, one.severity) for one in found[1:]] == [
+            ('shown', severity)
         ]
 
     def test_no_tables(
@@ -461,6 +461,24 @@ class TestDatabase:
                 clinic.tables.run(f'DROP OWNED BY {spelled}')
             clinic.tables.run(f'DROP USER {spelled}')
 
+    @pytest.mark.parametrize(
+        ('grants', 'severity'),
+        [(('SELECT',), 'failure'), (('SELECT', 'UPDATE (generation)'), 'ok')],
+    )
+    @pytest.mark.skipif(DATABASE == 'sqlite', reason='sqlite has no accounts')
+    def test_rules_that_open_writes_to_owners_need_the_right_to_update(
+        self, clinic: Clinic, ask: Any, grants: tuple[str, ...], severity: str
+    ) -> None:
+        policy = clinic.conf.with_name('policy.yaml')
+        rule = '"consumer_guard:allocations:update": "rule:consumer_guard:owner_member"'
+        policy.write_text(rule)
+        with self._account(clinic, f'u{uuid.uuid4().hex[:12]}', grants) as url:
+            clinic.configure(
+                f'connection = {url}', '[oslo_policy]', f'policy_file = {policy}'
+            )
+            report = ask()
+        assert report.severity('UPDATE(generation)') == severity
+
     def test_placements_own_account(self, clinic: Clinic, ask: CallRemote) -> None:
         wanted = 'ok' if DATABASE == 'sqlite' else 'note'
         assert ask().severity('more rights') == wanted
@@ -488,7 +506,7 @@ class TestDatabase:
 @needs['mysql']
 def test_galera(clinic: Clinic, ask: CallRemote) -> None:
     assert ask().of('wsrep_sync_wait')['finding'] == 'no Galera'
-    library = galera_library()
+    library = servers.galera_library()
     if not library:
         pytest.skip('no Galera library; on Debian: apt-get install galera-4')
     cluster = (
@@ -585,7 +603,7 @@ class TestBadInput:
 
 class TestUpgradeCheck:
     def check(self, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
-        status = guard_status.main(['upgrade', 'check'])
+        status = guard_status.check_upgrade(['upgrade', 'check'])
         return status, ' '.join(capsys.readouterr().out.replace('|', ' ').split())
 
     def test_all_is_well(

@@ -212,7 +212,9 @@ class TestWrong:
 
 class TestUpgradeCheck:
     def _check(self, shop: Shop) -> int:
-        return guard_status.main(['--config-file', str(shop.conf), 'upgrade', 'check'])
+        return guard_status.check_upgrade(
+            ['--config-file', str(shop.conf), 'upgrade', 'check']
+        )
 
     def test_all_is_well(self, shop: Shop) -> None:
         shop.add('consumers', 7)
@@ -291,7 +293,9 @@ def test_sql_mode(
         before = connection.execute(sa.text('SELECT @@GLOBAL.sql_mode')).scalar()
         try:
             connection.execute(sa.text('SET GLOBAL sql_mode = :m'), {'m': mode})
-            answer = guard_status.main(['--config-file', str(conf), 'upgrade', 'check'])
+            answer = guard_status.check_upgrade(
+                ['--config-file', str(conf), 'upgrade', 'check']
+            )
         finally:
             connection.execute(sa.text('SET GLOBAL sql_mode = :m'), {'m': before})
     engine.dispose()

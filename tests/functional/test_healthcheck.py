@@ -185,7 +185,10 @@ def statements() -> Iterator[Counting]:
 def app(healthy: Deployment) -> healthcheck.Healthcheck:
     """The application alone."""
     path = healthy.directory / 'api-paste.ini'
-    return paste_deploy.loadapp(f'config:{path}', name='healthcheck')
+    loaded: healthcheck.Healthcheck = paste_deploy.loadapp(
+        f'config:{path}', name='healthcheck'
+    )
+    return loaded
 
 
 def test_nothing_is_asked_before_the_first_request_and_little_after(

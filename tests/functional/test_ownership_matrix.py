@@ -6,6 +6,7 @@ is the guard's, and a gap in it is a leak that the test sees.
 """
 
 import uuid
+from collections.abc import Mapping
 
 import pytest
 import webtest
@@ -49,7 +50,7 @@ class Scene:
         assert written.status_int == 204, written.text
         return consumer
 
-    def states(self) -> dict[str, object]:
+    def states(self) -> Mapping[str, object]:
         """All four consumers as the admin sees them."""
         states = {kind: self.guarded.show(key) for kind, key in self.consumers.items()}
         for state in states.values():

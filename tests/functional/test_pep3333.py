@@ -13,7 +13,8 @@ from consumer_guard.backend.application import (
     authtoken_factory,
     request_log_factory,
 )
-from consumer_guard.guard.responses import Application, Environ, StartResponse
+from consumer_guard.guard.identity import Environ
+from consumer_guard.guard.responses import Application, StartResponse
 from tests.deployment import OWNER_RULES, Deployment, User, make_claim
 
 Deploy = Callable[..., Deployment]
@@ -55,7 +56,7 @@ def test_requests_of_all_kinds(validated: Deployment) -> None:
     lists = f'/resource_providers/{provider}/allocations'
 
     def ask(method: str, path: str, user: User | None, body: object = None) -> int:
-        return validated.request(method, path, user, body=body).status_int
+        return int(validated.request(method, path, user, body=body).status_int)
 
     for user in (service, alice, validated.add_user('auditor'), None):
         for path in ('/', f'/allocations/{hers}', f'/allocations/{his}', lists):

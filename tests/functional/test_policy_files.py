@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent import futures
+from typing import ClassVar
 
 import pytest
 
@@ -37,7 +38,7 @@ class Allocations:
 
     def read(self, user: User) -> int:
         path = f'/allocations/{self.consumer}'
-        return self.deployed.request('GET', path, user).status_int
+        return int(self.deployed.request('GET', path, user).status_int)
 
     def await_status(self, user: User, status: int) -> None:
         deadline = time.monotonic() + PATIENCE
@@ -186,8 +187,8 @@ class DecisionPoint(http.server.BaseHTTPRequestHandler):
 
     allowed: str = ''
     slow: str = ''
-    late: threading.Event
-    paths: list[str]
+    late: ClassVar[threading.Event]
+    paths: ClassVar[list[str]]
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers['Content-Length']))
@@ -204,15 +205,16 @@ class DecisionPoint(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def decision_point() -> Iterator[tuple[type[DecisionPoint], str]]:
-    handler = type(
-        'Handler', (DecisionPoint,), {'paths': [], 'late': threading.Event()}
-    )
-    server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), handler)
+    class Handler(DecisionPoint):
+        paths: ClassVar[list[str]] = []
+        late = threading.Event()
+
+    server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    yield handler, f'http://127.0.0.1:{server.server_port}'
-    handler.late.set()
+    yield Handler, f'http://127.0.0.1:{server.server_port}'
+    Handler.late.set()
     server.shutdown()
     server.server_close()
     thread.join()

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What changes between the guard's decision and placement's write.
 
-Stepwise: somebody else's requests run when the guard has let an owner's write
-go. And at full speed, with threads. No write may land on a consumer that was
-another's when it was judged, and none that placement's compare can tell apart.
+Stepwise: somebody else's requests run between the guard's judgement and its swap of
+the generation, between the swap and placement's handler, and inside of the handler.
+And at full speed, with threads. No write may land on a row that was not judged.
 """
 
 import concurrent.futures
@@ -17,16 +17,11 @@ import sqlalchemy as sa
 import webob
 import webtest
 from placement.handlers import util as placement_util
-from placement.objects import allocation as placement_allocation
 
 from tests.deployment import OWNER_RULES, Deployment, User, make_claim
 from tests.functional.between import PATIENCE, Steps, step_into
-from tests.functional.conftest import Records
 
 Deploy = Callable[..., Deployment]
-
-#: What an operator finds in the log after a write in the window.
-ALARM = 'was deleted and re-created after it was judged'
 
 _ROW = sa.text(
     'SELECT c.id, c.generation, p.external_id AS project,'
@@ -65,6 +60,12 @@ class Race:
             row = found.one_or_none()
         return None if row is None else Row(row[0], row[1], row[2], int(row[3]))
 
+    def generation(self, consumer: str | None = None) -> int:
+        """The one that is stored."""
+        row = self.row(consumer)
+        assert row is not None
+        return row.generation
+
     def admin_puts(self, owner: User, generation: int | None, amount: int = 1) -> None:
         answer = self.deployed.put(
             self.consumer,
@@ -83,9 +84,14 @@ class Race:
         assert answer.status_int == 204, answer.text
 
     def owner_writes(
-        self, kind: str, version: str = '1.38', generation: int = 1
+        self, kind: str, version: str = '1.38', generation: int | None = None
     ) -> webtest.TestResponse:
-        """The owner's sealed write of seven VCPU, or of nothing."""
+        """The owner's write of seven VCPU, or of nothing.
+
+        :param generation: the stored one when None
+        """
+        if generation is None:
+            generation = self.generation()
         amount = 0 if kind.endswith('empty') else 7
         claim = make_claim(self.provider, self.owner, generation, version, amount)
         if kind.startswith('PUT'):
@@ -98,7 +104,8 @@ class Race:
             )
         body = {self.consumer: claim}
         if kind == 'POST two':
-            neighbour = make_claim(self.provider, self.owner, 1, version, amount)
+            other = self.generation(self.neighbour)
+            neighbour = make_claim(self.provider, self.owner, other, version, amount)
             body = {self.neighbour: neighbour, self.consumer: claim}
         return self.deployed.request(
             'POST', '/allocations', self.owner, version=version, body=body
@@ -107,26 +114,30 @@ class Race:
 
 @pytest.fixture
 def race(deploy: Deploy) -> Race:
-    # One connection for look-ups: were it held over the handler, the look-ups of
-    # a step would find none.
-    deployed = deploy(rules=OWNER_RULES, options={'lookup_pool_size': 1})
+    # One connection, and one for a step inside of the guard: were they held over
+    # the handler, the look-ups of a step would find none.
+    deployed = deploy(rules=OWNER_RULES, options={'lookup_pool_size': 2})
     return Race(deployed, step_into(deployed))
 
 
 def re_own(race: Race) -> None:
-    race.admin_puts(race.other, 1)
+    race.admin_puts(race.other, race.generation())
 
 
 def re_own_and_back(race: Race) -> None:
-    race.admin_puts(race.other, 1)
-    race.admin_puts(race.owner, 2)
+    race.admin_puts(race.other, race.generation())
+    race.admin_puts(race.owner, race.generation())
 
 
 def other_takes_it_over(race: Race) -> None:
     """By ownership too: the admin gives it away, the new owner writes."""
-    race.admin_puts(race.other, 1)
+    race.admin_puts(race.other, race.generation())
     answer = race.deployed.put(
-        race.consumer, race.provider, race.other, race.other, generation=2
+        race.consumer,
+        race.provider,
+        race.other,
+        race.other,
+        generation=race.generation(),
     )
     assert answer.status_int == 204
 
@@ -138,7 +149,7 @@ def delete(race: Race) -> None:
 def re_create_newer(race: Race) -> None:
     race.admin_deletes()
     race.admin_puts(race.other, None)
-    race.admin_puts(race.other, 1)
+    race.admin_puts(race.other, race.generation())
 
 
 def re_create_without_allocations(race: Race) -> None:
@@ -159,9 +170,11 @@ MOVES = (
     other_takes_it_over,
     delete,
     re_create_newer,
+    re_create_same,
     re_create_without_allocations,
 )
-KINDS = ('PUT', 'PUT empty', 'POST', 'POST empty', 'POST two')
+KINDS = ('PUT', 'POST', 'POST two')
+EMPTY_KINDS = ('PUT empty', 'POST empty')
 
 
 def _assert_conflict(answer: webtest.TestResponse) -> None:
@@ -178,20 +191,102 @@ def _move(race: Race, move: Callable[[Race], None]) -> dict[str, Row | None]:
     return after
 
 
-class TestBetween:
-    """The step is between the guard's decision and placement's handler."""
+class TestBeforeTheSwap:
+    """The step is between the guard's look-up and its swap of the generation."""
 
-    def test_without_a_move_it_lands(self, race: Race, records: Records) -> None:
+    @pytest.fixture
+    def before_the_swap(self, race: Race) -> Callable[[Callable[[], object]], None]:
+        """Take a step before the guard's next UPDATE."""
+        taken: list[str] = []
+
+        def arm(step: Callable[[], object]) -> None:
+            def take(_c: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+                if statement.startswith('UPDATE consumers') and not taken:
+                    taken.append(statement)
+                    with concurrent.futures.ThreadPoolExecutor(1) as other:
+                        other.submit(step).result(PATIENCE)
+
+            engine = race.steps.lookup.engine
+            sa.event.listen(engine, 'before_cursor_execute', take)
+
+        return arm
+
+    @pytest.mark.parametrize('kind', KINDS)
+    @pytest.mark.parametrize('move', MOVES, ids=lambda move: move.__name__)
+    def test_a_row_that_is_not_as_judged_is_not_written(
+        self,
+        race: Race,
+        before_the_swap: Callable[..., None],
+        move: Callable[[Race], None],
+        kind: str,
+    ) -> None:
+        """O09: the swap compares all that was judged."""
+        moved: dict[str, Row | None] = {}
+        before_the_swap(lambda: moved.update(_move(race, move)))
+        answer = race.owner_writes(kind)
+        assert moved, 'the guard swapped nothing'
+        _assert_conflict(answer)
+        assert {key: race.row(key) for key in moved} == moved
+
+    @pytest.mark.parametrize('kind', KINDS)
+    def test_a_row_that_lost_its_allocations_is_not_written(
+        self, race: Race, before_the_swap: Callable[..., None], kind: str
+    ) -> None:
+        """O19: its owner could change while its generation stays."""
+        with race.engine.begin() as connection:
+            # As a roll leaves it: the generation of a row that is made anew.
+            connection.execute(
+                sa.text('UPDATE consumers SET generation = 0 WHERE uuid = :uuid'),
+                {'uuid': race.consumer},
+            )
+
+        def lose_allocations() -> None:
+            with race.engine.begin() as connection:
+                connection.execute(
+                    sa.text('DELETE FROM allocations WHERE consumer_id = :uuid'),
+                    {'uuid': race.consumer},
+                )
+
+        before_the_swap(lose_allocations)
+        _assert_conflict(race.owner_writes(kind))
+        stored = race.row()
+        assert stored is not None
+        assert (stored.generation, stored.used) == (0, 0)
+
+
+class TestBetween:
+    """The step is between the guard's swap and placement's handler."""
+
+    def test_without_a_move_it_lands(self, race: Race) -> None:
         """The tests below refuse for the move, and for nothing else."""
-        for number, kind in enumerate(('PUT', 'POST', 'POST two'), 1):
-            answer = race.owner_writes(kind, generation=number)
+        seen = {race.generation()}
+        for kind in KINDS:
+            answer = race.owner_writes(kind)
             assert answer.status_int == 204, answer.text
+            stored = race.row()
+            assert stored is not None
+            assert (stored.project_id, stored.used) == (race.owner.project_id, 7)
+            # Its own value, and placement's one more.
+            assert stored.generation < 0
+            assert all(abs(stored.generation - other) > 2**16 for other in seen)
+            seen.add(stored.generation - 1)
         neighbour = race.row(race.neighbour)
         assert neighbour is not None
-        assert (neighbour.generation, neighbour.used) == (2, 7)
-        assert race.owner_writes('PUT empty', generation=4).status_int == 204
-        assert race.row() is None
-        assert ALARM not in records.text
+        assert neighbour.used == 7
+
+    @pytest.mark.parametrize('version', ['1.28', '1.38'])
+    @pytest.mark.parametrize('kind', EMPTY_KINDS)
+    def test_a_write_that_empties_is_for_roles_only(
+        self, race: Race, kind: str, version: str
+    ) -> None:
+        """O20: placement reads again what it removes, so that nothing seals it."""
+        race.steps.before_the_next(lambda: re_own(race))
+        before = race.row()
+        answer = race.owner_writes(kind, version)
+        assert answer.status_int == 403
+        assert 'for roles only' in answer.json['errors'][0]['detail']
+        assert not race.steps.taken
+        assert race.row() == before
 
     @pytest.mark.parametrize('version', ['1.28', '1.38'])
     @pytest.mark.parametrize('kind', KINDS)
@@ -208,10 +303,10 @@ class TestBetween:
         assert {key: race.row(key) for key in moved} == moved
 
     def test_re_created_before_an_older_generation(self, race: Race) -> None:
-        race.admin_puts(race.owner, 1)
-        race.admin_puts(race.owner, 2)
+        race.admin_puts(race.owner, race.generation())
+        race.admin_puts(race.owner, race.generation())
         race.steps.before_the_next(lambda: re_create_same(race))
-        _assert_conflict(race.owner_writes('PUT', generation=3))
+        _assert_conflict(race.owner_writes('PUT'))
         assert race.steps.taken
         stored = race.row()
         assert stored is not None
@@ -225,12 +320,17 @@ class TestBetween:
                 race.provider,
                 race.other,
                 race.deployed.admin,
-                generation=1,
+                generation=race.generation(race.neighbour),
             )
         )
         before = race.row()
+        assert before is not None
         _assert_conflict(race.owner_writes('POST two'))
-        assert race.row() == before
+        stored = race.row()
+        assert stored is not None
+        # Moved by the swap, and not written.
+        assert stored.generation < 0
+        assert stored._replace(generation=before.generation) == before
         stored = race.row(race.neighbour)
         assert stored is not None
         assert stored.project_id == race.other.project_id
@@ -272,34 +372,6 @@ class TestBetween:
         assert stored is not None
         assert stored[1:] == (0, race.owner.project_id, 0)
 
-    @pytest.mark.parametrize('kind', ['PUT', 'POST', 'POST two'])
-    def test_the_window_re_created_up_to_the_same_generation(
-        self, race: Race, records: Records, kind: str
-    ) -> None:
-        """The one that no compare can tell: id and generation are the same.
-
-        It lands; the row's id tells, and the operator is told which one.
-        """
-        judged = race.row()
-        assert judged is not None
-        moved: dict[str, Row | None] = {}
-        race.steps.before_the_next(lambda: moved.update(_move(race, re_create_same)))
-        answer = race.owner_writes(kind)
-        between = moved[race.consumer]
-        assert between is not None
-        assert between.project_id == race.other.project_id
-        assert between.generation == judged.generation
-        assert answer.status_int == 204
-        stored = race.row()
-        assert stored is not None
-        assert stored[1:] == (2, race.owner.project_id, 7)
-        assert stored.row_id == between.row_id != judged.row_id
-        alarms = [line for line in records.lines if ALARM in line]
-        assert len(alarms) == 1
-        assert alarms[0].startswith('ERROR')
-        assert race.consumer in alarms[0]
-        assert answer.headers['x-openstack-request-id'] in alarms[0]
-
     def test_no_lock_is_held(self, race: Race) -> None:
         """Everybody else goes on while an owner's write is on its way."""
         done = []
@@ -338,17 +410,16 @@ class TestInside:
                 return function(*args, **kwargs)
 
             # Armed by the request itself, behind the guard.
-            race.steps.before_the_next(
-                lambda: (
-                    monkeypatch.setattr(module, name, stepping),
-                    race.steps.before_the_next(step),
-                )
-            )
+            def step_in_between() -> None:
+                monkeypatch.setattr(module, name, stepping)
+                race.steps.before_the_next(step)
+
+            race.steps.before_the_next(step_in_between)
 
         return arm
 
     @pytest.mark.parametrize('kind', KINDS)
-    @pytest.mark.parametrize('move', [*MOVES, re_create_same], ids=lambda m: m.__name__)
+    @pytest.mark.parametrize('move', MOVES, ids=lambda move: move.__name__)
     def test_placement_compares_again(
         self,
         race: Race,
@@ -368,29 +439,6 @@ class TestInside:
         _assert_conflict(answer)
         assert {key: race.row(key) for key in moved} == moved
 
-    @pytest.mark.parametrize('kind', ['PUT empty', 'POST empty'])
-    def test_the_window_of_writes_that_empty(
-        self, race: Race, step_at: Callable[..., None], kind: str
-    ) -> None:
-        """Placement reads what it is to remove after it has compared.
-
-        The generation that it compares again is that of the second reading, so
-        that whatever is there by then goes, whoever owns it. No row is left to
-        tell of it afterwards.
-        """
-        moved: dict[str, Row | None] = {}
-        step_at(
-            placement_allocation,
-            'get_all_by_consumer_id',
-            lambda: moved.update(_move(race, re_own)),
-        )
-        answer = race.owner_writes(kind)
-        between = moved[race.consumer]
-        assert between is not None
-        assert between.project_id == race.other.project_id
-        assert answer.status_int == 204
-        assert race.row() is None
-
 
 class Ledger:
     """Who owned the consumer at each generation, and who wrote upon it.
@@ -408,12 +456,20 @@ class Ledger:
         self.owner_at: dict[int, str | None] = {}
         self.writes: list[tuple[int, str | None]] = []
         self.statuses: list[int] = []
+        self.moved_to: dict[int, int] = {}
 
     def written(self, writer: User, generation: int, claimed: User) -> None:
         """A write upon this generation succeeded."""
         with self._lock:
             self.writes.append((generation, writer.project_id))
-            self.owner_at[generation + 1] = claimed.project_id
+            upon = self.moved_to.get(generation, generation)
+            self.owner_at[upon + 1] = claimed.project_id
+
+    def swapped(self, expected: int, new: int) -> None:
+        """The guard has moved this generation; the owner is the same."""
+        with self._lock:
+            self.moved_to[expected] = new
+            self.owner_at[new] = self.owner_at.get(expected)
 
     def born(self, generation: int, project_id: str) -> None:
         """A life starts with this generation."""
@@ -434,6 +490,16 @@ class Throng:
         self.keeper = race.deployed.add_user('member', 'reader')
         self.over = threading.Event()
         self._lives = 0
+        engine = race.steps.lookup.engine
+        sa.event.listen(engine, 'after_cursor_execute', self._note_swap)
+
+    def _note_swap(
+        self, _c: Any, cursor: Any, statement: str, parameters: Any, *_rest: Any
+    ) -> None:
+        if statement.startswith('UPDATE consumers') and cursor.rowcount == 1:
+            values = [*getattr(parameters, 'values', lambda: parameters)()]
+            named = dict(zip(('new', 'uuid', 'expected'), values, strict=False))
+            self.ledger.swapped(named['expected'], named['new'])
 
     def send(
         self, method: str, path: str, caller: User, body: object = None

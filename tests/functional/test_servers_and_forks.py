@@ -35,7 +35,9 @@ def _headers(user: User) -> dict[str, str]:
 
 
 @pytest.fixture
-def preloaded(deploy: Deploy, tmp_path: pathlib.Path) -> Iterator[tuple[str, list]]:
+def preloaded(
+    deploy: Deploy, tmp_path: pathlib.Path
+) -> Iterator[tuple[str, list[tuple[User, str]]]]:
     """URL of four workers forked from a parent that has asked already."""
     deployed = deploy(rules=OWNER_RULES)
     provider = deployed.add_provider()

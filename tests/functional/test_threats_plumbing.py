@@ -165,8 +165,8 @@ def test_identity_is_asked_for_first() -> None:
     """I01: without a proof neither rules nor owners are asked, nor the body."""
     recorder, rules, owners = Recorder(), FixedRules(), FixedOwners()
     rules.fault, rules.faults_in = AssertionError('asked'), 'current'
-    environ = make_environ(
-        'PUT', f'/allocations/{CONSUMER}', **{'wsgi.input': BrokenStream(Killed())}
-    )
+    environ = make_environ('PUT', f'/allocations/{CONSUMER}')
+    environ['wsgi.input'] = BrokenStream(Killed())
     assert send(make_guard(recorder, rules, owners), environ).status == 401
-    assert recorder.asked == owners.asked == []
+    assert not recorder.asked
+    assert not owners.asked

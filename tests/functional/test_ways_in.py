@@ -82,11 +82,12 @@ def test_the_noauth_sample(deploy: Deploy, records: Records) -> None:
     consumer = str(uuid.uuid4())
 
     def ask(token: str, roles: str) -> int:
-        return deployed.client.get(
+        answer = deployed.client.get(
             f'/allocations/{consumer}',
             headers={'X-Auth-Token': token, 'X-Roles': roles},
             expect_errors=True,
-        ).status_int
+        )
+        return int(answer.status_int)
 
     assert ask(f'{own.user_id}:{own.project_id}', 'reader') == 403
     assert ask('nova:service', 'service') == 200

@@ -94,6 +94,10 @@ def _requests() -> Iterator[Request]:
         yield Request(
             'PUT', f'/allocations/{names.OWN}', version=f'placement {version}', body=old
         )
+    for version in ('1.99', 'x'):
+        yield Request(
+            'GET', f'/allocations/{names.OWN}', version=f'placement {version}'
+        )
     for uuid in (names.OWN, names.ABSENT, names.UNOWNED, names.BARE, *names.TRAPS):
         yield Request('GET', f'/allocations/{uuid}')
         yield Request('DELETE', f'/allocations/{uuid}')

@@ -4,16 +4,12 @@
 No database and no server: many examples of each.
 """
 
-import functools
-from collections.abc import Iterable
 from typing import Any
 
 import pytest
-import routes
 from hypothesis import example, given
 from hypothesis import strategies as st
-from microversion_parse import middleware as microversion_middleware
-from placement import handler, microversion
+from placement import microversion
 
 from consumer_guard.analysis.simulation import GivenPayload
 from consumer_guard.guard import claims, model
@@ -25,23 +21,10 @@ from consumer_guard.guard.request import (
     match_operation,
     read_microversion,
 )
-from tests.fuzz import names
+from tests.fuzz import accepted, names
 from tests.fuzz import requests as made
-from tests.fuzz.accepted import accept
 from tests.fuzz.bodies import Pairs, Raw, encode
 from tests.fuzz.profiles import budget
-from tests.fuzz.wire import Environ, make_environ, send
-
-ACTIONS: dict[Any, model.Operation] = {
-    handler.ROUTE_DECLARATIONS[operation.path][operation.method]: operation
-    for operation in model.OPERATIONS
-}
-
-
-@functools.cache
-def placements_map() -> routes.Mapper:
-    return handler.make_map(handler.ROUTE_DECLARATIONS)
-
 
 any_path = st.one_of(
     made.paths(),
@@ -78,42 +61,17 @@ any_method = st.one_of(
 @example('GET', '/allocations/\u2028')
 def test_routes(method: str, path: str) -> None:
     """P02 P11 P12 P14: exactly what Routes dispatches, with the same id."""
-    environ = make_environ(method, path)
-    matched = placements_map().match(environ=environ)
-    expected = None if matched is None else ACTIONS.get(matched['action'])
+    expected = accepted.route(method, path)
     found = match_operation(method, path)
     if expected is None:
         assert found is None
         return
-    assert matched is not None
     assert found is not None
     operation, match = found
-    assert operation is expected
+    assert operation is expected[0]
     request = make_guarded_request(operation, match, None, GivenPayload())
-    assert request.consumer_uuid == matched.get('consumer_uuid')
-    assert request.provider_uuid == matched.get('uuid')
-
-
-def ask_middleware(header: str | None) -> tuple[int, int] | None:
-    """What MicroversionMiddleware puts into the environ; None for 400 and 406."""
-    heard: list[Any] = []
-
-    def application(environ: Environ, start_response: Any) -> Iterable[bytes]:
-        heard.append(environ['placement.microversion'])
-        start_response('204 No Content', [])
-        return []
-
-    middleware = microversion_middleware.MicroversionMiddleware(
-        application, microversion.SERVICE_TYPE, microversion.VERSIONS
-    )
-    environ = make_environ('GET', '/', version=None)
-    if header is not None:
-        environ['HTTP_OPENSTACK_API_VERSION'] = header
-    answer = send(middleware, environ)
-    if not heard:
-        assert answer.status in (400, 406)
-        return None
-    return heard[0].major, heard[0].minor
+    assert request.consumer_uuid == expected[1].get('consumer_uuid')
+    assert request.provider_uuid == expected[1].get('uuid')
 
 
 @budget(short=800, long=50_000)
@@ -125,7 +83,7 @@ def ask_middleware(header: str | None) -> tuple[int, int] | None:
 @example('placement 1.3_8')
 def test_microversions(header: str | None) -> None:
     read = read_microversion(header, tuple(microversion.VERSIONS))
-    assert read == ask_middleware(header)
+    assert read == accepted.read_microversion(header)
 
 
 def _is_odd(text: object) -> bool:
@@ -137,7 +95,7 @@ def assert_same_claims(
     operation: model.Operation, minor: int, consumer: str | None, body: bytes
 ) -> bool:
     """Compare what is claimed with what is acted on; True when both read it."""
-    parts = accept(operation, minor, consumer, body)
+    parts = accepted.accept(operation, minor, consumer, body)
     if parts is None:
         return False
     request = GuardedRequest(operation, consumer, None, (1, minor), GivenPayload())

@@ -182,7 +182,11 @@ class Scene:
         assert self.attacker.project_id
         assert self.victim.project_id
         self.unknown = str(uuid.uuid4())
-        self.secrets = (self.victim.project_id, self.victim.user_id, self.foreign)
+        self.secrets: tuple[str, ...] = (
+            self.victim.project_id,
+            self.victim.user_id,
+            self.foreign,
+        )
 
     def claim(
         self,

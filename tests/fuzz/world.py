@@ -26,7 +26,7 @@ from consumer_guard.backend.application import (
     request_log_factory,
 )
 from consumer_guard.config import loading
-from consumer_guard.generations.thresholds import Swap
+from consumer_guard.generations.store import Swap
 from consumer_guard.guard import model
 from consumer_guard.guard.authorizer import Rules
 from consumer_guard.guard.wsgi import ConsumerGuard
@@ -35,6 +35,7 @@ from tests.deployment import OWNER_RULES, Deployment, Tokens, User
 from tests.fuzz import names
 from tests.fuzz.requests import Request
 from tests.fuzz.wire import Answer, Application, Environ, send
+from tests.specification import Consumer
 
 #: Loggers that would write a traceback a request.
 _LOUD = ('placement', 'keystonemiddleware', 'consumer_guard.generations.watch')
@@ -42,7 +43,8 @@ _LOUD = ('placement', 'keystonemiddleware', 'consumer_guard.generations.watch')
 OPERATION_OF = {
     (operation.method, operation.path): operation for operation in model.OPERATIONS
 }
-
+#: placement's default for ``incomplete_consumer_project_id``.
+INCOMPLETE_PROJECT = '00000000-0000-0000-0000-000000000000'
 
 ROLLED_TO = -100
 
@@ -230,6 +232,7 @@ class Scenario:
 
     :ivar guarded: the pipelines, by the names of :data:`GUARDS`
     :ivar bare: the pipeline without the guard, over the same placement
+    :ivar recorded: the consumers in the words of the specification
     """
 
     def __init__(self, directory: pathlib.Path, tokens: Tokens, database: str) -> None:
@@ -264,6 +267,7 @@ class Scenario:
         self._connection.execute('PRAGMA synchronous = OFF')
         self._plant()
         self.known = self.read_known()
+        self.recorded = self._describe_known()
         self._rows = {
             table: self._connection.execute(f'SELECT * FROM {table}').fetchall()
             for table in ('consumers', 'allocations')
@@ -340,12 +344,14 @@ class Scenario:
                 'UPDATE consumers SET generation = ? WHERE uuid = ?',
                 (generation, consumer),
             )
-        incomplete = '00000000-0000-0000-0000-000000000000'
-        run('INSERT OR IGNORE INTO projects (external_id) VALUES (?)', (incomplete,))
+        run(
+            'INSERT OR IGNORE INTO projects (external_id) VALUES (?)',
+            (INCOMPLETE_PROJECT,),
+        )
         run(
             'UPDATE consumers SET project_id = (SELECT id FROM projects '
             'WHERE external_id = ?) WHERE uuid = ?',
-            (incomplete, names.UNOWNED),
+            (INCOMPLETE_PROJECT, names.UNOWNED),
         )
         run('DELETE FROM allocations WHERE consumer_id = ?', (names.ORPHAN,))
         run('DELETE FROM consumers WHERE uuid = ?', (names.BARE,))
@@ -374,6 +380,30 @@ class Scenario:
             'LEFT JOIN users u ON u.id = c.user_id'
         )
         return {row[0]: Known(row[1], row[2], row[3], bool(row[4])) for row in rows}
+
+    def _describe_known(self) -> dict[str, Consumer]:
+        """The consumers in the words of the specification."""
+        described = {
+            id_: Consumer(
+                None if known.project_id == INCOMPLETE_PROJECT else known.project_id,
+                known.user_id,
+                None,
+                known.generation,
+                known.holds,
+            )
+            for id_, known in self.known.items()
+        }
+        described[names.BARE] = Consumer(None, None, None, None)
+        return described
+
+    def read_holders(self, provider: str) -> set[str]:
+        """The consumers that hold allocations on a provider, by its id."""
+        rows = self._connection.execute(
+            'SELECT consumer_id FROM allocations a JOIN resource_providers p '
+            'ON p.id = a.resource_provider_id WHERE p.uuid = ?',
+            (provider,),
+        )
+        return {row[0] for row in rows}
 
     def _read_generations(self) -> list[tuple[int, int]]:
         return self._connection.execute(

@@ -16,12 +16,12 @@ def _in_two_projects(town: Town) -> str:
     return town.identities.log_in(user, project_id=town.alpha.id)
 
 
-def _somewhere(where: str, *roles: str, **scope: object) -> Callable[[Town], str]:
+def _somewhere(where: str, *roles: str, **scope: str | bool) -> Callable[[Town], str]:
     def log_in(town: Town) -> str:
         user = town.add_user('member')
         for role in roles:
             town.identities.grant(user, role, where)
-        return town.identities.log_in(user, **scope)
+        return town.identities.log_in(user, None, **scope)
 
     return log_in
 

@@ -7,13 +7,14 @@ import math
 import pkgutil
 import random
 import socket
+from collections.abc import Callable
 from xml.etree import ElementTree
 
 import pytest
 
 import bench
 from bench import machine, plots, results, statistics, tables, timing
-from bench.results import Chapter, Curve, Finding, Role
+from bench.results import Chapter, Curve, Finding, Role, Table
 from bench.statistics import Estimate
 
 #: Who import the peers' packages.
@@ -24,7 +25,7 @@ NEED_PEERS = ('peers', 'middleware', 'programme', '__main__')
     'name',
     [module.name for module in pkgutil.iter_modules(bench.__path__)],
 )
-def test_imports(name) -> None:
+def test_imports(name: str) -> None:
     if name in NEED_PEERS:
         pytest.importorskip('casbin', reason='installed by the lane bench alone')
     importlib.import_module(f'bench.{name}')
@@ -51,7 +52,7 @@ def test_percentile() -> None:
     ('count', 'rank'),
     [(6, 1), (8, 1), (9, 2), (10, 2), (15, 4), (20, 6), (25, 8), (101, 41)],
 )
-def test_the_interval_of_a_median(count, rank) -> None:
+def test_the_interval_of_a_median(count: int, rank: int) -> None:
     found = statistics.estimate(range(1, count + 1))
     assert (found.low, found.high) == (rank, count + 1 - rank)
     outside = sum(math.comb(count, k) for k in range(rank)) / 2**count
@@ -59,7 +60,7 @@ def test_the_interval_of_a_median(count, rank) -> None:
 
 
 @pytest.mark.parametrize('count', [1, 2, 5])
-def test_few_samples_are_all_of_them(count) -> None:
+def test_few_samples_are_all_of_them(count: int) -> None:
     assert statistics.estimate(range(count)) == Estimate((count - 1) / 2, 0, count - 1)
 
 
@@ -89,7 +90,7 @@ def test_measure_by_a_clock_of_calls() -> None:
     # The clock moves only when a variant is called: by what it costs.
     now = 0
 
-    def spend(nanoseconds: int):
+    def spend(nanoseconds: int) -> Callable[[], None]:
         def call() -> None:
             nonlocal now
             now += nanoseconds
@@ -117,7 +118,7 @@ def table() -> results.Table:
     return results.make_table('A table', samples, ours=['ours'], base='bare')
 
 
-def test_a_table(table) -> None:
+def test_a_table(table: Table) -> None:
     assert [row.role for row in table.rows] == [
         Role.REFERENCE,
         Role.OURS,
@@ -137,7 +138,7 @@ def test_findings() -> None:
     assert Finding('x', 9, None, '').reached is None
 
 
-def test_texts(table) -> None:
+def test_texts(table: Table) -> None:
     chapter = Chapter('P1', 'A chapter', (Finding('f', 0.5, 1.0, 'µs'),), (table,))
     texts = tables.write_rst([chapter], {'processor': 'any'})
     assert set(texts) == {'summary.rst', 'machine.rst', 'p1.rst'}
@@ -151,7 +152,7 @@ def test_texts(table) -> None:
 
 @pytest.mark.parametrize('logarithmic', [True, False])
 @pytest.mark.parametrize('values', [[1, 10, 1000], [5], [0.2, 0.3], [3, 3], [0, 7]])
-def test_plots(values, logarithmic) -> None:
+def test_plots(values: list[float], logarithmic: bool) -> None:
     line = [(value, value) for value in values]
     curve = Curve('c', 'A <title>', 'x', 'y', {'one & two': line}, logarithmic)
     root = ElementTree.fromstring(plots.draw(curve))  # noqa: S314  # our own text

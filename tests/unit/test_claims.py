@@ -273,7 +273,7 @@ class TestReadClaims:
         (claim,) = claims.read_claims(_request(), CLAIM | {name: value})
         assert getattr(claim, name) == value
         with pytest.raises(Unreadable) as caught:
-            claims.demand_canonical_owner(claim)
+            claims.demand_canonical_claim(claim)
         assert name in str(caught.value)
         assert value not in str(caught.value).replace(' ', '')
 

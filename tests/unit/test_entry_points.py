@@ -9,7 +9,10 @@ from oslo_policy import policy
 
 EXPECTED = {
     ('console_scripts', 'consumer-guard'): 'consumer_guard.cmd.main:main',
-    ('console_scripts', 'consumer-guard-status'): 'consumer_guard.cmd.status:main',
+    (
+        'console_scripts',
+        'consumer-guard-status',
+    ): 'consumer_guard.cmd.status:check_upgrade',
     ('consumer_guard.commands', 'doctor'): 'consumer_guard.cmd.doctor:Doctor',
     (
         'oslo.middleware.healthcheck',

@@ -7,7 +7,7 @@ nothing is unknown, by oslo.policy's own Enforcer.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -42,7 +42,10 @@ CALLERS = st.fixed_dictionaries(
     }
 ).map(
     lambda values: model.Caller(
-        values, frozenset(role.lower() for role in values['roles']), 'project', 'req-1'
+        values,
+        frozenset(role.lower() for role in cast(list[str], values['roles'])),
+        'project',
+        'req-1',
     )
 )
 OWNERS = st.fixed_dictionaries(
@@ -55,8 +58,8 @@ TEXTS = make_texts()
 def compare(old: str, new: str) -> tuple[Any, Rulebook, Rulebook]:
     """Both as the rule of reads."""
     books = make_book({TOP: old}), make_book({TOP: new})
-    nodes = [book.node(TOP) for book in books]
-    return compare_rules(*nodes, model.ALLOCATIONS_LIST), *books
+    old_node, new_node = (book.node(TOP) for book in books)
+    return compare_rules(old_node, new_node, model.ALLOCATIONS_LIST), *books
 
 
 SAME = (

@@ -86,7 +86,7 @@ class TestRecognise:
 
     def test_only_the_path_counts(self) -> None:
         """P13 P15 P16: no prefix, no raw URI, no override."""
-        application = Recorder(b'{}')
+        application = Recorder([b'{}'])
         environ = make_environ(
             'POST',
             f'/allocations/{UUID}',
@@ -138,7 +138,7 @@ class TestMicroversion:
                 assert read == (1, 0)
         assert kept.cache_info().misses == 300
         assert kept.cache_info().currsize == kept.cache_info().maxsize
-        assert kept.cache_info().maxsize < 300
+        assert (kept.cache_info().maxsize or 300) < 300
 
     def test_versions_of_another_placement(self) -> None:
         header = 'placement 1.2'

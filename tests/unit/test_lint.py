@@ -9,9 +9,9 @@ import pytest
 from oslo_policy import policy
 from placement import policies as placement_policies
 
-from consumer_guard.analysis.lint.deprecated import find_registered
-from consumer_guard.analysis.lint.findings import Finding, Severity
+from consumer_guard.analysis.findings import Finding, Severity, find_worst
 from consumer_guard.analysis.lint.linter import Policies, lint
+from consumer_guard.analysis.lint.rulesets import find_registered
 from consumer_guard.guard import model
 from consumer_guard.guard.errors import PolicyFileError
 from consumer_guard.rules.files import PolicyText
@@ -23,7 +23,7 @@ LIST = model.ALLOCATIONS_LIST.rule
 USAGES = model.USAGES.rule
 THEIRS = 'placement:allocations:list'
 
-NOTE, WARNING, ERROR = Severity
+NOTE, WARNING, FAILURE = Severity.NOTE, Severity.WARNING, Severity.FAILURE
 
 
 def find(ours: str = '', placements: str = '', **more: Any) -> list[Finding]:
@@ -42,11 +42,7 @@ def find_in(
 
 def has(findings: Sequence[Finding], severity: Severity, words: str) -> bool:
     """Whether one of them is this bad and has the words in it."""
-    return any(one.severity is severity and words in one.what for one in findings)
-
-
-def worst(findings: Sequence[Finding]) -> Severity | None:
-    return max((one.severity for one in findings), default=None)
+    return any(one.severity is severity and words in one.text for one in findings)
 
 
 def test_the_samples_are_clean() -> None:
@@ -72,25 +68,25 @@ def test_the_samples_are_clean_with_everything_in_them_switched_on() -> None:
 
 def test_the_defaults_are_noted_alone() -> None:
     (one,) = find()
-    assert (one.severity, one.rule) == (NOTE, THEIRS)
-    assert one.cure == f'open "{THEIRS}" to role:{PASSAGE}'
+    assert (one.severity, one.subject) == (NOTE, THEIRS)
+    assert one.fix == f'open "{THEIRS}" to role:{PASSAGE}'
 
 
 #: A rule text for reads of ours, and what is found in it.
 TEXTS: list[tuple[str, Severity, str]] = [
-    ('[]', ERROR, 'the value [] is not text; the guard refuses'),
-    ('', ERROR, 'the value None is not text'),
-    ('""', ERROR, 'the value is empty; the guard refuses'),
-    ('true', ERROR, 'the value True is not text'),
-    ('"admin_or_service"', ERROR, 'write rule:consumer_guard:admin_or_service'),
-    ('"role:admin or"', ERROR, 'cannot be parsed'),
-    ('"rule:nope"', ERROR, 'refers to the unknown rule "nope"'),
+    ('[]', FAILURE, 'the value [] is not text; the guard refuses'),
+    ('', FAILURE, 'the value None is not text'),
+    ('""', FAILURE, 'the value is empty; the guard refuses'),
+    ('true', FAILURE, 'the value True is not text'),
+    ('"admin_or_service"', FAILURE, 'write rule:consumer_guard:admin_or_service'),
+    ('"role:admin or"', FAILURE, 'cannot be parsed'),
+    ('"rule:nope"', FAILURE, 'refers to the unknown rule "nope"'),
     (
         '"rule:consumer_guard:owner_raeder"',
-        ERROR,
+        FAILURE,
         'did you mean "consumer_guard:owner_reader"',
     ),
-    (f'"rule:{LIST} or role:admin"', ERROR, 'refers to itself'),
+    (f'"rule:{LIST} or role:admin"', FAILURE, 'refers to itself'),
     ('"@"', WARNING, 'allows every caller with a token'),
     ('"not !"', WARNING, 'allows every caller with a token'),
     ('"role:a or not role:a"', WARNING, 'allows every caller with a token'),
@@ -139,16 +135,16 @@ def test_a_rule_of_ours(text: str, severity: Severity, words: str) -> None:
     line = f'# a comment\n"{LIST}": {text}\n'
     findings = find(line)
     assert has(findings, severity, words)
-    found = next(one for one in findings if words in one.what)
-    assert (found.path, found.line, found.rule) == ('ours.yaml', 2, LIST)
-    assert found.cure
+    found = next(one for one in findings if words in one.text)
+    assert (found.where, found.line, found.subject) == ('ours.yaml', 2, LIST)
+    assert found.fix
     # Whatever the guard does not take is an error, and nothing else is.
     try:
         Rulebook.build([PolicyText('ours.yaml', line)])
     except PolicyFileError:
-        assert worst(findings) is ERROR
+        assert find_worst(findings) is FAILURE
     else:
-        assert worst(findings) is not ERROR
+        assert find_worst(findings) is not FAILURE
 
 
 def test_rules_of_other_operations() -> None:
@@ -163,16 +159,16 @@ def test_rules_of_other_operations() -> None:
 
 def test_a_base_rule_is_looked_at_where_it_is_used() -> None:
     found = find('"consumer_guard:admin_or_service": "@"')
-    openings = [one for one in found if 'every caller with a token' in one.what]
-    assert {one.rule for one in openings} == {
+    openings = [one for one in found if 'every caller with a token' in one.text]
+    assert {one.subject for one in openings} == {
         operation.rule for operation in model.OPERATIONS
     }
-    assert {(one.path, one.line) for one in openings} == {('ours.yaml', 1)}
+    assert {(one.where, one.line) for one in openings} == {('ours.yaml', 1)}
 
 
 def test_names() -> None:
     found = find('"consumer_guard:alocations:list": "role:a"')
-    assert has(found, ERROR, f'did you mean "{LIST}"')
+    assert has(found, FAILURE, f'did you mean "{LIST}"')
     found = find('"consumer_gaurd:allocations:list": "role:a"')
     assert has(found, WARNING, 'does nothing: rules here begin with')
     found = find('', '"placement:allocation:list": "role:admin"')
@@ -189,9 +185,9 @@ def test_names_of_others_are_passed_over() -> None:
 def test_a_name_twice() -> None:
     found = find(f'"{LIST}": "@"\n"{LIST}": "rule:consumer_guard:admin_or_service"\n')
     (one,) = [one for one in found if one.severity is WARNING]
-    assert (one.line, one.rule) == (1, LIST)
+    assert (one.line, one.subject) == (1, LIST)
     assert (
-        one.what
+        one.text
         == 'the name stands twice in the file; this rule has no effect, line 2 has'
     )
 
@@ -202,7 +198,7 @@ def test_a_later_file_overrides() -> None:
         PolicyText('b.yaml', f'"{LIST}": "rule:consumer_guard:admin_or_service"'),
     ]
     found = find_in(files)
-    assert [(one.severity, one.path) for one in found if 'no effect' in one.what] == [
+    assert [(one.severity, one.where) for one in found if 'no effect' in one.text] == [
         (NOTE, 'a.yaml')
     ]
     assert not has(found, WARNING, 'every caller')
@@ -214,21 +210,21 @@ def test_stray_files(name: str) -> None:
     found = find_in(files)
     assert has(found, WARNING, f'"{name}" counts as a policy file')
     clean = [PolicyText('/etc/policy.d/10-rules.yml', '')]
-    assert worst(find_in(clean)) is NOTE
+    assert find_worst(find_in(clean)) is NOTE
 
 
 #: A text for placement's rule of reads, and what is found in it.
 PLACEMENTS: list[tuple[str, Severity, str]] = [
-    ('""', ERROR, 'the value is empty; it allows everybody'),
-    ('[]', ERROR, 'the value [] is not text; it allows everybody'),
-    ('!', ERROR, 'it allows everybody'),
-    ('"@"', ERROR, 'is open to every caller'),
-    ('"not !"', ERROR, 'is open to every caller'),
-    ('5', ERROR, 'placement cannot read the file'),
+    ('""', FAILURE, 'the value is empty; it allows everybody'),
+    ('[]', FAILURE, 'the value [] is not text; it allows everybody'),
+    ('!', FAILURE, 'it allows everybody'),
+    ('"@"', FAILURE, 'is open to every caller'),
+    ('"not !"', FAILURE, 'is open to every caller'),
+    ('5', FAILURE, 'placement cannot read the file'),
     ('[["role:admin"], ["role:service"]]', WARNING, 'lists of checks are out of date'),
-    ('"admin_api"', ERROR, 'write rule:admin_api for "admin_api"'),
-    ('"rule:nope"', ERROR, 'placement asks its rule "default" instead'),
-    (f'"rule:{THEIRS}"', ERROR, 'refers to itself'),
+    ('"admin_api"', FAILURE, 'write rule:admin_api for "admin_api"'),
+    ('"rule:nope"', FAILURE, 'placement asks its rule "default" instead'),
+    (f'"rule:{THEIRS}"', FAILURE, 'refers to itself'),
     ('"role:admin or role:reader"', WARNING, 'is open to callers with role:reader,'),
     (
         '"role:reader and project_id:%(project_id)s"',
@@ -259,8 +255,8 @@ PLACEMENTS: list[tuple[str, Severity, str]] = [
 def test_a_rule_of_placements(text: str, severity: Severity, words: str) -> None:
     findings = find('', f'"{THEIRS}": {text}')
     assert has(findings, severity, words)
-    found = next(one for one in findings if words in one.what)
-    assert (found.path, found.line, found.rule) == ('theirs.yaml', 1, THEIRS)
+    found = next(one for one in findings if words in one.text)
+    assert (found.where, found.line, found.subject) == ('theirs.yaml', 1, THEIRS)
 
 
 def test_placements_sums_have_a_target() -> None:
@@ -278,7 +274,7 @@ def test_placements_other_rules_are_noted() -> None:
     found = find('', f'"placement:traits:list": {text}')
     assert has(found, NOTE, 'the guard never gives here')
     assert has(found, NOTE, 'placement asks without a target')
-    assert worst(found) is NOTE
+    assert find_worst(found) is NOTE
 
 
 def test_whom_only_one_of_both_allows() -> None:
@@ -287,7 +283,7 @@ def test_whom_only_one_of_both_allows() -> None:
     lists = [
         one
         for one in found
-        if one.rule.startswith('placement:') or 'role:x' in one.what
+        if one.subject.startswith('placement:') or 'role:x' in one.text
     ]
     assert len([one for one in lists if one.severity is WARNING]) == len(
         model.OPERATIONS
@@ -334,7 +330,7 @@ def test_a_rule_in_the_wrong_file() -> None:
 def test_placement_that_is_not_installed() -> None:
     found = find('', f'"{THEIRS}": "@"', registered=None)
     assert has(found, NOTE, 'placement is not installed here')
-    assert has(found, ERROR, 'is open to every caller')
+    assert has(found, FAILURE, 'is open to every caller')
     assert not has(found, WARNING, 'there is no such rule')
 
 

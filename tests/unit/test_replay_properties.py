@@ -193,7 +193,7 @@ def write_record(
         fulfilment = Fulfilment(decision)
         shown = recorder.look_up(request, fulfilment)
         caller = make_caller(person)
-        recorder.record_decision(request, caller, {}, fulfilment, shown, 0.001)
+        recorder.record_decision(request, caller, {}, shown, 0.001)
     finally:
         LOG.removeHandler(lines)
         LOG.setLevel(level)

@@ -195,12 +195,12 @@ def test_other_methods(
     site: Site, alice: User, hers: str, his: str, method: str
 ) -> None:
     """Not placement's: the same answer for all, and nothing happens."""
-    answers = set()
+    answers: set[tuple[int, str | None]] = set()
     for consumer in (his, hers, str(uuid.uuid4())):
         try:
             answer = site.ask(method, f'/allocations/{consumer}', alice)
         except Closed:
-            answers.add((0, b''))
+            answers.add((0, None))
             continue
         assert answer.status in (400, 405, 501)
         answers.add((answer.status, answer.headers.get('content-type')))
@@ -327,7 +327,7 @@ def test_a_graceful_reload(
     sites.write_options(site.folder, **site_options)
     os.kill(site.pid, signal.SIGUSR1 if _is_apache(site) else signal.SIGHUP)
     deadline = time.monotonic() + RELOAD
-    seen = set()
+    seen: set[int] = set()
     concealed = 0
     while concealed < 8 * PROCESSES:
         assert time.monotonic() < deadline, seen

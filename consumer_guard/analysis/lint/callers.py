@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Callers made of roles, and what rules say of them."""
+"""Callers made of roles, and the answers that rules give them."""
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+import types
+from collections.abc import Callable, Collection, Mapping
 
 from consumer_guard.analysis.equivalence import evaluate_on
 from consumer_guard.analysis.terms import list_leaves
@@ -17,17 +18,24 @@ WEAK: tuple[str, ...] = ('reader', 'member', 'manager')
 
 _CALLER_PROJECT, _CALLER_USER = 'lint-project', 'lint-user'
 #: A consumer of the caller's own, and one of somebody else's.
-OWN = {
-    'consumer_uuid': 'lint-consumer',
-    'project_id': _CALLER_PROJECT,
-    'user_id': _CALLER_USER,
-    'consumer_type': 'INSTANCE',
-}
-FOREIGN = OWN | {'project_id': 'lint-other-project', 'user_id': 'lint-other-user'}
+OWN = types.MappingProxyType(
+    {
+        'consumer_uuid': 'lint-consumer',
+        'project_id': _CALLER_PROJECT,
+        'user_id': _CALLER_USER,
+        'consumer_type': 'INSTANCE',
+    }
+)
+FOREIGN = types.MappingProxyType(
+    {**OWN, 'project_id': 'lint-other-project', 'user_id': 'lint-other-user'}
+)
 
 
-def make_caller(roles: Iterable[str]) -> Caller:
-    """A caller of a project with these roles and nothing else."""
+def allows(node: Node, roles: Roles, target: Mapping[str, str]) -> bool:
+    """Whether the guard allows it; remote checks stay unknown.
+
+    :param roles: of a caller of a project who has nothing else
+    """
     names = sorted(roles)
     credentials = {
         'user_id': _CALLER_USER,
@@ -36,48 +44,47 @@ def make_caller(roles: Iterable[str]) -> Caller:
         'is_admin_project': True,
         'service_roles': [],
     }
-    return Caller(credentials, frozenset(names), 'project', 'req-0')
-
-
-def judge(node: Node, roles: Roles, target: Mapping[str, str]) -> Truth:
-    """What the guard says; checks that ask elsewhere stay unknown."""
-    caller = make_caller(roles)
-    return node.evaluate(Facts(caller.credentials, caller.roles, target))
+    caller = Caller(credentials, frozenset(names), 'project', 'req-0')
+    facts = Facts(caller.credentials, caller.roles, target)
+    return node.evaluate(facts) is Truth.YES
 
 
 def placement_allows(node: Node, roles: Roles, target: Mapping[str, str]) -> bool:
-    """What placement says: a key that is not there makes a check false."""
+    """Whether placement allows it, where a missing key makes a check false."""
     truths = {
-        text: Truth.YES if judge(leaf, roles, target) is Truth.YES else Truth.NO
+        text: Truth.YES if allows(leaf, roles, target) else Truth.NO
         for text, leaf in list_leaves(node).items()
     }
     return evaluate_on(node, truths) is Truth.YES
 
 
+def list_role_names(node: Node) -> list[str]:
+    """The roles that ``role:`` checks of a rule name."""
+    checks = list_leaves(node).values()
+    return [check.name for check in checks if isinstance(check, HasRole)]
+
+
 def list_roles(*nodes: Node) -> list[str]:
     """The roles that rules name, and those that every cloud has."""
-    named = {
-        leaf.name for leaf in list_leaves(*nodes).values() if isinstance(leaf, HasRole)
-    }
+    named = {name for node in nodes for name in list_role_names(node)}
     # No role has a comma or a quotation mark in its name.
     possible = {name for name in named if not {*name} & {*',"\''}}
     return sorted({*possible, *WEAK, 'admin', 'service'})
 
 
-def find_least(names: Iterable[str], holds: Callable[[Roles], bool]) -> list[Roles]:
+def find_least(names: Collection[str], holds: Callable[[Roles], bool]) -> list[Roles]:
     """The smallest sets of at most two roles for which something holds."""
-    found: list[Roles] = []
-    names = list(names)
+    least: list[Roles] = []
     for size in range(3):
         for roles in itertools.combinations(names, size):
-            if not any(set(less) <= set(roles) for less in found) and holds(roles):
-                found.append(roles)
-    return found
+            if not any(set(less) <= set(roles) for less in least) and holds(roles):
+                least.append(roles)
+    return least
 
 
-def say_roles(sets: Iterable[Roles]) -> str:
+def format_roles(sets: list[Roles]) -> str:
     """``callers with role:a or role:b and role:c``."""
-    if () in (found := list(sets)):
+    if () in sets:
         return 'callers without any role'
-    said = [' and '.join(f'role:{role}' for role in roles) for roles in found]
-    return f'callers with {" or ".join(said)}'
+    texts = [' and '.join(f'role:{role}' for role in roles) for roles in sets]
+    return f'callers with {" or ".join(texts)}'

@@ -1,89 +1,93 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lints of files: names that are not ours, said twice, or without effect."""
+"""Lints of files: names that are unknown, out of date, repeated, without effect."""
 
 import difflib
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from consumer_guard.analysis.lint.findings import (
-    Complaint,
-    Finding,
-    fail,
-    note,
-    suggest,
-    warn,
-)
-from consumer_guard.analysis.lint.leaves import Surroundings
+from oslo_policy import policy
+
+from consumer_guard.analysis.findings import Assessment, Finding, fail, note, warn
 from consumer_guard.analysis.lint.rulesets import RuleSet
-from consumer_guard.analysis.lint.texts import lint_lost, lint_overridden, lint_text
+from consumer_guard.analysis.lint.texts import REFUSED, RuleContext, lint_text, suggest
 from consumer_guard.analysis.source import WrittenFile, WrittenRule
 
 _SUFFIXES = ('.yaml', '.yml', '.json')
 
 # As in consumer_guard.rules.rulebook: consumer_gaurd is 0.93, consumer 0.73.
-_LIKENESS = 0.8
+_PREFIX_SIMILARITY = 0.8
 
 
 def lint_files(
-    rules: RuleSet, around: Surroundings, *, names_known: bool
+    rules: RuleSet, context: RuleContext, *, names_known: bool
 ) -> Iterator[Finding]:
-    """All that can be said of the files without judging anybody.
+    """Everything about the files that depends on no caller.
 
     :param names_known: whether the defaults are all the names that there are
     """
-    last, defaults, prefix = rules.written, rules.defaults, around.prefix
+    last, defaults, prefix = rules.written, rules.defaults, context.prefix
     named = [] if names_known else [name for name in last if name.startswith(prefix)]
     relevant = rules.list_reachable([*defaults, *named])
     for file in rules.files:
         if not file.path.endswith(_SUFFIXES):
-            yield Finding.make(_complain_of_stray(file.path), file.path, None, '')
-        yield from _lint_lost(file)
+            yield warn(
+                f'"{os.path.basename(file.path)}" counts as a policy file: every '
+                'visible file of policy_dirs does',
+                'move it elsewhere, or give it the suffix .yaml if its rules are meant',
+            ).at(file.path, '')
+        yield from _lint_repeated(file)
         for rule in file.rules:
-            complaints: list[Complaint] = []
+            assessments: list[Assessment] = []
             if names_known:
-                complaints += _lint_name(rule.name, prefix, {*defaults})
+                assessments += _lint_name(rule.name, prefix, defaults.keys())
             if last[rule.name] is not rule:
-                complaints.append(lint_overridden(last[rule.name].path))
+                path = last[rule.name].path
+                assessments.append(
+                    note(
+                        f'has no effect: {path} says the rule again', 'keep one of them'
+                    )
+                )
             elif rule.name in relevant:
-                complaints += lint_text(rule.name, rules, around)
-            for complaint in complaints:
-                yield Finding.make(complaint, rule.path, rule.line, rule.name)
+                assessments += lint_text(rule.name, rules, context)
+            for assessment in assessments:
+                yield _at_rule(assessment, rule)
 
 
-def _lint_lost(file: WrittenFile) -> Iterator[Finding]:
-    kept = {rule.name: rule for rule in file.rules}
+def _at_rule(assessment: Assessment, rule: WrittenRule) -> Finding:
+    return assessment.at(rule.path, rule.name, rule.line)
+
+
+def _lint_repeated(file: WrittenFile) -> Iterator[Finding]:
+    kept = {rule.name: rule.line for rule in file.rules}
     for rule in file.lost:
-        complaint = lint_lost(f'line {kept[rule.name].line}')
-        yield Finding.make(complaint, rule.path, rule.line, rule.name)
+        assessment = warn(
+            'the name stands twice in the file; this rule has no effect, line '
+            f'{kept[rule.name]} has',
+            'remove one of them',
+        )
+        yield _at_rule(assessment, rule)
 
 
 def _lint_name(
     name: str, prefix: str, registered: Collection[str]
-) -> Iterator[Complaint]:
+) -> Iterator[Assessment]:
     if name in registered:
         return
     if name.startswith(prefix):
-        words = f'there is no such rule{suggest(name, registered)}'
+        text = f'there is no such rule{suggest(name, registered)}'
         if prefix == 'placement:':
-            yield warn(f'{words}; placement passes over it', 'correct the name')
+            yield warn(f'{text}; placement passes over it', 'correct the name')
         else:
-            yield fail(f'{words}; the guard refuses the file', 'correct the name')
+            yield fail(f'{text}; {REFUSED}', 'correct the name')
         return
-    head = name.partition(':')[0][:40].lower()
-    if difflib.SequenceMatcher(None, head, prefix[:-1]).ratio() >= _LIKENESS:
+    head, _, tail = name.partition(':')
+    similarity = difflib.SequenceMatcher(None, head[:40].lower(), prefix[:-1]).ratio()
+    if similarity >= _PREFIX_SIMILARITY:
         yield warn(
             f'does nothing: rules here begin with "{prefix}"'
-            f'{suggest(prefix + name.partition(":")[2], registered)}',
+            f'{suggest(prefix + tail, registered)}',
             'correct the name',
         )
-
-
-def _complain_of_stray(path: str) -> Complaint:
-    return warn(
-        f'"{os.path.basename(path)}" counts as a policy file: every visible file '
-        'of policy_dirs does',
-        'move it elsewhere, or give it the suffix .yaml if its rules are meant',
-    )
 
 
 def lint_foreign_names(
@@ -96,13 +100,41 @@ def lint_foreign_names(
     """
     read = {file.path for file in other.files}
     for file in rules.files:
-        for rule in _list_named(file, prefix) if file.path not in read else ():
-            complaint = note(
-                f'is a rule of {reader}, which does not read this file',
-                f'write it into a policy file of {reader}',
+        for rule in file.rules if file.path not in read else ():
+            if rule.name.startswith(prefix):
+                assessment = note(
+                    f'is a rule of {reader}, which does not read this file',
+                    f'write it into a policy file of {reader}',
+                )
+                yield _at_rule(assessment, rule)
+
+
+def lint_deprecated(
+    registered: Sequence[policy.RuleDefault],
+    written: Mapping[str, WrittenRule],
+    *,
+    new_alone: bool,
+) -> Iterator[Finding]:
+    """Rules in placement's files that are, or that replace, deprecated ones.
+
+    :param new_alone: ``[oslo_policy] enforce_new_defaults``
+    """
+    for rule in registered:
+        old = rule.deprecated_rule
+        if old and old.name != rule.name and old.name in written:
+            assessment = warn(
+                f'the name is out of date, "{rule.name}" took its place',
+                f'rename it to "{rule.name}"',
             )
-            yield Finding.make(complaint, rule.path, rule.line, rule.name)
-
-
-def _list_named(file: WrittenFile, prefix: str) -> list[WrittenRule]:
-    return [rule for rule in file.rules if rule.name.startswith(prefix)]
+            yield _at_rule(assessment, written[old.name])
+        if rule.deprecated_for_removal and rule.name in written:
+            assessment = warn(
+                'the rule is out of date and will be passed over', 'remove it'
+            )
+            yield _at_rule(assessment, written[rule.name])
+    if not new_alone:
+        yield note(
+            'enforce_new_defaults is off: placement allows its deprecated checks as '
+            'well, so role:admin may reshape',
+            'remove it from [oslo_policy] when every service has the role service',
+        ).at("placement's configuration", '')

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the commands share: configuration, exit status, errors of one line."""
+
+import argparse
+import contextlib
+from collections.abc import Iterator
+
+from cliff import command, lister
+from oslo_config import cfg
+
+from consumer_guard.config import loading
+from consumer_guard.config.settings import Settings
+from consumer_guard.doctor.probing import capture_warnings
+from consumer_guard.guard.errors import GuardError
+
+# oslo.policy logs a traceback for each rule that it cannot parse; the guard's
+# own loggers would repeat the findings.
+_NOISY = (
+    'oslo_policy',
+    'consumer_guard.rules.rulebook',
+    'consumer_guard.rules.remote',
+)
+
+
+class CommandFailed(GuardError):
+    """A command cannot go on; the message is for the operator."""
+
+
+class GuardCommand(command.Command):
+    """A command that reads the guard's configuration.
+
+    :ivar status: the exit status, 0 until ``take_action`` sets it
+    """
+
+    status = 0
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """The options."""
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        self.add_options(parser)
+        return parser
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options of this command."""
+
+    def run(self, parsed_args: argparse.Namespace) -> int:
+        """Take action, and return the exit status."""
+        super().run(parsed_args)
+        return self.status
+
+    @property
+    def config_file(self) -> str | None:
+        """The file that ``--config-file`` names."""
+        return getattr(self.app_args, 'config_file', None)
+
+    def read_configuration(self) -> tuple[cfg.ConfigOpts, Settings]:
+        """The guard's configuration.
+
+        :raises consumer_guard.guard.errors.ConfigurationError: it cannot be used
+        """
+        return loading.read_configuration(self.config_file)
+
+
+class GuardLister(GuardCommand, lister.Lister):
+    """A list with an exit status of its own."""
+
+
+@contextlib.contextmanager
+def plain_errors() -> Iterator[None]:
+    """No log lines of libraries, and errors of one line.
+
+    :raises CommandFailed: for any GuardError, its message on one line
+    """
+    with contextlib.ExitStack() as silenced:
+        for name in _NOISY:
+            silenced.enter_context(capture_warnings(name))
+        try:
+            yield
+        except GuardError as error:
+            raise CommandFailed(' '.join(str(error).split())) from None
+
+
+def printable(text: str) -> str:
+    """Text of a file for a terminal.
+
+    Security: escape sequences in it would be the terminal's.
+    """
+    return ''.join([char if char.isprintable() else '?' for char in text])

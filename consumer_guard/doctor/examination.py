@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything that is checked around one guard, from its paste file to keystone."""
+
+import functools
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from oslo_config import cfg
+
+from consumer_guard import assembly
+from consumer_guard.analysis.findings import Assessment, Finding, note, warn
+from consumer_guard.config import loading
+from consumer_guard.config.options import GROUP
+from consumer_guard.config.settings import Settings
+from consumer_guard.doctor import database, keystone, pipeline, policy, rows
+from consumer_guard.doctor.paste_file import Layout, read_layout
+from consumer_guard.guard.errors import ConfigurationError, PolicyFileError
+from consumer_guard.guard.model import OPERATIONS, Ownership
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """The files and options of one guard.
+
+    :ivar layout: the paste file; None where there is none
+    :ivar conf: the guard's configuration, and ``settings`` made of it
+    :ivar own_account: ``connection`` is not placement's
+    :ivar placement: placement's configuration
+    """
+
+    layout: Layout | None
+    conf: cfg.ConfigOpts
+    settings: Settings
+    own_account: bool
+    placement: cfg.ConfigOpts
+
+
+def read_deployment(paste_config: str | None, config_file: str | None) -> Deployment:
+    """Read the configuration as the guard in the pipeline would.
+
+    :param paste_config: None for that of the WSGI module
+    :param config_file: wins over ``oslo_config_file`` of the pipeline
+    :raises ConfigurationError: it cannot be used; names what and where
+    """
+    layout = _read_pipeline(paste_config)
+    local_conf = dict(layout.guard_options) if layout is not None else {}
+    if config_file is not None:
+        local_conf['oslo_config_file'] = config_file
+    conf = loading.parse_files(local_conf)
+    own = 'connection' in local_conf or loading.is_set(conf, 'connection', GROUP)
+    settings = loading.load_settings(conf, local_conf)
+    return Deployment(layout, conf, settings, own, keystone.read_placement())
+
+
+def _read_pipeline(paste_config: str | None) -> Layout | None:
+    if paste_config is not None:
+        if not os.path.isfile(paste_config):
+            raise ConfigurationError(f'--paste-config: there is no file {paste_config}')
+        return read_layout(os.path.abspath(paste_config))
+    try:
+        path = loading.find_paste_config()
+    except ConfigurationError:
+        if loading.PASTE_CONFIG_VARIABLE in os.environ:
+            raise
+        return None
+    return read_layout(path)
+
+
+def examine(deployment: Deployment, *, with_keystone: bool) -> Iterator[Finding]:
+    """All the checks but those of another placement."""
+    settings = deployment.settings
+    yield from examine_pipeline(deployment)
+    yield policy.check_enforcement(settings)
+    yield from policy.check_policy_files(deployment.conf, settings)
+    yield from examine_database(deployment)
+    yield keystone.check_token_cache(deployment.placement)
+    if with_keystone:
+        yield keystone.check_passage_role(deployment.placement, settings.passage_role)
+
+
+def examine_pipeline(deployment: Deployment) -> Iterator[Finding]:
+    """The paste file, and its authentication."""
+    layout = deployment.layout
+    applications = []
+    paths = list(deployment.conf.config_file or [])
+    if layout is None:
+        yield warn(
+            'there is no such file: the WSGI module does not start, and the order of '
+            'another pipeline could not be looked at',
+            f'give --paste-config, or set {loading.PASTE_CONFIG_VARIABLE}',
+        ).at(loading.PASTE_CONFIG, 'pipeline')
+    else:
+        yield from pipeline.check_pipeline(layout)
+        yield pipeline.check_cors(layout, deployment.placement)
+        applications = [
+            part.options.get('auth_strategy')
+            for part in pipeline.list_applications(layout)
+        ]
+        paths.append(layout.path)
+    yield policy.check_modes(paths)
+    yield policy.check_auth_strategy(
+        deployment.settings, deployment.placement, applications
+    )
+
+
+def list_database_checks(deployment: Deployment) -> dict[str, database.Check]:
+    """The checks of the database, by the name that is shown."""
+    return {
+        'primary': database.check_primary,
+        'SELECT': database.check_select,
+        'UPDATE(generation)': functools.partial(
+            database.check_rights, owners_write=_owners_write(deployment)
+        ),
+        'sql_mode': database.check_sql_mode,
+        'wsrep_sync_wait': database.check_galera,
+        'generations': rows.check_generations,
+        "nobody's consumers": rows.check_nobodys_consumers,
+        'unrecorded consumers': rows.check_unrecorded_allocations,
+        'twin consumers': rows.check_twin_consumers,
+    }
+
+
+def _owners_write(deployment: Deployment) -> bool:
+    """Whether a rule of a write looks at the owner; False without usable rules."""
+    try:
+        rulebook = assembly.read_rules(deployment.conf, deployment.settings)
+    except PolicyFileError:
+        # A finding of its own.
+        return False
+    return any(
+        operation.ownership is Ownership.SEALED_WRITE and rulebook.reads(operation.rule)
+        for operation in OPERATIONS
+    )
+
+
+def examine_database(deployment: Deployment) -> list[Finding]:
+    """The database of the look-ups; skipped where another driver looks up."""
+    settings = deployment.settings
+    if not settings.connection:
+        text = (
+            f'not set: owner_lookup is {settings.owner_lookup}, the rows could not be '
+            'looked at'
+        )
+        return [note(text).at('option connection', 'database')]
+
+    def check_more_rights(engine: sa.Engine, _settings: Settings) -> Assessment:
+        return database.check_excess(engine, deployment.own_account)
+
+    checks = {**list_database_checks(deployment), 'more rights': check_more_rights}
+    with database.open_database(settings, database.CHECK_TIMEOUT) as engine:
+        return database.run_checks(engine, settings, checks)

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What checks share that read the log or send HTTP requests."""
+
+import contextlib
+import logging
+from collections.abc import Iterator
+
+#: Seconds for each HTTP request.
+REQUEST_TIMEOUT = 5.0
+
+
+class NoAnswer(Exception):
+    """A server could not be queried; says why."""
+
+
+class _WarningCollector(logging.Handler):
+    """Keeps warnings; whoever raises an error reports it."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a warning."""
+        if record.levelno == logging.WARNING:
+            self.lines.append(record.getMessage())
+
+
+@contextlib.contextmanager
+def capture_warnings(name: str) -> Iterator[list[str]]:
+    """The warnings of loggers below that name, which go nowhere else meanwhile."""
+    logger, collector = logging.getLogger(name), _WarningCollector()
+    before = logger.propagate, logger.level
+    logger.addHandler(collector)
+    logger.propagate = False
+    logger.setLevel(logging.WARNING)
+    try:
+        yield collector.lines
+    finally:
+        logger.removeHandler(collector)
+        logger.propagate = before[0]
+        logger.setLevel(before[1])

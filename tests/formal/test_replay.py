@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the guard and placement do is what the model says, at each step."""
+
+import sqlalchemy as sa
+
+from tests.formal.replay import NEIGHBOUR, Replay, Stage
+from tests.formal.traces import Trace
+
+
+def test_the_code_does_what_the_model_says(stage: Stage, trace: Trace) -> None:
+    """Row id, generation, owner, allocations and answer, after each step.
+
+    O21: the runs "DELETE in steps" are among them.
+    """
+    Replay(stage, trace).run()
+
+
+def test_the_guard_refuses_what_a_mutant_lets_pass(stage: Stage, mutant: Trace) -> None:
+    """O09"""
+    replay = Replay(stage, mutant)
+    answer = replay.run_otherwise()
+    if 'FITS' in mutant.defines:
+        # A write goes on, from another generation.
+        assert replay.highest <= mutant.get_bound('LIMIT', 100)
+    else:
+        assert answer in (403, 409)
+    if 'BYSTANDER' in mutant.defines:
+        statement = 'SELECT generation FROM consumers WHERE uuid = :uuid'
+        with stage.engine.connect() as connection:
+            found = connection.execute(sa.text(statement), {'uuid': NEIGHBOUR})
+            assert found.scalar_one() == 1

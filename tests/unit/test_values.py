@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The generations to which sealed rows are moved."""
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consumer_guard.generations.values import LOWEST, SPACING, choose_value
+
+#: placement/db/sqlalchemy/models.py: a signed 32-bit column.
+HIGHEST = 2**31 - 1
+
+stored_values = st.integers(LOWEST, HIGHEST) | st.integers(LOWEST, LOWEST + 5 * SPACING)
+
+
+@given(stored=stored_values, chance=st.randoms(use_true_random=False))
+def test_a_value_is_negative_and_out_of_reach_of_the_stored_one(
+    stored: int, chance: random.Random
+) -> None:
+    value = choose_value(stored, chance.randrange)
+    assert LOWEST < value < 0
+    assert abs(value - stored) >= SPACING
+    # Placement's own increments: as many as two values are apart.
+    assert value + SPACING <= 0
+
+
+@given(
+    first=stored_values,
+    second=stored_values,
+    chance=st.randoms(use_true_random=False),
+)
+def test_any_two_values_are_equal_or_far_apart(
+    first: int, second: int, chance: random.Random
+) -> None:
+    one = choose_value(first, chance.randrange)
+    other = choose_value(second, chance.randrange)
+    assert one == other or abs(one - other) >= SPACING
+
+
+@pytest.mark.parametrize('start', [1, HIGHEST, LOWEST, -1])
+def test_no_value_comes_twice_in_two_thousand_writes_of_one_consumer(
+    start: int,
+) -> None:
+    """A client that holds an old value is told from one that holds the new one."""
+    chance = random.Random(start)  # noqa: S311  # not a secret
+    stored, seen = start, set[int]()
+    for _ in range(2000):
+        value = choose_value(stored, chance.randrange)
+        assert value not in seen
+        seen.add(value)
+        # The write itself, and some by role-holders.
+        stored = value + 1 + chance.randrange(3)
+
+
+def test_the_first_value_of_a_consumer_cannot_be_foreseen() -> None:
+    assert len({choose_value(1) for _ in range(200)}) > 150
