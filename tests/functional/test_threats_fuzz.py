@@ -22,7 +22,7 @@ from tests.fuzz import names
 from tests.fuzz.accepted import accept, route
 from tests.fuzz.corpus import with_corpus
 from tests.fuzz.oracle import ATTACKER, RULES, Expected, expect
-from tests.fuzz.profiles import budget, seeded
+from tests.profiles import budget, seeded
 from tests.fuzz.requests import Request, requests
 from tests.fuzz.wire import Answer, comparable
 from tests.fuzz.world import Handled, Scenario

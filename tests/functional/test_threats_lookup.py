@@ -18,7 +18,7 @@ from consumer_guard.owners.execution import Question
 from tests.deployment import OWNER_RULES, Deployment
 from tests.functional.between import Steps, step_into
 from tests.functional.conftest import Records
-from tests.fuzz.profiles import many
+from tests.profiles import many
 from tests.fuzz.wire import Answer, Scene, change_rows, send
 from tests.servers import Tables
 

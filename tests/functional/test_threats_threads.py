@@ -16,7 +16,7 @@ from oslo_context import context
 
 from consumer_guard.guard import identity
 from tests.deployment import OWNER_RULES, Deployment, User
-from tests.fuzz.profiles import many
+from tests.profiles import many
 from tests.fuzz.wire import Answer, Scene, make_environ, send
 
 Deploy = Callable[..., Deployment]
