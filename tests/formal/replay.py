@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 import webob
 
-from tests.deployment import Deployment, User, make_claim
+from tests.administrator import User, make_claim
+from tests.deployment import Deployment
 from tests.formal.stepping import Naming, Request
 from tests.formal.traces import Row, Step
 
@@ -247,8 +248,9 @@ class Replay:
         self._stage.run(f'DELETE FROM {table} WHERE {column} = :other', **values)
         columns, given = f'id, {column}', ':number, :other'
         if table == 'consumers':
-            columns, given = f'{columns}, project_id, user_id, generation', (
-                f'{given}, 0, 0, 0'
+            columns, given = (
+                f'{columns}, project_id, user_id, generation',
+                (f'{given}, 0, 0, 0'),
             )
         else:
             columns, given = (
@@ -256,7 +258,9 @@ class Replay:
                 f'{given}, 0, 0, 1',
             )
         if number:
-            self._stage.run(f'INSERT INTO {table} ({columns}) VALUES ({given})', **values)
+            self._stage.run(
+                f'INSERT INTO {table} ({columns}) VALUES ({given})', **values
+            )
 
     def _compare(self, step: Step) -> None:
         stored = self._stage.read(self._consumer)

@@ -1,17 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the guard and placement do is what the model says, at each step."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from placement import db_api
 
-from tests.deployment import OWNER_RULES, Deployment
+from tests.configuration import OWNER_RULES
+from tests.deployment import Deploy
 from tests.formal import spin, stepping
 from tests.formal.replay import Replay, Stage
-from tests.functional.conftest import WANTED
-
-Deploy = Callable[..., Deployment]
 
 #: Runs at random.
 RUNS = 40

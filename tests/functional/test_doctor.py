@@ -21,9 +21,9 @@ from consumer_guard.cmd import status as guard_status
 from consumer_guard.config.settings import Settings
 from consumer_guard.doctor import database, examination
 from tests import servers
-from tests.deployment import ETC
+from tests.configuration import ETC
 from tests.functional.test_owners_on_servers import galera_library
-from tests.servers import Tables
+from tests.rows import Tables
 
 LIMIT = 2**31 - 1
 NOBODY = '00000000-0000-0000-0000-000000000000'

@@ -13,7 +13,7 @@ from consumer_guard.analysis.access import CALLER_CLASSES, Relation
 from consumer_guard.analysis.matrix import FIELDS, Change, compare
 from consumer_guard.guard import model
 from tests.commands import Commands
-from tests.deployment import OWNER_RULES
+from tests.configuration import OWNER_RULES
 
 CELLS = len(CALLER_CLASSES) * len(model.OPERATIONS) * len(Relation)
 

@@ -28,7 +28,7 @@ from consumer_guard.owners.api import OwnerLookupSettings, load_driver
 from consumer_guard.owners.database import LONGEST_ID, DatabaseOwners
 from tests import statements as statements_at_drivers
 from tests.forking import hookless_fork
-from tests.servers import Tables
+from tests.rows import Tables
 
 NOBODY = '00000000-0000-0000-0000-000000000000'
 SECRET = 'Wonderful-17'
