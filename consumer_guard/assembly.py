@@ -23,7 +23,8 @@ from consumer_guard.guard.model import OwnerGroups
 from consumer_guard.guard.request import KNOWN_MICROVERSIONS
 from consumer_guard.guard.responses import Application
 from consumer_guard.guard.wsgi import ConsumerGuard, Enforcement
-from consumer_guard.owners.api import OwnerLookupSettings, load_driver
+from consumer_guard.owners.api import OwnerLookupSettings
+from consumer_guard.owners.drivers import load_driver
 from consumer_guard.owners.measured import MeasuredGroups, MeasuredLookup
 from consumer_guard.rules.reloading import ReloadedRules
 from consumer_guard.rules.remote import EnforcerCaller

@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import webob
 import webtest
 from keystoneauth1 import fixture as keystone_fixture
 from keystonemiddleware import fixture as middleware_fixture
@@ -174,6 +175,30 @@ class Deployment(Administrator):
         return self.request(
             'PUT', f'/allocations/{consumer}', caller, version=version, body=body
         )
+
+
+def make_request(
+    method: str,
+    path: str,
+    caller: User,
+    *,
+    version: str = VERSION,
+    body: object = None,
+) -> webob.Request:
+    """A request to be sent from any thread; webtest's client is not for threads."""
+    request = webob.Request.blank(
+        path,
+        method=method,
+        headers={
+            'X-Auth-Token': caller.token,
+            'OpenStack-API-Version': f'placement {version}',
+            'Accept': 'application/json',
+        },
+    )
+    if body is not None:
+        request.content_type = 'application/json'
+        request.json = body
+    return request
 
 
 #: Makes a deployment: ``deploy(options=, rules=, placement_rules=)``.

@@ -256,6 +256,17 @@ def mariadb(extra_args: Sequence[str] = ()) -> Iterator[Server]:
         yield from _serve(server)
 
 
+def galera_library() -> str:
+    """Path of Galera's library; empty where there is none."""
+    for path in (
+        '/usr/lib/galera/libgalera_smm.so',
+        '/usr/lib64/galera/libgalera_smm.so',
+    ):
+        if os.path.exists(path):
+            return path
+    return ''
+
+
 def _serve(server: Server) -> Iterator[Server]:
     try:
         server.start()

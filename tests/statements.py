@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import psycopg
 import psycopg2.extensions
 import pymysql.cursors
 import sqlalchemy as sa
@@ -30,30 +31,37 @@ def noted(note: Note, engine: sa.Engine | None = None) -> Iterator[None]:
 
     Values are in the text on SQLite only, see :func:`without_values`.
     """
-    touched: list[tuple[Any, str]] = []
+    touched: list[tuple[Any, Any]] = []
 
-    class OfPostgresql(psycopg2.extensions.cursor):
+    class OfPsycopg2(psycopg2.extensions.cursor):
         def execute(self, query: Any, vars: Any = None) -> Any:
             note(str(query))
             return super().execute(query, vars)
 
-    class OfMysql(pymysql.cursors.Cursor):
+    class OfPsycopg(psycopg.Cursor[Any]):
+        def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
+            note(str(query))
+            return super().execute(query, params, **options)
+
+    class OfPymysql(pymysql.cursors.Cursor):
         def execute(self, query: str, args: Any = None) -> int:
             note(query)
             return super().execute(query, args)
 
-    def watch(connection: Any, _record: Any, _proxy: Any) -> None:
-        module = type(connection).__module__
-        if module.startswith('sqlite3'):
+    def watch(connection: Any, record: Any, _proxy: Any) -> None:
+        module = type(connection).__module__.partition('.')[0]
+        if module == 'sqlite3':
             connection.set_trace_callback(_but_transactions(note))
-            touched.append((connection, ''))
-        elif module.startswith('psycopg2'):
-            connection.cursor_factory = OfPostgresql
-            touched.append((connection, 'cursor_factory'))
+        elif module == 'psycopg2':
+            connection.cursor_factory = OfPsycopg2
+        elif module == 'psycopg':
+            connection.cursor_factory = OfPsycopg
         else:
-            assert module.startswith('pymysql'), module
-            connection.cursorclass = OfMysql
-            touched.append((connection, 'cursorclass'))
+            assert module == 'pymysql', module
+            connection.cursorclass = OfPymysql
+        # A cursor that the connection keeps is of the other class.
+        record.info.clear()
+        touched.append((connection, record))
 
     target = engine.pool if engine is not None else pool.Pool
     sa.event.listen(target, 'checkout', watch)
@@ -61,14 +69,22 @@ def noted(note: Note, engine: sa.Engine | None = None) -> Iterator[None]:
         yield
     finally:
         sa.event.remove(target, 'checkout', watch)
-        for connection, attribute in touched:
+        for connection, record in touched:
+            record.info.clear()
             with contextlib.suppress(Exception):  # closed by now
-                if attribute == 'cursor_factory':
-                    connection.cursor_factory = None
-                elif attribute == 'cursorclass':
-                    connection.cursorclass = pymysql.cursors.Cursor
-                else:
-                    connection.set_trace_callback(None)
+                _unwatch(connection)
+
+
+def _unwatch(connection: Any) -> None:
+    module = type(connection).__module__.partition('.')[0]
+    if module == 'sqlite3':
+        connection.set_trace_callback(None)
+    elif module == 'psycopg2':
+        connection.cursor_factory = None
+    elif module == 'psycopg':
+        connection.cursor_factory = psycopg.Cursor
+    else:
+        connection.cursorclass = pymysql.cursors.Cursor
 
 
 def _but_transactions(note: Note) -> Note:

@@ -153,7 +153,9 @@ class Replayer:
                 # All rules have the same scopes.
                 outcomes = frozenset({(Outcome.REFUSE, Outcome.REFUSE)})
             else:
-                outcomes = list_outcomes(case, self._old.node(rule), self._new.node(rule))
+                outcomes = list_outcomes(
+                    case, self._old.node(rule), self._new.node(rule)
+                )
             self._outcomes[case] = outcomes
         return self._outcomes[case]
 

@@ -181,7 +181,7 @@ def _suppose(
     generations = {}
     with contextlib.suppress(RequestError):
         # What cannot be read is told when it is decided.
-        for claim in claims.read_body(request).claims:
+        for claim in claims.read_write_body(request).claims:
             if claim.generation is not None:
                 generations[claim.consumer_uuid] = int(claim.generation)
     nobodys = parsed_args.owner_project == settings.incomplete_consumer_project_id

@@ -54,13 +54,14 @@ class Checks(upgradecheck.UpgradeCommands):
             return Result(Code.FAILURE, str(exc))
 
     def _check_database(self, names: Iterable[str]) -> Result:
-        """:param names: of :data:`examination.DATABASE_CHECKS`"""
+        """:param names: of :func:`examination.list_database_checks`"""
 
         def examine(deployment: Deployment) -> list[Finding]:
             settings = deployment.settings
             if not settings.connection:
                 return []
-            checks = {name: examination.DATABASE_CHECKS[name] for name in names}
+            known = examination.list_database_checks(deployment)
+            checks = {name: known[name] for name in names}
             with database.open_database(settings) as engine:
                 return database.run_checks(engine, settings, checks)
 

@@ -158,8 +158,7 @@ def run_checks(
                     f'the database did not let us look: {_kind_of(exc)}',
                     'grant SELECT on the tables',
                 )
-            function = check.__name__.removeprefix('check_').replace('_', ' ')
-            findings.append(failure.at(where, function))
+            findings.append(failure.at(where, name))
     return findings
 
 
@@ -238,10 +237,23 @@ def check_select(engine: sa.Engine, _settings: Settings) -> Assessment:
     )
 
 
-def check_rights(engine: sa.Engine, settings: Settings) -> Assessment:
-    """UPDATE(generation), where generations are to be rolled."""
-    if settings.generation_strategy != 'roll':
-        return ok('not needed: generation_strategy is refuse')
+def check_rights(
+    engine: sa.Engine, settings: Settings, *, owners_write: bool
+) -> Assessment:
+    """UPDATE(generation), where generations are moved.
+
+    :param owners_write: the rules open a write to owners
+    """
+    needs = [
+        need
+        for need, needed in (
+            ('generation_strategy is roll', settings.generation_strategy == 'roll'),
+            ('the rules open writes to owners', owners_write),
+        )
+        if needed
+    ]
+    if not needs:
+        return ok('not needed: generation_strategy is refuse, owners cannot write')
     with engine.connect() as connection:
         try:
             # No row has this id: it tries the right and changes nothing.
@@ -252,11 +264,11 @@ def check_rights(engine: sa.Engine, settings: Settings) -> Assessment:
             with contextlib.suppress(sa.exc.SQLAlchemyError):
                 connection.rollback()
             return fail(
-                'generation_strategy is roll, but the database user cannot write '
+                f'{" and ".join(needs)}, but the database user cannot write '
                 f'consumers.generation ({_kind_of(exc)})',
                 'grant it UPDATE(generation) on consumers',
             )
-    return ok('generations can be rolled')
+    return ok('generations can be moved')
 
 
 def check_excess(engine: sa.Engine, own_account: bool) -> Assessment:
@@ -270,7 +282,8 @@ def check_excess(engine: sa.Engine, own_account: bool) -> Assessment:
     if not own_account:
         return note(
             "the guard uses placement's own account, which may write all",
-            'an account with SELECT alone is enough (and UPDATE(generation) to roll)',
+            'an account with SELECT is enough (and UPDATE(generation) to roll, and for '
+            'writes by owners)',
         )
     tables = ', '.join(f"'{table}'" for table in _TABLES)
     query = _POSTGRESQL_GRANTS.format(tables=tables)
@@ -280,7 +293,7 @@ def check_excess(engine: sa.Engine, own_account: bool) -> Assessment:
     if not rights:
         return ok('none that the server tells of')
     return warn(
-        f"the guard's own account may {', '.join(rights)}; it needs SELECT alone, and "
-        'UPDATE(generation) to roll',
+        f"the guard's own account may {', '.join(rights)}; it needs SELECT, and "
+        'UPDATE(generation) to roll and for writes by owners',
         'revoke the others',
     )

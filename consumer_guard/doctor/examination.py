@@ -1,36 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """Everything that is checked around one guard, from its paste file to keystone."""
 
+import functools
 import os
-import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 from oslo_config import cfg
 
+from consumer_guard import assembly
 from consumer_guard.analysis.findings import Assessment, Finding, note, warn
 from consumer_guard.config import loading
 from consumer_guard.config.options import GROUP
 from consumer_guard.config.settings import Settings
 from consumer_guard.doctor import database, keystone, pipeline, policy, rows
 from consumer_guard.doctor.paste_file import Layout, read_layout
-from consumer_guard.guard.errors import ConfigurationError
-
-#: Checks of the database, by the name that is shown.
-DATABASE_CHECKS: Mapping[str, database.Check] = types.MappingProxyType(
-    {
-        'primary': database.check_primary,
-        'SELECT': database.check_select,
-        'UPDATE(generation)': database.check_rights,
-        'sql_mode': database.check_sql_mode,
-        'wsrep_sync_wait': database.check_galera,
-        'generations': rows.check_generations,
-        "nobody's consumers": rows.check_nobodys_consumers,
-        'unrecorded consumers': rows.check_unrecorded_allocations,
-        'twin consumers': rows.check_twin_consumers,
-    }
-)
+from consumer_guard.guard.errors import ConfigurationError, PolicyFileError
+from consumer_guard.guard.model import OPERATIONS, Ownership
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +105,36 @@ def examine_pipeline(deployment: Deployment) -> Iterator[Finding]:
     )
 
 
+def list_database_checks(deployment: Deployment) -> dict[str, database.Check]:
+    """The checks of the database, by the name that is shown."""
+    return {
+        'primary': database.check_primary,
+        'SELECT': database.check_select,
+        'UPDATE(generation)': functools.partial(
+            database.check_rights, owners_write=_owners_write(deployment)
+        ),
+        'sql_mode': database.check_sql_mode,
+        'wsrep_sync_wait': database.check_galera,
+        'generations': rows.check_generations,
+        "nobody's consumers": rows.check_nobodys_consumers,
+        'unrecorded consumers': rows.check_unrecorded_allocations,
+        'twin consumers': rows.check_twin_consumers,
+    }
+
+
+def _owners_write(deployment: Deployment) -> bool:
+    """Whether a rule of a write looks at the owner; False without usable rules."""
+    try:
+        rulebook = assembly.read_rules(deployment.conf, deployment.settings)
+    except PolicyFileError:
+        # A finding of its own.
+        return False
+    return any(
+        operation.ownership is Ownership.SEALED_WRITE and rulebook.reads(operation.rule)
+        for operation in OPERATIONS
+    )
+
+
 def examine_database(deployment: Deployment) -> list[Finding]:
     """The database of the look-ups; skipped where another driver looks up."""
     settings = deployment.settings
@@ -131,6 +148,6 @@ def examine_database(deployment: Deployment) -> list[Finding]:
     def check_more_rights(engine: sa.Engine, _settings: Settings) -> Assessment:
         return database.check_excess(engine, deployment.own_account)
 
-    checks = {**DATABASE_CHECKS, 'more rights': check_more_rights}
+    checks = {**list_database_checks(deployment), 'more rights': check_more_rights}
     with database.open_database(settings, database.CHECK_TIMEOUT) as engine:
         return database.run_checks(engine, settings, checks)

@@ -179,7 +179,7 @@ def _change_each(
     except _Lost:
         return False
     except sa.exc.DBAPIError as error:
-        if _code_of(error.orig) in _RACES:
+        if not _RACES.isdisjoint(_codes_of(error.orig)):
             return False
         raise
     return True
@@ -187,13 +187,12 @@ def _change_each(
 
 def lacks_right(error: BaseException) -> bool:
     """Whether an UPDATE failed because the account may not do it."""
-    return _code_of(getattr(error, 'orig', error)) in _NO_RIGHT
+    return not _NO_RIGHT.isdisjoint(_codes_of(getattr(error, 'orig', error)))
 
 
-def _code_of(error: BaseException | None) -> object:
-    """SQLSTATE of PostgreSQL, error number of MySQL, result code of SQLite."""
-    for name in ('sqlstate', 'pgcode', 'sqlite_errorcode'):
-        code: object = getattr(error, name, None)
-        if code is not None:
-            return code
-    return error.args[0] if error is not None and error.args else None
+def _codes_of(error: BaseException | None) -> list[object]:
+    """SQLSTATE of PostgreSQL and MySQL, number of MySQL, result code of SQLite."""
+    names = ('sqlstate', 'pgcode', 'sqlite_errorcode')
+    codes: list[object] = [getattr(error, name, None) for name in names]
+    # MySQL's SQLSTATE is coarser than its number.
+    return codes + list(error.args[:1] if error is not None else ())

@@ -128,7 +128,7 @@ class GenerationWatch:
         if version is None:
             return Inspection()
         try:
-            body = claims.read_body(request)
+            body = claims.read_write_body(request)
         except RequestError as exc:
             # A role-holder's request is never worse off than without the guard.
             LOG.info('A write is forwarded unwatched: %s', exc)

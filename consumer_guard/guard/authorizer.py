@@ -181,7 +181,7 @@ class Authorizer:
 
     @staticmethod
     def _read_body(request: GuardedRequest) -> Body:
-        body = claims.read_body(request)
+        body = claims.read_write_body(request)
         for claim in body.claims:
             claims.demand_canonical_claim(claim)
         return body

@@ -118,7 +118,7 @@ def _read_generation(claim: Mapping[str, Any]) -> float | None:
     return value
 
 
-def read_body(request: GuardedRequest) -> Body:
+def read_write_body(request: GuardedRequest) -> Body:
     """Read the body of a write, and the claims in it.
 
     :raises TooLarge: see :class:`consumer_guard.guard.request.Payload`

@@ -22,9 +22,9 @@ from consumer_guard.guard.request import GuardedRequest, demand_canonical
 #: Judges the operation's rule: ``judge(target, about)``; may raise a RequestError.
 Judge = Callable[[Mapping[str, str], str], Ruling]
 #: Why a consumer is refused, None when it is not, and the rulings on it.
-Finding = tuple[Reason | None, tuple[Ruling, ...]]
+Judgement = tuple[Reason | None, tuple[Ruling, ...]]
 
-_NOBODY = {'project_id': model.PLACEHOLDER_ID, 'user_id': model.PLACEHOLDER_ID}
+_PLACEHOLDER = {'project_id': model.PLACEHOLDER_ID, 'user_id': model.PLACEHOLDER_ID}
 
 
 def find_obstacle(request: GuardedRequest) -> Reason | None:
@@ -82,7 +82,7 @@ def find_empties(body: Body) -> Reason | None:
 
 
 def _conclude(
-    findings: Collection[Finding], owners: Mapping[str, Owner] | None = None
+    findings: Collection[Judgement], owners: Mapping[str, Owner] | None = None
 ) -> Decision:
     # Security: all were judged, whatever the first ones said; the work done must
     # not tell which of them was refused. And none at all is not "all allowed".
@@ -93,20 +93,20 @@ def _conclude(
     return Decision(outcome, reason, depends=True, rulings=rulings, owners=owners)
 
 
-def _judge_recorded(owner: Owner, judge: Judge) -> Finding:
+def _judge_recorded(owner: Owner, judge: Judge) -> Judgement:
     # Security: decided before the rules; nobody's are for role-holders. The rule
     # is judged all the same, on nobody in particular, and its answer thrown
     # away: a remote check must not tell by its time, or by being called, which
     # consumers are recorded.
     if owner.status is not OwnerStatus.RECORDED or not owner.project_id:
-        judge(_NOBODY | {'consumer_uuid': owner.consumer_uuid}, 'nobody')
+        judge(_PLACEHOLDER | {'consumer_uuid': owner.consumer_uuid}, 'nobody')
         absent = owner.status is OwnerStatus.ABSENT
         return Reason.ABSENT if absent else Reason.UNOWNED, ()
     ruling = judge(owner.target(), 'recorded owner')
     return None if ruling.truth is Truth.YES else Reason.NOT_ALLOWED, (ruling,)
 
 
-def _judge_claim(owner: Owner, claim: model.Claim, judge: Judge) -> Finding:
+def _judge_claim(owner: Owner, claim: model.Claim, judge: Judge) -> Judgement:
     ruling = judge(claim.target(), 'claimed owner')
     if not owner.has_allocations:
         # Security: without allocations a row's owner can move while its

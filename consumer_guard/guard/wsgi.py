@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from consumer_guard.guard import identity, listing, model, refusals, responses
 from consumer_guard.guard.authorizer import Authorizer
 from consumer_guard.guard.body import WsgiPayload, put_body
-from consumer_guard.guard.decision import Evidence, Outcome, Reason
+from consumer_guard.guard.decision import Outcome, Reason
 from consumer_guard.guard.identity import Environ
 from consumer_guard.guard.model import Caller
 from consumer_guard.guard.obligations import Afterwards, Fulfilment, Obligations
@@ -52,21 +52,20 @@ class Enforcement:
 class DecisionRecorder(Protocol):
     """Counts and records decisions; no method raises or waits for a reader."""
 
-    def look_up(self, request: GuardedRequest, fulfilment: Fulfilment) -> Evidence:
-        """What the record shows beyond what was decided on; may look it up."""
+    def look_up(self, request: GuardedRequest, fulfilment: Fulfilment) -> Fulfilment:
+        """Complete body and owners for the record; may read and look them up."""
 
     def record_decision(
         self,
         request: GuardedRequest,
         caller: Caller,
         environ: Environ,
-        fulfilment: Fulfilment,
-        evidence: Evidence,
+        shown: Fulfilment,
         seconds: float,
     ) -> Afterwards | None:
         """Record a decision.
 
-        :param evidence: what :meth:`look_up` returned
+        :param shown: what :meth:`look_up` returned
         :param seconds: what the decision took
         :returns: called when the write has succeeded, None for nothing
         """
@@ -140,9 +139,9 @@ class ConsumerGuard:
             decision = self._authorizer.authorize(request, caller)
             fulfilment = self._obligations.fulfil(request, decision)
             seconds = time.perf_counter() - started
-            evidence = self._recorder.look_up(request, fulfilment)
+            shown = self._recorder.look_up(request, fulfilment)
             recorded = self._recorder.record_decision(
-                request, caller, environ, fulfilment, evidence, seconds
+                request, caller, environ, shown, seconds
             )
             afterwards = [
                 due for due in (fulfilment.afterwards, recorded) if due is not None

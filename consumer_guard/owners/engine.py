@@ -7,6 +7,7 @@ shows an owner of the past.
 
 import contextlib
 import math
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -124,6 +125,11 @@ def _libpq_limits(timeout: float, url: sa.URL) -> dict[str, Any]:
     }
 
 
+def _psycopg_limits(timeout: float, url: sa.URL) -> dict[str, Any]:
+    # Nothing is prepared but what says so, see consumer_guard.owners.execution.
+    return {**_libpq_limits(timeout, url), 'prepare_threshold': sys.maxsize}
+
+
 def _pymysql_limits(timeout: float, _url: sa.URL) -> dict[str, Any]:
     patience = timeout + GRACE
     return {
@@ -141,7 +147,7 @@ def _mysqldb_limits(timeout: float, _url: sa.URL) -> dict[str, Any]:
 
 _LIMITS: Mapping[str, Callable[[float, sa.URL], dict[str, Any]]] = {
     'sqlite+pysqlite': _sqlite_limits,
-    'postgresql+psycopg': _libpq_limits,
+    'postgresql+psycopg': _psycopg_limits,
     'postgresql+psycopg2': _libpq_limits,
     'mysql+pymysql': _pymysql_limits,
     'mysql+mysqldb': _mysqldb_limits,

@@ -14,8 +14,8 @@ from typing import Any
 from consumer_guard.guard.model import Owner, OwnerStatus, make_target
 from consumer_guard.owners.statements import Row
 
-#: What is recorded of an owner, as target keys; a list asks for the first ones.
-SAID = ('project_id', 'user_id', 'consumer_type')
+#: What is recorded of an owner, as target keys, in the order in which lists need it.
+OWNER_KEYS = ('project_id', 'user_id', 'consumer_type')
 
 
 class UnexpectedAnswer(Exception):
@@ -24,13 +24,13 @@ class UnexpectedAnswer(Exception):
 
 @dataclass(frozen=True, slots=True)
 class OwnerReader:
-    """Knows which ids mean "nobody's"."""
+    """Knows which ids mean that there is no owner."""
 
     nobodys_project_id: str
     nobodys_user_id: str
 
     def read(self, ids: Collection[str], rows: Iterable[Any]) -> dict[str, Owner]:
-        """An owner for each id asked.
+        """An owner for each id.
 
         :param rows: as :class:`Row` says
         :raises UnexpectedAnswer: an id has two consumers, or a column holds
@@ -43,42 +43,42 @@ class OwnerReader:
                 holders.add(row.holder)
             if row.uuid is None:
                 continue
-            # One row may come twice, for two spellings that were asked for.
+            # One row may come twice, for two spellings in the query.
             if recorded.setdefault(row.uuid, row).row_id != row.row_id:
                 raise UnexpectedAnswer('two consumers of one id')
         return {id_: self._owner(id_, recorded.get(id_), id_ in holders) for id_ in ids}
 
     def group(
         self,
-        asked: Iterable[str],
+        ids: Iterable[str],
         rows: Iterable[Any],
-        gathered: Callable[[Any], Iterable[Any]],
+        uuids: Callable[[Any], Iterable[Any]],
     ) -> list[tuple[Mapping[str, str], Collection[str]]]:
-        """The consumers asked for, by what is recorded of their owners.
+        """The consumers, by what is recorded of their owners.
 
-        :param rows: uuids, then some of :data:`SAID`, in that order
-        :param gathered: the uuids of a row's first column
-        :returns: policy targets without an id, and the consumers of each;
-            nobody's are left out
+        :param rows: uuids, then the first ones of :data:`OWNER_KEYS`
+        :param uuids: the uuids in a row's first column
+        :returns: policy targets without an id, and the consumers of each; those
+            without an owner are left out
         :raises UnexpectedAnswer: see :meth:`read`
         """
-        # Of the rows nothing is kept but one of the facts that are the same: the
-        # ids are the very ones that were asked for.
-        own = {uuid: uuid for uuid in asked}
-        said: defaultdict[Any, list[str]] = defaultdict(list)
+        # Of the rows nothing is kept but each owner once: the ids are the very ones
+        # of the query.
+        known = {id_: id_ for id_ in ids}
+        owned: defaultdict[Any, list[str]] = defaultdict(list)
         for row in rows:
-            said[row[1:]] += filter(None, map(own.get, gathered(row[0])))
-        # One row may come twice, for two spellings that were asked for.
-        once = {facts: tuple({*uuids}) for facts, uuids in said.items()}
+            owned[row[1:]] += filter(None, map(known.get, uuids(row[0])))
+        # One row may come twice, for two spellings in the query.
+        once = {owner: tuple({*some}) for owner, some in owned.items()}
         if sum(map(len, once.values())) > len(set[str]().union(*once.values())):
             raise UnexpectedAnswer('two consumers of one id')
-        groups = [(self._target(*facts), uuids) for facts, uuids in once.items()]
+        groups = [(self._target(*owner), some) for owner, some in once.items()]
         return [group for group in groups if 'project_id' in group[0]]
 
     def _target(
         self, project: Any, user: Any = None, kind: Any = None
     ) -> dict[str, str]:
-        _check(project, user, kind)
+        _require_texts(project, user, kind)
         if project == self.nobodys_project_id:
             project = None
         if user == self.nobodys_user_id:
@@ -87,11 +87,11 @@ class OwnerReader:
 
     def _owner(self, id_: str, row: Row | None, holds: bool) -> Owner:
         if row is None:
-            standing = OwnerStatus.UNOWNED if holds else OwnerStatus.ABSENT
-            return Owner(id_, standing, has_allocations=holds)
+            status = OwnerStatus.UNOWNED if holds else OwnerStatus.ABSENT
+            return Owner(id_, status, has_allocations=holds)
         if type(row.row_id) is not int or type(row.generation) is not int:
             raise UnexpectedAnswer('a column of another type')
-        _check(row.project, row.user, row.type_name)
+        _require_texts(row.project, row.user, row.type_name)
         project = row.project or None
         if project == self.nobodys_project_id:
             project = None
@@ -110,12 +110,12 @@ class OwnerReader:
         )
 
 
-def count_said(keys: Collection[str]) -> int:
-    """How many of :data:`SAID` a rule that reads these target keys needs."""
-    return max([1, *(SAID.index(key) + 1 for key in keys if key in SAID)])
+def count_references(keys: Collection[str]) -> int:
+    """How many of :data:`OWNER_KEYS` a rule that reads these target keys needs."""
+    return max([1, *(OWNER_KEYS.index(key) + 1 for key in keys if key in OWNER_KEYS)])
 
 
-def _check(*texts: Any) -> None:
+def _require_texts(*texts: Any) -> None:
     """Refuse what placement's columns cannot hold.
 
     Security: a value of another type would reach the rules as text and be

@@ -1,20 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The SELECTs on placement's tables, one for one id and one for many.
+"""The SELECTs on placement's tables, as text: for one id, for many, for a list.
 
-Every row has the columns of :class:`Row`. A row may be of an id that was not
-asked for, because a database's equality is laxer than ours; the reader compares.
+A row may be of an id that was not in the query, because a database's equality is
+laxer than ours; the reader compares.
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
+#: What is read: placement's tables, and the columns of each.
+TABLES: Mapping[str, tuple[str, ...]] = {
+    'consumers': (
+        'uuid',
+        'id',
+        'generation',
+        'project_id',
+        'user_id',
+        'consumer_type_id',
+    ),
+    'projects': ('id', 'external_id'),
+    'users': ('id', 'external_id'),
+    'consumer_types': ('id', 'name'),
+    'allocations': ('consumer_id',),
+}
 
 
 class Row(NamedTuple):
-    """One row of an answer.
+    """One row of the queries ``one`` and ``many``.
 
     :ivar uuid: ``consumers.uuid``, None where there is no consumers row
     :ivar row_id: ``consumers.id``
@@ -34,194 +47,194 @@ class Row(NamedTuple):
     holder: Any
 
 
-class Statements(NamedTuple):
-    """The statements of one database, built once: building costs more than asking.
+#: From ids to a text and its parameters, as the drivers take them.
+Query = Callable[[Sequence[str]], tuple[str, Mapping[str, str]]]
 
-    :ivar one: takes the parameter ``id``
-    :ivar many: takes the parameter ``ids``
-    :ivar listed: take ``ids``; rows of the consumers that have a project: the
-        uuids and, each statement one more, project, user and type
-    :ivar bind: ids to the value of ``ids``
-    :ivar gathered: the uuids of a row of ``listed``
+
+class Queries(NamedTuple):
+    """The SELECTs of one database.
+
+    :ivar one: takes one id; one row, whatever is recorded of it
+    :ivar many: takes one id or more
+    :ivar groups: take the ids of consumers that have allocations; rows of the uuids
+        and, one more in each query, project, user and type. Those without a
+        project are left out
+    :ivar uuids: the uuids in the first column of a row of ``groups``
     """
 
-    one: sa.Executable
-    many: sa.Executable
-    listed: tuple[sa.Executable, ...]
-    bind: Callable[[Sequence[str]], Any]
-    gathered: Callable[[Any], Iterable[Any]]
+    one: Query
+    many: Query
+    groups: tuple[Query, ...]
+    uuids: Callable[[Any], Iterable[Any]]
 
 
-_CONSUMERS = sa.table(
-    'consumers',
-    *map(
-        sa.column,
-        ('uuid', 'id', 'generation', 'project_id', 'user_id', 'consumer_type_id'),
-    ),
-)
-_PROJECTS = sa.table('projects', sa.column('id'), sa.column('external_id'))
-_USERS = sa.table('users', sa.column('id'), sa.column('external_id'))
-_TYPES = sa.table('consumer_types', sa.column('id'), sa.column('name'))
-# In the text, where a planner sees it, not a parameter.
-_ONE: sa.ColumnElement[int] = sa.literal_column('1', sa.Integer)
-_ALLOCATIONS = sa.table('allocations', sa.column('consumer_id'))
-_EXPANDED = sa.bindparam('ids', expanding=True, type_=sa.String)
+def for_dialect(name: str) -> Queries:
+    """The queries for SQLAlchemy's dialect of that name."""
+    return {'sqlite': _SQLITE, 'postgresql': _POSTGRESQL}.get(name, _MYSQL)
 
 
-def build(dialect: str) -> Statements:
-    """Build the statements for SQLAlchemy's dialect of that name."""
-    if dialect == 'sqlite':
-        asked = sa.func.json_each(sa.bindparam('ids')).table_valued(
-            'value', name='asked'
-        )
-        found = asked.join(_CONSUMERS, _CONSUMERS.c.uuid == asked.c.value)
-        listed = _listed(found, _CONSUMERS, sa.func.json_group_array)
-        many = _join(asked, asked.c.value)
-        return Statements(_one(), many, listed, json.dumps, json.loads)
-    if dialect == 'postgresql':
-        asked, consumers = _postgresql_found()
-        found = asked.join(consumers, sa.true())
-        listed = _listed(found, consumers, sa.func.array_agg)
-        return Statements(_one(), _postgresql_many(), listed, json.dumps, iter)
-    # What GROUP_CONCAT and JSON_ARRAYAGG say is cut at group_concat_max_len.
-    some = _CONSUMERS.c.uuid.in_(_EXPANDED)
-    listed = tuple([each.where(some) for each in _listed(_CONSUMERS, _CONSUMERS)])
-    return Statements(_one(binary=True), _mysql_many(), listed, list, _alone)
+def _with_id(text: str) -> Query:
+    return lambda ids: (text, {'id': ids[0]})
+
+
+def _with_json(text: str) -> Query:
+    # One parameter: drivers take long to quote the elements of an array.
+    return lambda ids: (text, {'ids': json.dumps(ids)})
+
+
+def _with_each(text: str) -> Query:
+    # Security: PyMySQL would take the ids as a list, but quotes its elements wrongly
+    # where the server's mode has NO_BACKSLASH_ESCAPES.
+    def expand(ids: Sequence[str]) -> tuple[str, Mapping[str, str]]:
+        parameters = {f'id{number}': id_ for number, id_ in enumerate(ids)}
+        marks = f'%({")s, %(".join(parameters)})s'
+        return text.replace(':ids', marks), parameters
+
+    return expand
 
 
 def _alone(uuid: Any) -> tuple[Any]:
     return (uuid,)
 
 
-def _columns(consumers: Any, holder: Any) -> list[Any]:
-    return [
-        consumers.c.uuid,
-        consumers.c.id,
-        consumers.c.generation,
-        _PROJECTS.c.external_id,
-        _USERS.c.external_id,
-        _TYPES.c.name,
-        holder,
-    ]
+# References of consumers: the column, what is read, and the join. A consumer whose
+# projects row is missing belongs to nobody, hence the inner join.
+_REFERENCES = (
+    ('project_id', 'projects.external_id', 'JOIN projects ON projects.id'),
+    ('user_id', 'users.external_id', 'LEFT JOIN users ON users.id'),
+    (
+        'consumer_type_id',
+        'consumer_types.name',
+        'LEFT JOIN consumer_types ON consumer_types.id',
+    ),
+)
 
 
-def _with_owner(source: Any, consumers: Any) -> Any:
-    # Outer joins: a consumer whose projects row is missing is nobody's, not absent.
-    return (
-        source.outerjoin(_PROJECTS, _PROJECTS.c.id == consumers.c.project_id)
-        .outerjoin(_USERS, _USERS.c.id == consumers.c.user_id)
-        .outerjoin(_TYPES, _TYPES.c.id == consumers.c.consumer_type_id)
-    )
+def _complete(template: str, prepare: Callable[[str], Query]) -> tuple[Query, ...]:
+    """Queries of groups, of the first one, two and three references."""
+    queries = []
+    for count in range(1, len(_REFERENCES) + 1):
+        keys, values, joins = zip(*_REFERENCES[:count], strict=True)
+        text = template.format(
+            keys=', '.join(keys),
+            values=', '.join(values),
+            joins='\n  '.join(
+                f'{join} = grouped.{key}' for join, key in zip(joins, keys, strict=True)
+            ),
+        )
+        queries.append(prepare(text))
+    return tuple(queries)
 
 
-def _bytes(value: Any) -> Any:
-    return sa.cast(value, sa.LargeBinary)
+_RECORD = """consumers.uuid, consumers.id, consumers.generation,
+       projects.external_id, users.external_id, consumer_types.name"""
 
+# Outer joins: a consumer whose projects row is missing is unowned, not absent.
+_OWNER = """LEFT JOIN projects ON projects.id = consumers.project_id
+  LEFT JOIN users ON users.id = consumers.user_id
+  LEFT JOIN consumer_types ON consumer_types.id = consumers.consumer_type_id"""
 
-def _one(binary: bool = False) -> sa.Executable:
-    """One row, whatever there is of the id.
+_SQLITE = Queries(
+    one=_with_id(f"""
+SELECT {_RECORD},
+       (SELECT consumer_id FROM allocations WHERE consumer_id = :id LIMIT 1)
+  FROM (SELECT 1) AS always
+  LEFT JOIN consumers ON consumers.uuid = :id
+  {_OWNER}
+"""),
+    many=_with_json(f"""
+SELECT {_RECORD},
+       (SELECT consumer_id FROM allocations WHERE consumer_id = wanted.value LIMIT 1)
+  FROM json_each(:ids) AS wanted
+  LEFT JOIN consumers ON consumers.uuid = wanted.value
+  {_OWNER}
+"""),
+    groups=_complete(
+        """
+SELECT grouped.uuids, {values}
+  FROM (SELECT json_group_array(uuid) AS uuids, {keys}
+          FROM json_each(:ids) AS wanted
+          JOIN consumers ON consumers.uuid = wanted.value
+         GROUP BY {keys}) AS grouped
+  {joins}
+""",
+        _with_json,
+    ),
+    uuids=json.loads,
+)
 
-    ``binary``: where equality ignores case, another spelling's allocations
-    could be the one row that is looked at.
-    """
-    asked = sa.bindparam('id', type_=sa.String)
-    holder = sa.select(_ALLOCATIONS.c.consumer_id).where(
-        _ALLOCATIONS.c.consumer_id == asked
-    )
-    if binary:
-        holder = holder.where(_bytes(_ALLOCATIONS.c.consumer_id) == _bytes(asked))
-    always = sa.select(_ONE.label('one')).subquery('always')
-    source = always.outerjoin(_CONSUMERS, _CONSUMERS.c.uuid == asked)
-    return sa.select(
-        *_columns(_CONSUMERS, holder.limit(_ONE).scalar_subquery())
-    ).select_from(_with_owner(source, _CONSUMERS))
+_IDS = 'json_array_elements_text(CAST(%(ids)s AS json)) AS wanted (value)'
 
+# The limit keeps the planner from reading the whole table for a large batch.
+_CONSUMER = """LATERAL (
+       SELECT uuid, id, generation, project_id, user_id, consumer_type_id
+         FROM consumers WHERE uuid = wanted.value LIMIT 1) AS consumers ON true"""
 
-def _join(asked: Any, value: Any) -> sa.Executable:
-    """A row for each id of the table ``asked``, by index look-ups."""
-    holder = (
-        sa.select(_ALLOCATIONS.c.consumer_id)
-        .where(_ALLOCATIONS.c.consumer_id == value)
-        .limit(_ONE)
-    )
-    source = asked.outerjoin(_CONSUMERS, _CONSUMERS.c.uuid == value)
-    return sa.select(*_columns(_CONSUMERS, holder.scalar_subquery())).select_from(
-        _with_owner(source, _CONSUMERS)
-    )
+_POSTGRESQL = Queries(
+    one=_with_id(f"""
+SELECT {_RECORD},
+       (SELECT consumer_id FROM allocations
+         WHERE consumer_id = CAST(%(id)s AS varchar) LIMIT 1)
+  FROM (SELECT 1) AS always
+  LEFT JOIN consumers ON consumers.uuid = CAST(%(id)s AS varchar)
+  {_OWNER}
+"""),
+    many=_with_json(f"""
+SELECT {_RECORD},
+       (SELECT consumer_id FROM allocations WHERE consumer_id = wanted.value LIMIT 1)
+  FROM {_IDS}
+  LEFT JOIN {_CONSUMER}
+  {_OWNER}
+"""),
+    groups=_complete(
+        f"""
+SELECT grouped.uuids, {{values}}
+  FROM (SELECT array_agg(uuid) AS uuids, {{keys}}
+          FROM {_IDS}
+          JOIN {_CONSUMER}
+         GROUP BY {{keys}}) AS grouped
+  {{joins}}
+""",
+        _with_json,
+    ),
+    uuids=iter,
+)
 
-
-def _listed(
-    source: Any, consumers: Any, gather: Callable[[Any], Any] | None = None
-) -> tuple[Any, ...]:
-    """As little as a list needs: its consumers have allocations.
-
-    :param gather: brings the uuids of one owner together into one row, which a
-        driver reads faster; without it a row is one consumer
-    """
-    named = (
-        (_PROJECTS, 'project_id', _PROJECTS.c.external_id, False),
-        (_USERS, 'user_id', _USERS.c.external_id, True),
-        (_TYPES, 'consumer_type_id', _TYPES.c.name, True),
-    )
-    made = []
-    for count in range(1, len(named) + 1):
-        found, there = source, consumers
-        if gather is not None:
-            owner = [consumers.c[reference] for _, reference, _, _ in named[:count]]
-            uuids = gather(consumers.c.uuid).label('uuid')
-            grouped = sa.select(uuids, *owner).select_from(source).group_by(*owner)
-            found = there = grouped.subquery('gathered')
-        columns = [there.c.uuid]
-        for table, reference, name, may_be_missing in named[:count]:
-            same = table.c.id == there.c[reference]
-            found = found.join(table, same, isouter=may_be_missing)
-            columns.append(name)
-        made.append(sa.select(*columns).select_from(found))
-    return tuple(made)
-
-
-def _postgresql_found() -> tuple[Any, Any]:
-    """The ids, and the consumers row of each."""
-    # One text: drivers take long to quote the elements of an array.
-    ids = sa.cast(sa.bindparam('ids', type_=sa.Text), postgresql.JSON)
-    each = sa.func.json_array_elements_text(ids)
-    asked = each.table_valued('id', name='asked').render_derived()
-    # The limit keeps the planner from reading the whole table for a large batch.
-    consumers = (
-        sa.select(_CONSUMERS)
-        .where(_CONSUMERS.c.uuid == asked.c.id)
-        .limit(_ONE)
-        .lateral('found')
-    )
-    return asked, consumers
-
-
-def _postgresql_many() -> sa.Executable:
-    asked, consumers = _postgresql_found()
-    holder = (
-        sa.select(_ALLOCATIONS.c.consumer_id)
-        .where(_ALLOCATIONS.c.consumer_id == asked.c.id)
-        .limit(_ONE)
-    )
-    source = asked.outerjoin(consumers, sa.true())
-    return sa.select(*_columns(consumers, holder.scalar_subquery())).select_from(
-        _with_owner(source, consumers)
-    )
-
-
-def _mysql_many() -> sa.Executable:
-    # Literals of an IN are compared in the column's collation, by its index; ids
-    # in a derived table would be in the connection's, and read the whole table.
-    ids = _EXPANDED
-    nothing = [sa.null().label(f'n{number}') for number in range(6)]
-    recorded = (
-        sa.select(*_columns(_CONSUMERS, sa.null().label('holder')))
-        .select_from(_with_owner(_CONSUMERS, _CONSUMERS))
-        .where(_CONSUMERS.c.uuid.in_(ids))
-    )
-    holding = (
-        sa.select(*nothing, sa.func.min(_ALLOCATIONS.c.consumer_id))
-        .where(_ALLOCATIONS.c.consumer_id.in_(ids))
-        .group_by(_bytes(_ALLOCATIONS.c.consumer_id))
-    )
-    return sa.union_all(recorded, holding)
+_MYSQL = Queries(
+    # Equality ignores case: the one row that is read must not be of another
+    # spelling's allocations.
+    one=_with_id(f"""
+SELECT {_RECORD},
+       (SELECT consumer_id FROM allocations
+         WHERE consumer_id = %(id)s
+           AND CAST(consumer_id AS BINARY) = CAST(%(id)s AS BINARY) LIMIT 1)
+  FROM (SELECT 1) AS always
+  LEFT JOIN consumers ON consumers.uuid = %(id)s
+  {_OWNER}
+"""),
+    # Literals of an IN are compared in the column's collation, by its index; ids in
+    # a derived table would be in the connection's, and read the whole table.
+    many=_with_each(f"""
+SELECT {_RECORD}, NULL
+  FROM consumers
+  {_OWNER}
+ WHERE consumers.uuid IN (:ids)
+UNION ALL
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, MIN(consumer_id)
+  FROM allocations
+ WHERE consumer_id IN (:ids)
+ GROUP BY CAST(consumer_id AS BINARY)
+"""),
+    # A row per consumer: GROUP_CONCAT and JSON_ARRAYAGG are cut at
+    # group_concat_max_len.
+    groups=_complete(
+        """
+SELECT grouped.uuid, {values}
+  FROM consumers AS grouped
+  {joins}
+ WHERE grouped.uuid IN (:ids)
+""",
+        _with_each,
+    ),
+    uuids=_alone,
+)

@@ -61,7 +61,9 @@ class Watchdog:
         self._begin(connection, record, None)
 
     def _begin(self, connection: Any, record: Any, _proxy: Any) -> None:
-        watched = self._processes.setdefault(os.getpid(), _Watched())
+        watched = self._processes.get(os.getpid())
+        if watched is None:
+            watched = self._processes.setdefault(os.getpid(), _Watched())
         until = time.monotonic() + self._timeout
         with watched.lock:
             watched.until[id(record)] = (until, connection)

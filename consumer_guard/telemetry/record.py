@@ -8,10 +8,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from consumer_guard.guard import model
-from consumer_guard.guard.decision import Decision, Evidence, Outcome
+from consumer_guard.guard.decision import Outcome
 from consumer_guard.guard.errors import RequestError
 from consumer_guard.guard.identity import Environ
 from consumer_guard.guard.model import Caller, Claim, Owner, OwnerStatus
+from consumer_guard.guard.obligations import Fulfilment
 from consumer_guard.guard.request import GuardedRequest
 from consumer_guard.telemetry.masking import Mask
 
@@ -37,14 +38,16 @@ def name_outcome(outcome: Outcome, mode: str) -> str:
 
 
 def describe_decision(
-    request: GuardedRequest, decision: Decision, evidence: Evidence, mask: Mask
+    request: GuardedRequest, shown: Fulfilment, mask: Mask
 ) -> dict[str, Any]:
     """The facts of a decision.
 
-    :param evidence: what was read and looked up, for the decision or the record
+    :param shown: body and owners as read and looked up, for the decision or for
+        the record
     """
-    recorded = list((evidence.owners or {}).values())
-    claimed = evidence.body.claims if evidence.body else ()
+    decision = shown.decision
+    recorded = list((decision.owners or {}).values())
+    claimed = shown.body.claims if shown.body else ()
     queried = _read_query(request)
     targets = [
         *[_make_target('recorded owner', owner) for owner in recorded[:MAX_CONSUMERS]],

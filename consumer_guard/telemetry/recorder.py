@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from consumer_guard.guard import claims, model
-from consumer_guard.guard.decision import Evidence, Outcome, Reason
+from consumer_guard.guard.decision import Outcome, Reason
 from consumer_guard.guard.identity import ENV_REQUEST_ID, Environ
 from consumer_guard.guard.model import Body, Caller, Owner
 from consumer_guard.guard.obligations import Afterwards, Fulfilment
@@ -53,8 +53,8 @@ class Recorder:
         self._records_nothing = which == 'none' and metrics is NONE
         self._owners = owners
 
-    def look_up(self, request: GuardedRequest, fulfilment: Fulfilment) -> Evidence:
-        """Complete the evidence of a decision for its record.
+    def look_up(self, request: GuardedRequest, fulfilment: Fulfilment) -> Fulfilment:
+        """Complete the body and the owners of a decision for its record.
 
         Where ``audit`` is ``all``, looks up what the decision did not need: in
         shadow mode whatever the request names, so that the records can be judged
@@ -70,26 +70,25 @@ class Recorder:
         if self._which == 'all' and owners is None and wanted:
             try:
                 if body is None and conveys and request.microversion is not None:
-                    body = claims.read_body(request)
+                    body = claims.read_write_body(request)
                 owners = self._owners.find(_name_consumers(request, body)) or None
             except Exception as exc:
                 # An incomplete record must not cost the client its answer.
                 LOG.debug('Nothing was looked up for a record: %s', type(exc).__name__)
-        return Evidence(body=body, owners=owners)
+        return fulfilment._replace(decision=decision._replace(owners=owners), body=body)
 
     def record_decision(
         self,
         request: GuardedRequest,
         caller: Caller,
         environ: Environ,
-        fulfilment: Fulfilment,
-        evidence: Evidence,
+        shown: Fulfilment,
         seconds: float,
     ) -> Afterwards | None:
         """Count and record a decision; never raises."""
         if self._records_nothing:
             return None
-        operation, decision = request.operation, fulfilment.decision
+        operation, decision = request.operation, shown.decision
         outcome = name_outcome(decision.outcome, self._mode)
         self._metrics.count(name_decision(operation, outcome.split()[-1], self._mode))
         if self._which == 'none':
@@ -102,16 +101,16 @@ class Recorder:
                     'outcome': outcome,
                     **describe_request(operation, environ, self._mode),
                     **describe_caller(request, caller),
-                    **describe_decision(request, decision, evidence, mask),
+                    **describe_decision(request, shown, mask),
                     'microseconds': round(seconds * 1e6),
                 },
             )
-        if operation not in _CONVEYING or evidence.body is None:
+        if operation not in _CONVEYING or shown.body is None:
             return None
         if self._mode != 'shadow' and decision.outcome is not Outcome.ROLE:
             return None
         return self._prepare_change(
-            request, caller, environ, evidence.body, evidence.owners or {}
+            request, caller, environ, shown.body, decision.owners or {}
         )
 
     def record_unjudged(

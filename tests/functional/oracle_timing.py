@@ -38,7 +38,7 @@ import webob
 from tests import servers
 from tests.administrator import User
 from tests.configuration import OWNER_RULES
-from tests.deployment import Deployment, Tokens
+from tests.deployment import Deployment, Tokens, make_request
 from tests.scenery import Scene
 
 #: How far from one half ``auc`` may be.
@@ -79,19 +79,7 @@ class Subjects(Scene):
             'PUT': (f'/allocations/{consumer}', claim),
             'POST': ('/allocations', {consumer: claim}),
         }[operation]
-        request = webob.Request.blank(
-            path,
-            method=operation,
-            headers={
-                'X-Auth-Token': (caller or self.caller).token,
-                'OpenStack-API-Version': 'placement 1.38',
-                'Accept': 'application/json',
-            },
-        )
-        if body is not None:
-            request.content_type = 'application/json'
-            request.json = body
-        return request
+        return make_request(operation, path, caller or self.caller, body=body)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,6 @@ from consumer_guard.config.settings import Settings
 from consumer_guard.doctor import database, examination
 from tests import servers
 from tests.configuration import ETC
-from tests.functional.test_owners_on_servers import galera_library
 from tests.rows import Tables
 
 LIMIT = 2**31 - 1
@@ -384,7 +383,7 @@ class TestDatabase:
             engine, settings, {'shown': check_nothing}, patience
         )
         assert [(one.subject, one.severity) for one in found[1:]] == [
-            ('nothing', severity)
+            ('shown', severity)
         ]
 
     def test_no_tables(
@@ -462,6 +461,24 @@ class TestDatabase:
                 clinic.tables.run(f'DROP OWNED BY {spelled}')
             clinic.tables.run(f'DROP USER {spelled}')
 
+    @pytest.mark.parametrize(
+        ('grants', 'severity'),
+        [(('SELECT',), 'failure'), (('SELECT', 'UPDATE (generation)'), 'ok')],
+    )
+    @pytest.mark.skipif(DATABASE == 'sqlite', reason='sqlite has no accounts')
+    def test_rules_that_open_writes_to_owners_need_the_right_to_update(
+        self, clinic: Clinic, ask: Any, grants: tuple[str, ...], severity: str
+    ) -> None:
+        policy = clinic.conf.with_name('policy.yaml')
+        rule = '"consumer_guard:allocations:update": "rule:consumer_guard:owner_member"'
+        policy.write_text(rule)
+        with self._account(clinic, f'u{uuid.uuid4().hex[:12]}', grants) as url:
+            clinic.configure(
+                f'connection = {url}', '[oslo_policy]', f'policy_file = {policy}'
+            )
+            report = ask()
+        assert report.severity('UPDATE(generation)') == severity
+
     def test_placements_own_account(self, clinic: Clinic, ask: CallRemote) -> None:
         wanted = 'ok' if DATABASE == 'sqlite' else 'note'
         assert ask().severity('more rights') == wanted
@@ -489,7 +506,7 @@ class TestDatabase:
 @needs['mysql']
 def test_galera(clinic: Clinic, ask: CallRemote) -> None:
     assert ask().of('wsrep_sync_wait')['finding'] == 'no Galera'
-    library = galera_library()
+    library = servers.galera_library()
     if not library:
         pytest.skip('no Galera library; on Debian: apt-get install galera-4')
     cluster = (

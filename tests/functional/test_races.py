@@ -20,7 +20,7 @@ from placement.handlers import util as placement_util
 
 from tests.administrator import User
 from tests.configuration import OWNER_RULES
-from tests.deployment import Deploy, Deployment
+from tests.deployment import Deploy, Deployment, make_request
 from tests.functional.between import PATIENCE, Steps, step_into
 from tests.rows import Row
 from tests.scenery import Scene
@@ -436,18 +436,7 @@ class Throng:
         self, method: str, path: str, caller: User, body: object = None
     ) -> webob.Response:
         """As a client of its own; webtest's is not for threads."""
-        request = webob.Request.blank(
-            path,
-            method=method,
-            headers={
-                'X-Auth-Token': caller.token,
-                'OpenStack-API-Version': 'placement 1.38',
-                'Accept': 'application/json',
-            },
-        )
-        if body is not None:
-            request.content_type = 'application/json'
-            request.json = body
+        request = make_request(method, path, caller, body=body)
         answer = request.get_response(self.race.deployed.application)
         self.ledger.statuses.append(answer.status_int)
         return answer

@@ -123,7 +123,7 @@ def test_without_the_grant_owners_get_503_and_role_holders_notice_nothing(
         assert answer.headers['Retry-After']
         assert read(scene)['consumer_generation'] == 1
         errors = [line for line in records.lines if line.startswith('ERROR')]
-        assert len(errors) == 1
+        assert len(errors) == 1, records.text
         assert 'UPDATE (generation) ON consumers' in errors[0]
         assert scene.put(scene.admin, generation=1).status_int == 204
         assert len([line for line in records.lines if line.startswith('ERROR')]) == 1

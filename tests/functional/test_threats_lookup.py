@@ -7,14 +7,13 @@ import pathlib
 import socket
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from placement.db.sqlalchemy import models
 
-from consumer_guard.owners.execution import Question
 from tests.configuration import OWNER_RULES
 from tests.deployment import Deploy, Deployment
 from tests.functional.between import Steps, step_into
@@ -272,6 +271,10 @@ def _open_transactions(engine: sa.Engine) -> int:
     return found
 
 
+def _ask_nowhere(_ids: Sequence[str]) -> tuple[str, dict[str, str]]:
+    return 'SELECT 1 FROM nowhere', {}
+
+
 def test_many_refusals(deploy: Deploy) -> None:
     """O03: every connection comes back, and none with a transaction."""
     scene = Scene(deploy(rules=OWNER_RULES))
@@ -298,19 +301,11 @@ def test_many_refusals(deploy: Deploy) -> None:
     assert statuses == {400, 403, 409}
     # And failures, behind the checkout.
     lookup = steps.lookup
-    good = lookup._one, lookup._many, lookup._prepared
-    lookup._prepared = None
-    lookup._one, lookup._many = [
-        Question.compile(
-            sa.text(f'SELECT 1 FROM nowhere WHERE :{name} = :{name}'),
-            name,
-            lookup.engine.dialect,
-        )
-        for name in ('id', 'ids')
-    ]
+    good = lookup._queries
+    lookup._queries = good._replace(one=_ask_nowhere, many=_ask_nowhere)
     for number in range(many(48, 1_000)):
         assert ask(scene, sent[number % 2 * 3]).status == 503
-    lookup._one, lookup._many, lookup._prepared = good
+    lookup._queries = good
     pool = steps.lookup.engine.pool
     assert pool.checkedout() == 0
     assert pool.checkedin() == 1

@@ -343,7 +343,8 @@ class Scenario:
     def read_holders(self, provider: str) -> set[str]:
         """The consumers that hold allocations on a provider, by its id."""
         rows = self._tables.read_named()
-        return {row[1] for row in rows if (row[0], row[2]) == ('allocation', provider)}
+        held = [row for row in rows if row[0] == 'allocation']
+        return {consumer for _, consumer, uuid, *_ in held if uuid == provider}
 
     def _read_generations(self) -> list[tuple[int, int]]:
         return self._connection.execute(

@@ -35,6 +35,7 @@ PACKAGES: dict[str, set[str]] = {
     'rules': {'oslo_config', 'oslo_policy'},
     'config': {'oslo_config', 'oslo_policy'},
     'owners': {'sqlalchemy', 'stevedore'},
+    'testing': {'pytest'},
     'assembly': {'oslo_config', 'placement'},
     'analysis': {'oslo_policy', 'webob', 'yaml'},
     'backend': {

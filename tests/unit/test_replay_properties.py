@@ -191,9 +191,9 @@ def write_record(
             'all', mode, Journal('', '', NONE), NONE, KnownOwners(owners)
         )
         fulfilment = Fulfilment(decision)
-        evidence = recorder.look_up(request, fulfilment)
+        shown = recorder.look_up(request, fulfilment)
         caller = make_caller(person)
-        recorder.record_decision(request, caller, {}, fulfilment, evidence, 0.001)
+        recorder.record_decision(request, caller, {}, shown, 0.001)
     finally:
         LOG.removeHandler(lines)
         LOG.setLevel(level)

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The contracts of what writes by owners need, and of rolls."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from consumer_guard.owners.api import (
+    GenerationStore,
+    Owner,
+    OwnerLookup,
+    OwnerStatus,
+    OwnersUnavailable,
+    Swap,
+)
+from consumer_guard.testing.lookups import Contract, Find, Record
+from consumer_guard.testing.sources import (
+    LOOKALIKES,
+    Consumer,
+    OwnerSource,
+    Rename,
+    make_id,
+)
+
+
+class OwnerWriteContract(Contract):
+    """What a driver keeps to that lets owners write."""
+
+    def test_a_recorded_consumer_is_described_in_full(
+        self, record: Record, find: Find
+    ) -> None:
+        id_ = record(project_id='project-b', generation=7, allocations=3)
+        owner = find(id_)
+        assert isinstance(owner.row_id, int)
+        assert owner == Owner(
+            id_,
+            OwnerStatus.RECORDED,
+            'project-b',
+            'user-a',
+            generation=7,
+            row_id=owner.row_id,
+            has_allocations=True,
+        )
+
+    def test_a_record_without_a_project_is_described_in_full(
+        self, record: Record, find: Find
+    ) -> None:
+        owner = find(record(project_id=None, generation=4))
+        assert isinstance(owner.row_id, int)
+        assert (owner.generation, owner.has_allocations) == (4, True)
+
+    def test_allocations_without_a_record_are_allocations(
+        self, record: Record, find: Find
+    ) -> None:
+        id_ = record(recorded=False)
+        assert find(id_) == Owner(id_, OwnerStatus.UNOWNED, has_allocations=True)
+
+    def test_a_record_without_allocations_has_none(
+        self, record: Record, find: Find
+    ) -> None:
+        assert find(record(allocations=0)).has_allocations is False
+
+    def test_two_consumers_have_two_row_ids(
+        self, record: Record, driver: OwnerLookup
+    ) -> None:
+        one, other = driver.find([record(), record()]).values()
+        assert one.row_id != other.row_id
+
+    @pytest.mark.parametrize('generation', [-(2**31), -1, 0, 2**31 - 1])
+    def test_a_generation_is_returned_as_it_is(
+        self, record: Record, find: Find, generation: int
+    ) -> None:
+        assert find(record(generation=generation)).generation == generation
+
+    def test_a_generation_that_moves_is_seen_at_once(
+        self, source: OwnerSource, record: Record, find: Find
+    ) -> None:
+        id_ = record()
+        for generation in (1, 9, 8):
+            source.change(Consumer(id_, generation=generation))
+            assert find(id_).generation == generation
+
+    @pytest.mark.parametrize('rename', LOOKALIKES)
+    def test_allocations_of_a_lookalike_are_not_taken(
+        self, record: Record, find: Find, rename: Rename
+    ) -> None:
+        id_ = record(make_id()[:30], allocations=0)
+        record(rename(id_), allocations=3, recorded=False)
+        assert find(id_).has_allocations is False
+
+    @pytest.mark.parametrize('rename', LOOKALIKES)
+    def test_allocations_of_a_lookalike_hide_no_others(
+        self, record: Record, find: Find, rename: Rename
+    ) -> None:
+        id_ = make_id()[:30]
+        record(rename(id_), allocations=3, recorded=False)
+        record(id_, allocations=2)
+        record(rename(id_), allocations=3, recorded=False)
+        assert find(id_).has_allocations is True
+
+
+class GenerationStoreContract(Contract):
+    """What a driver with ``swap_generations`` keeps to."""
+
+    def test_expected_generations_are_swapped(
+        self, record: Record, driver: Any
+    ) -> None:
+        ids = [record(generation=number) for number in range(3)]
+        swaps = [Swap(id_, number, -5) for number, id_ in enumerate(ids[:2])]
+        assert driver.swap_generations(swaps) is True
+        assert _find_generations(driver, ids) == [-5, -5, 2]
+
+    @pytest.mark.parametrize('order', [1, -1])
+    def test_a_generation_that_moved_stops_all_swaps(
+        self, record: Record, driver: Any, order: int
+    ) -> None:
+        ids = [record(generation=5), record(generation=5)][::order]
+        assert not driver.swap_generations([Swap(ids[0], 5, 1), Swap(ids[1], 4, 1)])
+        assert _find_generations(driver, ids) == [5, 5]
+
+    def test_a_consumer_without_a_record_stops_all_swaps(
+        self, record: Record, driver: Any
+    ) -> None:
+        id_ = record(generation=5)
+        assert not driver.swap_generations([Swap(id_, 5, 1), Swap(make_id(), 5, 1)])
+        assert _find_generations(driver, [id_]) == [5]
+
+    def test_racing_swaps_have_one_winner(self, record: Record, driver: Any) -> None:
+        ids = [record(generation=5) for _ in range(3)]
+        swaps = [Swap(id_, 5, number) for number, id_ in enumerate(ids)]
+
+        def race(number: int) -> bool:
+            # Every other one in the other order, to provoke deadlocks.
+            won: bool = driver.swap_generations(swaps if number % 2 else swaps[::-1])
+            return won
+
+        with ThreadPoolExecutor(8) as pool:
+            assert sorted(pool.map(race, range(32)))[-2:] == [False, True]
+        assert _find_generations(driver, ids) == [0, 1, 2]
+
+    def test_nothing_is_known_when_the_source_does_not_answer(
+        self, source: OwnerSource
+    ) -> None:
+        driver = source.make_stray_driver()
+        with pytest.raises(OwnersUnavailable):
+            driver.swap_generations([Swap(make_id(), 1, 2)])
+        driver.close()
+
+    def test_the_guard_recognizes_the_store(self, driver: Any) -> None:
+        assert isinstance(driver, GenerationStore)
+
+
+def _find_generations(driver: OwnerLookup, ids: list[str]) -> list[int | None]:
+    found = driver.find(ids)
+    return [found[id_].generation for id_ in ids]

@@ -1,0 +1,458 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The driver ``database`` on real servers, in health and with faults."""
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+
+import pytest
+import sqlalchemy as sa
+
+from consumer_guard.guard import errors
+from consumer_guard.guard.model import OwnerStatus
+from consumer_guard.owners.database import DatabaseOwners
+from consumer_guard.testing.lookups import fork_to_find
+from consumer_guard.testing.sources import make_id
+from tests import servers, statements
+from tests.forking import hookless_fork
+from tests.functional.owners.databases import on, settings, start
+from tests.rows import Tables
+
+TIMEOUT = 1.0
+
+
+@pytest.mark.on_database('mysql')
+def test_mariadb_itself_is_lax(url, tables) -> None:
+    """What the contract's lookalikes are about: they are equal there."""
+    if not url.startswith('mysql'):
+        pytest.skip('only MariaDB and MySQL are lax')
+    id_ = make_id()
+    tables.consume(id_)
+    with tables.engine.connect() as connection:
+
+        def count(spelling: str) -> int:
+            found = connection.execute(
+                sa.text('SELECT count(*) FROM consumers WHERE uuid = :id'),
+                {'id': spelling},
+            )
+            return found.scalar_one()
+
+        collation = connection.execute(sa.text('SELECT @@collation_database')).scalar()
+        assert count(id_ + ' ') == 1
+        assert count(id_.upper()) == (0 if collation.endswith('_bin') else 1)
+
+
+# Cost -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize('count', [2, 2000, 70_000])
+def test_one_statement_however_many(tables, make, count) -> None:
+    lookup = make(timeout=60.0)
+    ids = [make_id() for _ in range(count)]
+    tables.fill(ids[:1000])
+    lookup.find([make_id()])
+    seen: list[str] = []
+    with statements.noted(seen.append, lookup.engine):
+        found = lookup.find(ids)
+    assert len(seen) == 1
+    assert [id_ for id_ in ids if found[id_].status is OwnerStatus.RECORDED] == ids[
+        :1000
+    ]
+    assert len(found) == count
+
+
+# Statements that psycopg 3 prepares ------------------------------------------
+
+
+@pytest.fixture
+def prepared(url: str, lookup: DatabaseOwners) -> str:
+    """An id that was looked up until the statement was prepared."""
+    if not url.startswith('postgresql+psycopg:'):
+        pytest.skip('only psycopg 3 prepares')
+    id_ = make_id()
+    Tables(url).consume(id_, 'project-p')
+    for _ in range(10):
+        lookup.find([id_])
+    return id_
+
+
+def _prepared_names(lookup: DatabaseOwners) -> list[str]:
+    with lookup.engine.connect() as connection:
+        rows = connection.exec_driver_sql(
+            'SELECT name FROM pg_prepared_statements'
+            " WHERE statement LIKE '%%consumer_types%%'"
+        )
+        return list(rows.scalars())
+
+
+@pytest.mark.on_database('postgresql')
+def test_a_look_up_is_prepared_on_its_connection(lookup, prepared) -> None:
+    assert len(_prepared_names(lookup)) == 1
+
+
+#: On the server alone, as a pooler does: psycopg would notice DEALLOCATE.
+_FORGET = "DO 'BEGIN EXECUTE ''DEALLOCATE ALL''; END'"
+
+
+@pytest.mark.on_database('postgresql')
+def test_preparing_is_given_up_once_a_statement_is_lost(lookup, prepared) -> None:
+    with lookup.engine.connect() as connection:
+        connection.exec_driver_sql(_FORGET)
+    for _ in range(20):
+        assert lookup.find([prepared])[prepared].project_id == 'project-p'
+    assert _prepared_names(lookup) == []
+    assert lookup.engine.pool.checkedout() == 0
+
+
+@pytest.mark.on_database('postgresql')
+def test_anothers_statement_of_that_name_makes_no_owner(lookup, prepared) -> None:
+    ((name,),) = [_prepared_names(lookup)]
+    with lookup.engine.connect() as connection:
+        connection.exec_driver_sql(_FORGET)
+        connection.exec_driver_sql(f'PREPARE {name} (text) AS SELECT 1')
+    with pytest.raises(errors.OwnersUnavailable):
+        lookup.find([prepared])
+    assert lookup.find([prepared])[prepared].project_id == 'project-p'
+
+
+@pytest.mark.on_database('postgresql')
+def test_only_the_query_of_one_id_is_prepared(lookup, prepared) -> None:
+    for _ in range(20):
+        lookup.find([prepared, make_id()])
+        lookup.find_groups([prepared, make_id()], ['project_id'])
+    assert _prepared_names(lookup) == ['_pg3_0']
+
+
+@pytest.mark.on_database('postgresql')
+def test_preparing_is_given_up_once_its_name_is_taken(lookup, prepared) -> None:
+    lookup.close()
+    with lookup.engine.connect() as connection:
+        connection.exec_driver_sql('PREPARE _pg3_0 (text) AS SELECT 1')
+    for _ in range(20):
+        assert lookup.find([prepared])[prepared].project_id == 'project-p'
+    assert _prepared_names(lookup) == []
+
+
+@pytest.mark.on_database('postgresql')
+def test_a_table_that_changes_under_a_prepared_statement(
+    tables, lookup, prepared
+) -> None:
+    """An upgrade of placement's schema costs one query more, once."""
+    change = 'ALTER TABLE projects ALTER COLUMN external_id TYPE {}'
+    with tables.engine.begin() as connection:
+        connection.exec_driver_sql(change.format('text'))
+    try:
+        for _ in range(20):
+            assert lookup.find([prepared])[prepared].project_id == 'project-p'
+    finally:
+        with tables.engine.begin() as connection:
+            connection.exec_driver_sql(change.format('varchar(255)'))
+    assert len(_prepared_names(lookup)) == 1
+
+
+# Sessions ----------------------------------------------------------------------
+
+
+def test_no_transaction_stays_open(url, tables, lookup) -> None:
+    id_ = make_id()
+    tables.consume(id_)
+    lookup.find([id_])
+    tables.run('UPDATE consumers SET generation = 8 WHERE uuid = :id', id=id_)
+    # A snapshot of an open transaction would still show the old one.
+    assert lookup.find([id_])[id_].generation == 8
+    assert lookup.engine.pool.checkedout() == 0
+    open_ones = {
+        'postgresql': "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in%'",
+        'mysql': 'SELECT count(*) FROM information_schema.innodb_trx',
+        'sqlite': 'SELECT 0',
+    }
+    statement = sa.text(open_ones[lookup.engine.dialect.name])
+    with lookup.engine.connect() as mine, tables.engine.connect() as other:
+        mine.exec_driver_sql('SELECT id FROM consumers').all()
+        assert other.execute(statement).scalar() == 0
+        if mine.dialect.name == 'sqlite':  # Python's name for autocommit
+            assert mine.connection.dbapi_connection.isolation_level is None
+
+
+# Forks ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize('fork', [os.fork, hookless_fork])
+def test_forked_children_leave_the_parents_pool_alone(tables, make, fork) -> None:
+    lookup = make(timeout=30.0)
+    ids = [make_id() for _ in range(4)]
+    for id_ in ids:
+        tables.consume(id_, f'project-{id_}')
+    lookup.find(ids[:1])
+    children = [fork_to_find(lookup, id_, fork) for id_ in ids[1:]]
+    pool = lookup.engine.pool
+    try:
+        for _ in range(200):
+            assert lookup.find(ids[:1])[ids[0]].project_id == f'project-{ids[0]}'
+    finally:
+        statuses = [os.waitpid(child, 0)[1] for child in children]
+    assert statuses == [0, 0, 0]
+    assert lookup.engine.pool is pool
+    assert pool.checkedin() == 1
+
+
+# Faults ---------------------------------------------------------------------
+
+
+@pytest.fixture(scope='module', params=[on('postgresql'), on('mysql')])
+def faulty(request) -> Iterator[tuple[servers.Server, str]]:
+    """A server that may be stopped and hurt, and the URL of its database."""
+    with contextlib.ExitStack() as stack:
+        running = start(stack, request.param)
+        made = running.url(running.create_database())
+        servers.create_schema(made)
+        yield running, made
+
+
+@pytest.fixture
+def victim(faulty) -> Iterator[DatabaseOwners]:
+    lookup = DatabaseOwners(settings(faulty[1]))
+    yield lookup
+    lookup.close()
+
+
+def fails_within(seconds: float, lookup: DatabaseOwners, id_: str) -> float:
+    """Seconds that the look-up took to fail."""
+    started = time.monotonic()
+    with pytest.raises(errors.OwnersUnavailable):
+        lookup.find([id_])
+    spent = time.monotonic() - started
+    assert spent < seconds
+    return spent
+
+
+def test_a_stopped_server(faulty, victim) -> None:
+    running, url = faulty
+    id_ = make_id()
+    Tables(url).consume(id_)
+    assert victim.find([id_])[id_].status is OwnerStatus.RECORDED
+    running.stop()
+    for _ in range(3):
+        fails_within(TIMEOUT, victim, id_)
+    running.start()
+    # By itself, at once, with the same object.
+    assert victim.find([id_])[id_].status is OwnerStatus.RECORDED
+    assert victim.engine.pool.checkedout() == 0
+
+
+def test_a_server_that_was_down_at_the_start(faulty) -> None:
+    running, url = faulty
+    running.stop()
+    lookup = DatabaseOwners(settings(url))
+    fails_within(TIMEOUT, lookup, make_id())
+    running.start()
+    id_ = make_id()
+    assert lookup.find([id_])[id_].status is OwnerStatus.ABSENT
+    lookup.close()
+
+
+def session(lookup: DatabaseOwners) -> int:
+    name = {'postgresql': 'pg_backend_pid()', 'mysql': 'connection_id()'}
+    with lookup.engine.connect() as connection:
+        found = connection.exec_driver_sql(f'SELECT {name[lookup.engine.dialect.name]}')
+        return found.scalar_one()
+
+
+def test_a_killed_connection_is_retried(faulty, victim) -> None:
+    running, url = faulty
+    id_ = make_id()
+    Tables(url).consume(id_, 'project-k')
+    for _ in range(3):
+        victim.find([id_])
+        number = session(victim)
+        running.execute(
+            f'SELECT pg_terminate_backend({number})'
+            if running.dialect == 'postgresql'
+            else f'KILL {number}'
+        )
+        assert victim.find([id_])[id_].project_id == 'project-k'
+        assert session(victim) != number
+    assert victim.engine.pool.checkedout() == 0
+
+
+def test_a_restart_between_two_look_ups(faulty, victim) -> None:
+    running, url = faulty
+    id_ = make_id()
+    Tables(url).consume(id_)
+    with victim.engine.connect(), victim.engine.connect():
+        pass  # more than one dead connection in the pool
+    running.stop()
+    running.start()
+    assert victim.find([id_])[id_].status is OwnerStatus.RECORDED
+
+
+@contextlib.contextmanager
+def locked_table(url: str) -> Iterator[None]:
+    """Nobody else reads ``consumers`` meanwhile, as during an ALTER TABLE."""
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        connection.exec_driver_sql(
+            'LOCK TABLE consumers IN ACCESS EXCLUSIVE MODE'
+            if url.startswith('postgresql')
+            else 'LOCK TABLES consumers WRITE'
+        )
+        yield
+
+
+def waiting(running: servers.Server) -> int:
+    """How many sessions of the server run our statement now."""
+    statement = (
+        "SELECT count(*) FROM pg_stat_activity WHERE state = 'active'"
+        " AND query LIKE '%%consumer_types%%' AND pid <> pg_backend_pid()"
+        if running.dialect == 'postgresql'
+        else 'SELECT count(*) FROM information_schema.processlist'
+        " WHERE info LIKE '%%consumer_types%%' AND id <> connection_id()"
+    )
+    ((count,),) = running.execute(statement)
+    assert isinstance(count, int)
+    return count
+
+
+def test_a_slow_look_up(faulty, victim) -> None:
+    running, url = faulty
+    id_ = make_id()
+    Tables(url).consume(id_)
+    victim.find([id_])
+    with locked_table(url):
+        for _ in range(2):
+            spent = fails_within(2 * TIMEOUT, victim, id_)
+            assert spent > 0.9 * TIMEOUT
+        # The server does not go on for nobody: that would use up its sessions.
+        assert waiting(running) == 0
+    assert victim.find([id_])[id_].status is OwnerStatus.RECORDED
+
+
+def test_a_frozen_server(faulty, victim) -> None:
+    running, url = faulty
+    id_ = make_id()
+    Tables(url).consume(id_)
+    victim.find([id_])
+    running.freeze(sessions=True)
+    try:
+        fails_within(2 * TIMEOUT, victim, id_)
+        # A new connection this time; libpq's least is two seconds.
+        fails_within(2 + 2 * TIMEOUT, victim, id_)
+    finally:
+        running.thaw()
+    assert victim.find([id_])[id_].status is OwnerStatus.RECORDED
+
+
+def test_a_server_that_takes_no_connections(faulty) -> None:
+    running, url = faulty
+    lookup = DatabaseOwners(settings(url))
+    running.freeze()
+    try:
+        # libpq's least is two seconds.
+        fails_within(2 + 2 * TIMEOUT, lookup, make_id())
+    finally:
+        running.thaw()
+    lookup.close()
+
+
+# Drivers and sessions -------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ('dialect', 'driver', 'module'),
+    [
+        on('postgresql', 'postgresql', 'psycopg2', 'psycopg2'),
+        on('postgresql', 'postgresql', 'psycopg', 'psycopg'),
+        on('mysql', 'mysql', 'pymysql', 'pymysql'),
+        on('mysql', 'mysql', 'mysqldb', 'MySQLdb'),
+    ],
+)
+def test_drivers(server, dialect, driver, module) -> None:
+    running = server(dialect)
+    pytest.importorskip(module)
+    url = running.url(running.create_database(), driver)
+    servers.create_schema(running.url(sa.make_url(url).database))
+    tables = Tables(running.url(sa.make_url(url).database))
+    ids = [make_id() for _ in range(5)]
+    for id_ in ids[:3]:
+        tables.consume(id_)
+    lookup = DatabaseOwners(settings(url))
+    assert lookup.find(ids[:1])[ids[0]].status is OwnerStatus.RECORDED
+    found = lookup.find(ids)
+    assert [found[id_].status for id_ in ids] == [OwnerStatus.RECORDED] * 3 + [
+        OwnerStatus.ABSENT
+    ] * 2
+    with locked_table(running.url(sa.make_url(url).database)):
+        assert fails_within(2 * TIMEOUT, lookup, ids[0]) > 0.9 * TIMEOUT
+    lookup.close()
+
+
+@pytest.mark.on_database('postgresql')
+def test_postgresql_options_of_the_url_stay(server) -> None:
+    running = server('postgresql')
+    database = running.create_database()
+    url = running.url(database) + '?options=-c%20work_mem%3D5MB'
+    lookup = DatabaseOwners(settings(url, timeout=1.5))
+    with lookup.engine.connect() as connection:
+        for name, value in (
+            ('work_mem', '5MB'),
+            ('statement_timeout', '1500ms'),
+            ('jit', 'off'),
+        ):
+            assert connection.exec_driver_sql(f'SHOW {name}').scalar() == value
+    lookup.close()
+
+
+@pytest.mark.on_database('mysql')
+def test_mariadb_sessions_are_bounded(server) -> None:
+    running = server('mysql')
+    lookup = DatabaseOwners(settings(running.url(running.create_database()), 1.5))
+    with lookup.engine.connect() as connection:
+        limit = connection.exec_driver_sql('SELECT @@SESSION.max_statement_time')
+        assert float(limit.scalar_one()) == 1.5
+    lookup.close()
+
+
+@pytest.mark.on_database('mysql')
+@pytest.mark.parametrize('mode', ['', 'NO_BACKSLASH_ESCAPES', 'ANSI_QUOTES'])
+def test_ids_are_quoted_for_the_mode_of_the_session(server, mode) -> None:
+    running = server('mysql')
+    url = running.url(running.create_database())
+    servers.create_schema(url)
+    ids = ["\\') OR 1=1 -- ", "'') OR 1=1 -- ", '\\" OR 1=1 -- ', make_id()]
+    tables = Tables(url)
+    for id_ in ids[2:]:
+        tables.consume(id_)
+    lookup = DatabaseOwners(settings(f'{url}?sql_mode={mode}', timeout=10.0))
+    expected = [OwnerStatus.ABSENT] * 2 + [OwnerStatus.RECORDED] * 2
+    found = lookup.find(ids)
+    assert [found[id_].status for id_ in ids] == expected
+    assert [lookup.find([id_])[id_].status for id_ in ids] == expected
+    ((_, some),) = lookup.find_groups(ids, ['project_id'])
+    assert sorted(some) == sorted(ids[2:])
+    lookup.close()
+
+
+@pytest.mark.on_database('mysql')
+@pytest.mark.parametrize('clustered', [False, True])
+def test_galera_waits_for_the_newest_rows(server, clustered) -> None:
+    with contextlib.ExitStack() as stack:
+        if clustered:
+            if not servers.galera_library():
+                pytest.skip('no Galera library; on Debian: apt-get install galera-4')
+            running = start(
+                stack,
+                'mysql',
+                '--wsrep-on=ON',
+                f'--wsrep-provider={servers.galera_library()}',
+                '--wsrep-cluster-address=gcomm://',
+                '--binlog-format=ROW',
+                '--wsrep-provider-options=gmcast.listen_addr=tcp://127.0.0.1:0',
+            )
+        else:
+            running = server('mysql')
+        lookup = DatabaseOwners(settings(running.url(running.create_database())))
+        with lookup.engine.connect() as connection:
+            waits = connection.exec_driver_sql('SELECT @@SESSION.wsrep_sync_wait')
+            assert waits.scalar_one() == int(clustered)
+        lookup.close()
