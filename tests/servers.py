@@ -77,6 +77,12 @@ def create_schema(url: str) -> None:
         raise ServerFailed(f'placement db sync failed: {done.stderr[-2000:]}')
 
 
+def get_pool(engine: sa.Engine) -> sa.QueuePool:
+    """The pool of an engine, which has to be the one that counts."""
+    assert isinstance(engine.pool, sa.QueuePool)
+    return engine.pool
+
+
 class Server:
     """One running server; made by :func:`postgresql` and :func:`mariadb`.
 

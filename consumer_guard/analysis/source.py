@@ -9,7 +9,7 @@ import yaml
 
 from consumer_guard.guard.errors import PolicyFileError
 from consumer_guard.rules.files import PolicyLocations, PolicyText
-from consumer_guard.rules.rulebook import parse_file
+from consumer_guard.rules.parsing import parse_file
 
 #: In a directory that has this folder in it, these are the policy files.
 MAIN, DIRECTORY = 'policy.yaml', 'policy.d'

@@ -15,6 +15,7 @@ from typing import Any
 from oslo_config import cfg
 
 from consumer_guard.backend.authtoken import make_authtoken
+from consumer_guard.backend.requestlog import RequestLog
 from consumer_guard.config import loading
 from consumer_guard.config.options import GROUP
 from consumer_guard.guard import identity, responses
@@ -46,7 +47,11 @@ class IdentityGate:
         self, environ: Environ, start_response: StartResponse
     ) -> Iterable[bytes]:
         """Call placement for a proven identity, or for its root."""
-        if environ.get('PATH_INFO', '') in _OPEN_PATHS or identity.is_proven(environ):
+        if identity.is_proven(environ):
+            return self._application(environ, start_response)
+        if environ.get('PATH_INFO', '') in _OPEN_PATHS:
+            # Security: placement would name this user in its request log.
+            identity.remove_identity(environ)
             return self._application(environ, start_response)
         made_id = identity.ensure_request_id(environ)
         refuse = self._refuser.refuse(
@@ -138,10 +143,7 @@ def request_log_factory(
     global_conf: Mapping[str, Any] | None, **local_conf: str
 ) -> Filter:
     """Placement's request log: request id, default Accept, one line (paste)."""
-    from placement import requestlog
-
-    made: Filter = requestlog.RequestLog
-    return made
+    return RequestLog
 
 
 def http_proxy_to_wsgi_factory(

@@ -17,19 +17,30 @@ Environ = dict[str, Any]
 
 ENV_REQUEST_ID = 'openstack.request_id'
 
+_ENV_GLOBAL_REQUEST_ID = 'openstack.global_request_id'
+
 #: Every header from which oslo.context or placement's rules can take a role.
 _ROLE_HEADERS = ('HTTP_X_ROLES', 'HTTP_X_ROLE', 'HTTP_X_SERVICE_ROLES')
 
+#: The one header that begins with X and that oslo.context takes no identity from.
+_REQUEST_ID_HEADER = 'HTTP_X_OPENSTACK_REQUEST_ID'
+
 
 class GuardContext(context.RequestContext):
-    """A request context that is not left behind in the thread."""
+    """A request context that becomes the thread's by :func:`set_context` only."""
 
     def update_store(self) -> None:
-        """Do nothing: the thread's context is placement's to set.
+        """Do nothing.
 
         Security: a context left in a worker thread would name this caller in
         the next one's log lines.
         """
+
+
+def set_context(current: context.RequestContext | None) -> None:
+    """Set or clear the thread's context, from which log lines take the user."""
+    # There is no public way to clear it; oslo.context's own fixture does the same.
+    context._request_store.context = current
 
 
 def is_proven(environ: Environ) -> bool:
@@ -89,8 +100,8 @@ def _name_headers(
     """The context of what policy checks can ask for.
 
     As ``RequestContext.from_environ`` (oslo.context 6.5) reads it, but for the
-    deprecated headers, which hold names, and what no check sees, the token
-    among them; reading all of them costs three times as much.
+    deprecated headers, which hold names, and what neither checks nor log lines
+    show, the token among them; reading all of them costs three times as much.
     """
     get = environ.get
     service_roles = get('HTTP_X_SERVICE_ROLES')
@@ -100,6 +111,11 @@ def _name_headers(
         domain_id=get('HTTP_X_DOMAIN_ID'),
         user_domain_id=get('HTTP_X_USER_DOMAIN_ID'),
         project_domain_id=get('HTTP_X_PROJECT_DOMAIN_ID'),
+        user_name=get('HTTP_X_USER_NAME'),
+        project_name=get('HTTP_X_PROJECT_NAME'),
+        domain_name=get('HTTP_X_DOMAIN_NAME'),
+        user_domain_name=get('HTTP_X_USER_DOMAIN_NAME'),
+        project_domain_name=get('HTTP_X_PROJECT_DOMAIN_NAME'),
         system_scope=system_scope,
         roles=roles,
         # Security: oslo.context calls an unknown one an admin project.
@@ -112,7 +128,7 @@ def _name_headers(
         if service_roles
         else [],
         request_id=get(ENV_REQUEST_ID),
-        global_request_id=get('openstack.global_request_id'),
+        global_request_id=get(_ENV_GLOBAL_REQUEST_ID),
         overwrite=False,
     )
 
@@ -171,10 +187,29 @@ def make_caller(made: context.RequestContext) -> model.Caller:
     )
 
 
-def find_caller(environ: Environ, *, believe_headers: bool) -> model.Caller | None:
-    """The caller, or None when there is no identity; see :func:`make_context`."""
-    made = make_context(environ, believe_headers=believe_headers)
-    return None if made is None else make_caller(made)
+def make_anonymous_context(environ: Environ) -> GuardContext:
+    """The context of a request without an identity: its ids alone."""
+    return GuardContext(
+        request_id=environ.get(ENV_REQUEST_ID),
+        global_request_id=environ.get(_ENV_GLOBAL_REQUEST_ID),
+        # Security: oslo.context's default is an admin project.
+        is_admin_project=False,
+        overwrite=False,
+    )
+
+
+def remove_identity(environ: Environ) -> Environ:
+    """Remove all headers from which oslo.context takes an identity.
+
+    :returns: the headers removed
+    """
+    removed = [
+        key
+        for key in environ
+        if key.startswith(('HTTP_X_', 'HTTP_OPENSTACK_SYSTEM_SCOPE'))
+        and key != _REQUEST_ID_HEADER
+    ]
+    return {key: environ.pop(key) for key in removed}
 
 
 def strip_role(environ: Environ, role: str) -> None:

@@ -14,11 +14,13 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from oslo_context.context import get_current
+
 from consumer_guard.guard import identity, listing, model, refusals, responses
 from consumer_guard.guard.authorizer import Authorizer
 from consumer_guard.guard.body import WsgiPayload, put_body
 from consumer_guard.guard.decision import Outcome, Reason
-from consumer_guard.guard.identity import Environ
+from consumer_guard.guard.identity import ENV_REQUEST_ID, Environ
 from consumer_guard.guard.model import Caller
 from consumer_guard.guard.obligations import Afterwards, Fulfilment, Obligations
 from consumer_guard.guard.request import (
@@ -119,21 +121,36 @@ class ConsumerGuard:
         found = match_operation(
             environ.get('REQUEST_METHOD'), environ.get('PATH_INFO', '')
         )
-        respond = self._application if found is None else self._judge(environ, *found)
-        return respond(environ, start_response)
+        before = get_current()
+        try:
+            respond = (
+                self._application if found is None else self._judge(environ, *found)
+            )
+            return respond(environ, start_response)
+        finally:
+            # Security: lines about the thread's next request must not name this
+            # caller. A filter in front that made a context for this request logs
+            # its end first, and clears it.
+            if before is None or before.request_id != environ.get(ENV_REQUEST_ID):
+                identity.set_context(before)
 
     def _judge(
         self, environ: Environ, operation: model.Operation, match: re.Match[str]
     ) -> Application:
         """Choose who answers: the application, its filter, or a refusal."""
         made_id = identity.ensure_request_id(environ)
+        # Security: log lines name the proven caller, not whom the headers claim.
+        identity.set_context(None)
         try:
-            caller = identity.find_caller(
+            context = identity.make_context(
                 environ, believe_headers=self._enforcement.believe_headers
             )
-            if caller is None:
+            if context is None:
+                identity.set_context(identity.make_anonymous_context(environ))
                 self._recorder.record_unjudged(operation, environ, Reason.NO_IDENTITY)
                 return self._refuse(refusals.NO_IDENTITY, made_id)
+            identity.set_context(context)
+            caller = identity.make_caller(context)
             request = self._make_request(environ, operation, match)
             started = time.perf_counter()
             decision = self._authorizer.authorize(request, caller)
@@ -248,7 +265,7 @@ class ConsumerGuard:
         shadow, believe = self._enforcement.shadow, self._enforcement.believe_headers
         LOG.exception(
             'Request %s could not be judged and is %s',
-            environ[identity.ENV_REQUEST_ID],
+            environ[ENV_REQUEST_ID],
             'forwarded (shadow)' if shadow else 'refused',
         )
         forward = shadow and (believe or identity.is_proven(environ))

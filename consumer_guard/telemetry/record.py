@@ -5,6 +5,7 @@ A record never contains a token, and ids of others only as the mask shows them.
 """
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from consumer_guard.guard import model
@@ -23,12 +24,14 @@ MAX_CONSUMERS = 16
 RECORDED_CREDENTIALS = ('user_id', 'project_id', 'domain_id')
 
 #: What allowed a request.
-_BY = {
-    Outcome.ROLE: 'role',
-    Outcome.PASSAGE: 'ownership',
-    Outcome.FILTER: 'filter',
-    Outcome.REFUSE: None,
-}
+_BY: Mapping[Outcome, str | None] = MappingProxyType(
+    {
+        Outcome.ROLE: 'role',
+        Outcome.PASSAGE: 'ownership',
+        Outcome.FILTER: 'filter',
+        Outcome.REFUSE: None,
+    }
+)
 
 
 def name_outcome(outcome: Outcome, mode: str) -> str:

@@ -2,6 +2,7 @@
 """Owners and role-holders on a few consumers, each in threads of their own."""
 
 import contextlib
+import functools
 import random
 import threading
 from collections import Counter
@@ -69,7 +70,7 @@ class Crowd:
         actors: list[Callable[[random.Random], None]] = []
         for number in range(self.OWNERS):
             owner = self._owners[number % 2]
-            actors.append(lambda chance, owner=owner: self._write_as(owner, chance))
+            actors.append(functools.partial(self._write_as, owner))
         actors += [self._administrate] * self.ROLE_HOLDERS
         errors: list[BaseException] = []
 

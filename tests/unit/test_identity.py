@@ -251,6 +251,34 @@ class TestContext:
         _make(_environ('r'))
         assert context.get_current() is before
 
+    def test_an_anonymous_context_has_the_ids_of_the_request_alone(self) -> None:
+        environ = _environ('r') | {
+            'openstack.request_id': 'req-1',
+            'openstack.global_request_id': 'req-2',
+        }
+        made = identity.make_anonymous_context(environ)
+        assert (made.request_id, made.global_request_id) == ('req-1', 'req-2')
+        values = made.to_policy_values()
+        assert not any(values.values()), dict(values)
+
+    def test_set_context_replaces_and_clears(self) -> None:
+        made = _make(_environ('r'))
+        identity.set_context(made)
+        assert context.get_current() is made
+        identity.set_context(None)
+        assert context.get_current() is None
+
+
+def test_remove_identity_leaves_nothing_that_oslo_context_reads() -> None:
+    read = {name for names in context._ENVIRON_HEADERS.values() for name in names}
+    headers = {name for name in read if name.startswith('HTTP_')}
+    headers |= {'HTTP_X_ROLES', 'HTTP_X_ROLE', 'HTTP_X_SERVICE_ROLES'}
+    headers |= {'HTTP_X_IS_ADMIN_PROJECT', 'HTTP_X_IDENTITY_STATUS'}
+    kept = {'HTTP_X_OPENSTACK_REQUEST_ID': 'x', 'HTTP_ACCEPT': 'x', 'PATH_INFO': 'x'}
+    environ = dict.fromkeys(headers, 'x') | kept
+    assert identity.remove_identity(environ) == dict.fromkeys(headers, 'x')
+    assert environ == kept
+
 
 class TestStripRole:
     @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ mysql; sqlite alone by default. Every server is thrown away.
 
 import contextlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -72,7 +73,7 @@ def tables(url: str) -> Tables:
 def make(url: str) -> Iterator[Callable[..., DatabaseOwners]]:
     made = []
 
-    def build(**others: object) -> DatabaseOwners:
+    def build(**others: Any) -> DatabaseOwners:
         made.append(DatabaseOwners(settings(url, **others)))
         return made[-1]
 

@@ -28,7 +28,7 @@ DATABASES: dict[str, tuple[str, str | None, str | None, str | None]] = {
 START = {'postgresql': servers.postgresql, 'mysql': servers.mariadb}
 
 
-def on(dialect: str, *values: object) -> object:
+def on(dialect: str, *values: str) -> object:
     """A parameter for when that database is wanted; itself unless values are given."""
     return pytest.param(
         *(values or (dialect,)),
