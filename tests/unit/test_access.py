@@ -14,7 +14,7 @@ from consumer_guard.analysis.access import (
 from consumer_guard.guard import model
 from consumer_guard.guard.decision import Outcome, Reason
 from consumer_guard.rules.rulebook import PolicyText, Rulebook
-from tests.deployment import OWNER_RULES
+from tests.configuration import OWNER_RULES
 
 LIST = 'allocations:list'
 UPDATE = 'allocations:update'

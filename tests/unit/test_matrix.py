@@ -14,7 +14,7 @@ from consumer_guard.analysis.equivalence import Change
 from consumer_guard.analysis.matrix import FIELDS, compare_cells
 from consumer_guard.guard import model
 from tests.commands import Commands
-from tests.deployment import OWNER_RULES
+from tests.configuration import OWNER_RULES
 
 CELLS = len(CALLER_CLASSES) * len(model.OPERATIONS) * len(Relation)
 
