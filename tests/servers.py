@@ -77,82 +77,10 @@ def create_schema(url: str) -> None:
         raise ServerFailed(f'placement db sync failed: {done.stderr[-2000:]}')
 
 
-class Tables:
-    """Rows in placement's tables, written beside any code under test."""
-
-    def __init__(self, url: str) -> None:
-        self.engine = sa.create_engine(url, poolclass=sa.NullPool)
-        self._numbers = itertools.count(1)
-
-    def run(self, statement: str, **parameters: object) -> None:
-        """Run one statement and commit."""
-        with self.engine.begin() as connection:
-            connection.execute(sa.text(statement), parameters)
-
-    def name(self, table: str, column: str, value: object) -> int:
-        """Primary key of the row with that value, which is added when missing."""
-        find = f'SELECT id FROM {table} WHERE {column} = :value'
-        add = f'INSERT INTO {table} ({column}) VALUES (:value)'
-        with self.engine.begin() as connection:
-            found = connection.execute(sa.text(find), {'value': value}).scalar()
-            if found is None:
-                connection.execute(sa.text(add), {'value': value})
-                found = connection.execute(sa.text(find), {'value': value}).scalar()
-        assert found is not None
-        return int(found)
-
-    def allocate(self, uuid: str, count: int = 1) -> None:
-        """Add allocations of a consumer; they need no other row."""
-        for _ in range(count):
-            self.run(
-                'INSERT INTO allocations (resource_provider_id, consumer_id,'
-                ' resource_class_id, used) VALUES (1, :uuid, 1, 1)',
-                uuid=uuid,
-            )
-
-    def consume(
-        self,
-        uuid: str,
-        project: object = 'project-a',
-        user: object = 'user-a',
-        type_name: str | None = None,
-        generation: object = 1,
-        allocations: int = 1,
-    ) -> None:
-        """Add a consumer; a project or user of None has no row of its own."""
-        missing = 2_000_000_000
-        self.run(
-            'INSERT INTO consumers (uuid, project_id, user_id, generation,'
-            ' consumer_type_id) VALUES (:uuid, :project, :user, :generation, :type)',
-            uuid=uuid,
-            generation=generation,
-            project=missing
-            if project is None
-            else self.name('projects', 'external_id', project),
-            user=missing if user is None else self.name('users', 'external_id', user),
-            type=type_name and self.name('consumer_types', 'name', type_name),
-        )
-        self.allocate(uuid, allocations)
-
-    def fill(self, uuids: Sequence[str]) -> None:
-        """Add many recorded consumers of one project, with one allocation each."""
-        project = self.name('projects', 'external_id', 'project-a')
-        user = self.name('users', 'external_id', 'user-a')
-        with self.engine.begin() as connection:
-            connection.execute(
-                sa.text(
-                    'INSERT INTO consumers (uuid, project_id, user_id, generation)'
-                    f' VALUES (:uuid, {project}, {user}, 1)'
-                ),
-                [{'uuid': uuid} for uuid in uuids],
-            )
-            connection.execute(
-                sa.text(
-                    'INSERT INTO allocations (resource_provider_id, consumer_id,'
-                    ' resource_class_id, used) VALUES (1, :uuid, 1, 1)'
-                ),
-                [{'uuid': uuid} for uuid in uuids],
-            )
+def get_pool(engine: sa.Engine) -> sa.QueuePool:
+    """The pool of an engine, which has to be the one that counts."""
+    assert isinstance(engine.pool, sa.QueuePool)
+    return engine.pool
 
 
 class Server:

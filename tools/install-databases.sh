@@ -3,8 +3,9 @@
 #
 # Installs the PostgreSQL and MariaDB servers, the Apache with mod_wsgi, and the
 # memcached that the lanes functional-postgresql, functional-mysql, servers and
-# keystone start for themselves. No server is started here.
-# Usage: tools/install-databases.sh [postgresql] [mysql] [apache] [memcached]
+# keystone start for themselves, and the model checker of the lane formal. No server
+# is started here.
+# Usage: tools/install-databases.sh [postgresql] [mysql] [apache] [memcached] [spin]
 # (both databases without arguments).
 
 set -eu
@@ -26,6 +27,12 @@ have_memcached() {
     command -v memcached >/dev/null
 }
 
+# What spin writes is a program in C.
+have_spin() {
+    command -v spin >/dev/null && command -v gcc >/dev/null &&
+        [ -e /usr/include/stdio.h ]
+}
+
 fail() {
     echo "install-databases: $*" >&2
     exit 1
@@ -42,14 +49,15 @@ find_missing() {
                 have_apache || missing="$missing apache2 libapache2-mod-wsgi-py3"
                 ;;
             memcached) have_memcached || missing="$missing memcached" ;;
-            *) fail "'$wanted' is none of postgresql, mysql, apache, memcached" ;;
+            spin) have_spin || missing="$missing spin gcc libc6-dev" ;;
+            *) fail "'$wanted' is none of postgresql, mysql, apache, memcached, spin" ;;
         esac
     done
 }
 
 find_missing "$@"
 if [ -z "$missing" ]; then
-    echo 'install-databases: the servers are there already'
+    echo 'install-databases: all of it is installed already'
     exit 0
 fi
 

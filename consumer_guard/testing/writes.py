@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The contracts of what writes by owners need, and of rolls."""
 
+import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from consumer_guard.owners.api import (
     GenerationStore,
+    Judged,
     Owner,
     OwnerLookup,
     OwnerStatus,
@@ -139,6 +141,46 @@ class GenerationStoreContract(Contract):
             assert sorted(pool.map(race, range(32)))[-2:] == [False, True]
         assert _find_generations(driver, ids) == [0, 1, 2]
 
+    @pytest.mark.parametrize('user_id', ['user-a', None])
+    def test_a_row_that_is_as_it_was_judged_is_swapped(
+        self, record: Record, driver: Any, user_id: str | None
+    ) -> None:
+        id_ = record(generation=5)
+        judged = _judge(driver, id_)
+        swap = Swap(id_, 5, -9, dataclasses.replace(judged, user_id=user_id))
+        assert driver.swap_generations([swap])
+        assert _find_generations(driver, [id_]) == [-9]
+
+    @pytest.mark.parametrize(
+        'other',
+        [{'row_id': 2**31 - 1}, {'project_id': 'project-b'}, {'user_id': 'user-b'}],
+        ids=lambda other: next(iter(other)),
+    )
+    def test_a_row_that_is_not_as_it_was_judged_stops_all_swaps(
+        self, record: Record, driver: Any, other: dict[str, Any]
+    ) -> None:
+        record(project_id='project-b', user_id='user-b')
+        ids = [record(generation=5), record(generation=5)]
+        first, second = (_judge(driver, id_) for id_ in ids)
+        second = dataclasses.replace(second, **other)
+        swaps = [Swap(ids[0], 5, -9, first), Swap(ids[1], 5, -9, second)]
+        assert not driver.swap_generations(swaps)
+        assert _find_generations(driver, ids) == [5, 5]
+
+    def test_a_row_of_another_project_since_is_not_swapped(
+        self, source: OwnerSource, record: Record, driver: Any
+    ) -> None:
+        id_ = record(generation=5)
+        judged = _judge(driver, id_)
+        source.change(Consumer(id_, project_id='project-b', generation=5))
+        assert not driver.swap_generations([Swap(id_, 5, -9, judged)])
+
+    def test_a_judged_row_without_allocations_is_not_swapped(
+        self, record: Record, driver: Any
+    ) -> None:
+        id_ = record(generation=5, allocations=0)
+        assert not driver.swap_generations([Swap(id_, 5, -9, _judge(driver, id_))])
+
     def test_nothing_is_known_when_the_source_does_not_answer(
         self, source: OwnerSource
     ) -> None:
@@ -154,3 +196,8 @@ class GenerationStoreContract(Contract):
 def _find_generations(driver: OwnerLookup, ids: list[str]) -> list[int | None]:
     found = driver.find(ids)
     return [found[id_].generation for id_ in ids]
+
+
+def _judge(driver: OwnerLookup, id_: str) -> Judged:
+    owner = driver.find([id_])[id_]
+    return Judged(owner.row_id, owner.project_id, owner.user_id)

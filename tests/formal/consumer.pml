@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * One consumer of placement. Its owner writes to it through the guard; beside
- * him role-holders write to it by every call that placement has.
+ * One consumer of placement. Its owner writes to it through the guard, while
+ * role-holders write to it by every call that placement has.
  *
  * A step is a d_step: one statement that a database runs, or one transaction that
  * compares what it replaces. Steps of different requests interleave freely.
@@ -14,11 +14,13 @@
  *                WHOLE  DELETE is one step, which it is not; what differs from
  *                       the true one is placement's own
  *   guard        ROLL   counters near their end are rolled
+ *                HANDS  how often an operator rolls, wherever the counter is
  *                M_*    a mutant, without one of the guard's conditions
  *   traffic      READS, GUESSES  how the owner knows a generation
  *                ALLKINDS  the owner also sends what is always refused
  *                MODERN    nothing is sent below 1.28
- *   asserted     FOREIGN, HELD, ATOMIC, CLAIM, LOST (with LOST_EMPTY,
+ *                CAPACITY  a provider may be full
+ *   asserted     FOREIGN, HELD, KEPT, ATOMIC, CLAIM, LOST (with LOST_EMPTY,
  *                LOST_REBORN), FITS, BYSTANDER, REACH_*
  */
 
@@ -54,8 +56,10 @@
 #else
 #define FIRST_OWN -1000
 #endif
-#ifdef M_SPACING
+#if defined(M_SPACING)
 #define SPACING 1
+#elif defined(M_REPEATED)
+#define SPACING 0
 #else
 #define SPACING 50
 #endif
@@ -75,11 +79,12 @@ mtype = {
   put_oldest,                /* PUT below 1.8: no owner, no generation */
   post_old_empty,            /* POST from 1.13 to 1.27 */
   delete,
+  roll,                      /* not a request: `generation roll`, by an operator */
   /* steps */
   owner_read, owner_judge, owner_swap,
   role_read, role_judge, role_swap,
   placement_compare, placement_create, placement_reread,
-  placement_second_read, placement_commit, placement_cleanup,
+  placement_second_read, placement_commit, placement_full, placement_cleanup,
   delete_read, delete_allocations, delete_find, delete_row, delete_whole,
   neighbour_create
 };
@@ -92,7 +97,7 @@ typedef Row { bool is; byte id; short gen; byte owner };
 Row row;             /* of the table consumers */
 bool held;           /* whether allocations refer to its uuid; a table apart */
 byte last_id = 1;    /* the highest id that was given */
-byte freed;          /* the id that was given back last */
+byte freed;          /* the id that was given back last, where that matters */
 
 #ifdef BYSTANDER
 Row other;           /* another consumer of Alice's */
@@ -100,10 +105,14 @@ Row other;           /* another consumer of Alice's */
 
 short own = FIRST_OWN;
 byte ops = OPS;
+#ifdef HANDS
+byte hands = HANDS;  /* how often the operator rolls */
+#endif
 byte tries = TRIES;
 
 /* Sets of writers, a bit each. */
-#ifdef ATOMIC
+#if defined(ATOMIC) || defined(KEPT)
+#define TOUCHES
 byte untouched;      /* nothing has changed the consumer since this one was judged */
 #endif
 #ifdef LOST
@@ -117,7 +126,7 @@ byte listed;         /* the allocations that this DELETE read are still there */
 #define IN(set)   ((set >> who) & 1)
 
 inline touch() {
-#ifdef ATOMIC
+#ifdef TOUCHES
   untouched = 0;
 #endif
   skip
@@ -130,7 +139,9 @@ inline add_row(number) {
 }
 
 inline remove_row() {
+#if defined(REUSE) || defined(BYSTANDER)
   freed = row.id;
+#endif
   row.is = false; row.id = 0; row.gen = 0; row.owner = 0;
 #ifdef LOST
   same = 0;
@@ -176,7 +187,7 @@ inline forget() {
 #ifdef LOST
   DROP(seen); DROP(same);
 #endif
-#ifdef ATOMIC
+#ifdef TOUCHES
   DROP(untouched);
 #endif
   DROP(listed);
@@ -193,6 +204,9 @@ inline check_landing() {
 #endif
 #ifdef HELD         /* none replaces another's allocations */
   bad = bad || (BY_OWNERSHIP && row.owner != ALICE && held);
+#endif
+#ifdef KEPT         /* nor any that have changed since it was judged */
+  bad = bad || (BY_OWNERSHIP && !IN(untouched) && held);
 #endif
 #ifdef ATOMIC       /* none lands on what has changed since it was judged */
   bad = bad || (BY_OWNERSHIP && !IN(untouched));
@@ -310,6 +324,12 @@ inline step_commit() {
   assert(!bad)
 }
 
+/* The same, but a provider is full: everything is rolled back. */
+inline step_full() {
+  if :: made -> next = placement_cleanup :: else -> next = 0; code = 409 fi;
+  done(placement_full, next)
+}
+
 /* A failed write takes back the row that it created, whatever became of it. */
 inline step_cleanup() {
   if :: row.is && row.id == row_id -> remove_row() :: else -> skip fi;
@@ -381,7 +401,7 @@ inline demand(condition, answer) {
 /* The look-up, the rulings on the recorded and on the claimed owner, the seal. */
 inline step_judge() {
   judged_id = row.id; judged_gen = row.gen; judged_owner = row.owner;
-#ifdef ATOMIC
+#ifdef TOUCHES
   ADD(untouched);
 #endif
 #ifndef M_DELETE
@@ -418,6 +438,7 @@ inline step_judge() {
 #endif
 }
 
+/* What the compare-and-swap compares. */
 #ifdef M_SWAP_ID
 #define SAME_ID true
 #else
@@ -433,17 +454,16 @@ inline step_judge() {
 #else
 #define SAME_OWNER row.owner == judged_owner
 #endif
-
 #ifdef M_SWAP_HELD
 #define STILL_HELD true
 #else
 #define STILL_HELD held
 #endif
-#define SAME_AS_OTHER \
+#define HITS_OTHER \
   (other.is && other.id == judged_id && other.gen == judged_gen \
    && other.owner == judged_owner)
 
-/* The compare-and-swap on all that was judged; what it gave is forwarded. */
+/* The compare-and-swap on all that was judged; the write carries on with it. */
 inline step_swap() {
   if
   :: row.is && SAME_ID && SAME_GENERATION && SAME_OWNER && STILL_HELD ->
@@ -457,7 +477,7 @@ inline step_swap() {
 #endif
 #if defined(BYSTANDER) && defined(M_SWAP_UUID)
      /* The row of another consumer is hit, and its generation moved. */
-     bad = SAME_AS_OTHER;
+     bad = HITS_OTHER;
 #endif
      skip
   fi;
@@ -470,7 +490,8 @@ inline step_swap() {
 /* For a role-holder: is the counter near its end? */
 inline step_role_judge() {
   judged_id = row.id; judged_gen = row.gen;
-  done(role_judge, (row.is && NEAR(row.gen) && (!CARRIES || row.gen == g)
+  if :: kind == roll && !row.is -> code = 404 :: else -> skip fi;
+  done(role_judge, (kind == roll || row.is && NEAR(row.gen) && (!CARRIES || row.gen == g)
                     -> role_swap : placement_compare))
 }
 
@@ -485,7 +506,7 @@ inline step_role_swap() {
 #ifdef REACH_ROLL
      bad = true;
 #endif
-     if :: CARRIES -> g = TO :: else -> skip fi
+     if :: CARRIES -> g = TO :: kind == roll -> code = 204 :: else -> skip fi
   :: else -> code = 409
   fi;
   done(role_swap, placement_compare);
@@ -496,7 +517,7 @@ inline step_role_swap() {
  * Who writes
  */
 
-/* The owner has read his consumer, through the guard. */
+/* The owner has read the consumer, through the guard. */
 inline step_owner_read() {
   g = row.gen;
   remember_reading();
@@ -528,7 +549,7 @@ inline start_as_owner() {
   :: row.is && row.owner == ALICE && held -> kind = put; at = owner_read
 #endif
 #ifdef GUESSES
-  /* The worst one has guessed whatever will be judged. */
+  /* The worst owner knows each generation, however it was read. */
   :: row.is -> kind = put; g = row.gen; at = owner_judge
 #endif
 #if defined(ALLKINDS) || defined(M_EMPTY)
@@ -570,16 +591,18 @@ inline start_as_role() {
   :: kind = post_old_empty; at = placement_compare
 #endif
 #endif
+#ifdef HANDS
+  :: hands > 0 -> hands--; kind = roll; at = role_judge
+#endif
   fi;
   if
-  :: kind == delete
+  :: kind == delete || kind == roll
   :: kind == put_oldest -> to = NOBODY
-  :: kind != delete && kind != put_oldest -> to = ALICE
+  :: kind != delete && kind != roll && kind != put_oldest -> to = ALICE
+  :: kind == put || kind == put_empty || kind == post_old_empty -> to = BOB
 #ifdef ALLKINDS
-  :: kind != delete && kind != put_oldest -> to = BOB
-#else
-  /* PUT at 1.0 gives it away already, for all that Alice can see. */
-  :: kind != delete && kind != put_oldest && kind != put_old -> to = BOB
+  /* To Alice it makes no difference whether it is Bob's or nobody's. */
+  :: kind == put_old -> to = BOB
 #endif
   fi;
   if
@@ -610,6 +633,9 @@ end:
   :: d_step { at == placement_reread -> step_reread() }
   :: d_step { at == placement_second_read -> step_second_read() }
   :: d_step { at == placement_commit -> step_commit() }
+#ifdef CAPACITY
+  :: d_step { at == placement_commit && FULL -> step_full() }
+#endif
   :: d_step { at == placement_cleanup -> step_cleanup() }
 #ifdef WHOLE
   :: d_step { at == delete_whole -> step_delete_whole() }

@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Takes runs of the model through the guard and placement, step by step."""
 
+import collections
 import itertools
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 import webob
 
-from tests.deployment import Deployment, User, make_claim
+from tests.administrator import User, make_claim
+from tests.deployment import Deployment
 from tests.formal.stepping import Naming, Request
-from tests.formal.traces import Row, Step
+from tests.formal.traces import Row, Step, Trace
 
 #: What PUT below 1.8 makes of an owner; placement's default.
 NOBODY = '00000000-0000-0000-0000-000000000000'
@@ -27,11 +29,23 @@ _VERSIONS = {'put_old': '1.27', 'put_oldest': '1.7', 'post_old_empty': '1.27'}
 _VERSION = '1.37'
 
 _EMPTY = ('put_empty', 'post_old_empty')
-_OWNERS_READ = ('owner_read', 'role_read')
+
+#: What a provider holds, and what is asked of one that is to be full.
+_TOTAL, _TOO_MUCH = 1_000_000, 2_000_000
+
+#: Where a step has another name in the model than its first statement.
+_DUE = {'placement_full': 'placement_commit'}
+
+#: The consumer that takes an id of another's, and that which keeps ids away.
+NEIGHBOUR, _OTHER = str(uuid.uuid4()), str(uuid.uuid4())
 
 _ROW = sa.text(
     'SELECT c.id, c.generation, p.external_id FROM consumers c'
     ' JOIN projects p ON p.id = c.project_id WHERE c.uuid = :uuid'
+)
+_PROJECT_AND_USER = sa.text(
+    'SELECT DISTINCT p.id, c.user_id FROM projects p'
+    ' JOIN consumers c ON c.project_id = p.id WHERE p.external_id = :project'
 )
 _USED = sa.text('SELECT SUM(used) FROM allocations WHERE consumer_id = :uuid')
 
@@ -55,13 +69,11 @@ class Stage:
     """Placement with an empty database, an owner, and who else there is.
 
     :ivar deployed: the guard in front of placement
-    :param owners: whose writes the guard judges; the rest are role-holders
     """
 
-    def __init__(self, deployed: Deployment, owners: int = 1) -> None:
+    def __init__(self, deployed: Deployment) -> None:
         self.deployed = deployed
-        self.owners = owners
-        self.provider = deployed.add_provider(1_000_000)
+        self.provider = deployed.add_provider(_TOTAL)
         self.users: Mapping[str, User] = {
             'alice': deployed.add_user('member', 'reader'),
             'bob': deployed.add_user('member', 'reader'),
@@ -78,6 +90,11 @@ class Stage:
             generation=None,
             version='1.7',
         )
+        with self.engine.connect() as connection:
+            #: The primary keys of Alice's project and user.
+            self._alice = connection.execute(
+                _PROJECT_AND_USER, {'project': self.users['alice'].project_id}
+            ).one()
 
     def clear(self, start: int) -> str:
         """Leave one consumer of Alice's, and nothing else; returns its uuid.
@@ -112,65 +129,130 @@ class Stage:
             used = connection.execute(_USED, {'uuid': consumer}).scalar()
         return Stored(None if row is None else Row(*row), int(used or 0))
 
+    def give_row_id(self, number: int) -> None:
+        """Let the next consumer have this id, where ids are given again."""
+        if self.reuses_ids:
+            self.run(f"DELETE FROM consumers WHERE uuid = '{_OTHER}'")
+            if number > 1:
+                self._add_row(_OTHER, number - 1)
+
+    def give_allocation_id(self, number: int) -> None:
+        """Let the next allocation have this id, where ids are given again."""
+        if self.reuses_ids:
+            self.run(f"DELETE FROM allocations WHERE consumer_id = '{_OTHER}'")
+            self.run(
+                'INSERT INTO allocations (id, resource_provider_id, resource_class_id,'
+                f" consumer_id, used) VALUES (:id, 0, 0, '{_OTHER}', 1)",
+                id=number - 1,
+            )
+
+    def add_neighbour(self, row_id: int) -> None:
+        """Another consumer of Alice's, at generation 1."""
+        self._add_row(NEIGHBOUR, row_id)
+
+    def _add_row(self, consumer: str, row_id: int) -> None:
+        project, user = self._alice
+        self.run(
+            'INSERT INTO consumers (id, uuid, project_id, user_id, generation)'
+            ' VALUES (:id, :uuid, :project, :user, 1)',
+            id=row_id,
+            uuid=consumer,
+            project=project,
+            user=user,
+        )
+
     @property
     def reuses_ids(self) -> bool:
         """Whether the id of the last row is given once more."""
         return self.engine.dialect.name == 'sqlite'
 
 
+def _find_too_much(trace: Trace) -> Iterator[tuple[int, int]]:
+    """The requests that find a provider full: their writers and their numbers."""
+    turns = collections.Counter[int]()
+    for step in trace.steps:
+        if step.name == 'placement_full':
+            yield step.writer, turns[step.writer]
+        turns[step.writer] += bool(step.answer)
+
+
 class Replay:
-    """One run of the model on a stage.
+    """One run of the model on a stage."""
 
-    :param defines: the model's switches of the run
-    :param start: the generation in the beginning
-    """
-
-    def __init__(self, stage: Stage, defines: Sequence[str], start: int = 1) -> None:
+    def __init__(self, stage: Stage, trace: Trace) -> None:
         self._stage = stage
-        self._defines = frozenset(defines)
-        self._consumer = stage.clear(start)
+        self._trace = trace
+        self._turns = collections.Counter[int]()
+        self._too_much = set(_find_too_much(trace))
+        self._owners = trace.get_bound('OWNERS', 1)
+        self._consumer = stage.clear(trace.get_bound('START', 1))
         first = stage.read(self._consumer).row
         assert first is not None
-        #: Real numbers of the model's.
+        #: Real numbers, by the model's or in their order.
         self._ids = {1: first.row_id}
         self._own: list[int] = []
+        self._row: Row | None = first
         self._open: dict[int, Request] = {}
         self._readings: dict[int, int | None] = {}
         self._amounts: dict[int, int] = {}
         self._numbers = itertools.count(2)
-        self._held_amount = 1
-        self._exists = True
+        self._held = 1
+        #: The highest generation that was stored after a step.
+        self.highest = first.generation
 
-    def run(self, steps: Sequence[Step]) -> None:
+    def run(self) -> None:
         """Take all steps.
 
         :raises Differs: at one of them the code does not do what the model says
         """
-        for number, step in enumerate(steps, 1):
+        for number, step in enumerate(self._trace.steps, 1):
             try:
                 self._take(step)
                 self._compare(step)
+                self._turns[step.writer] += bool(step.answer)
             except Differs as error:
                 raise Differs(f'step {number}, {step.name}: {error}') from None
-        self.finish()
+        self._finish()
 
-    def finish(self) -> None:
-        """Let what is on its way come to its end."""
+    def run_otherwise(self) -> int:
+        """Take the steps of a mutant, and those of the code that it leaves out.
+
+        :returns: what the code answers to the request that ends the mutant's run
+        """
+        answers: dict[tuple[int, int], int] = {}
+        last = (0, 0)
+        for step in self._trace.steps:
+            last = step.writer, self._turns[step.writer]
+            if last not in answers and self._take_until(step):
+                answers[last] = self._open.pop(step.writer).answer
+            # Of the mutant: what the code has answered already is left out.
+            self._turns[step.writer] += bool(step.answer)
+            self._look()
+        request = self._open.get(last[0])
+        self._finish()
+        self._look()
+        return answers[last] if request is None else request.answer
+
+    def _finish(self) -> None:
         for request in self._open.values():
             request.finish()
 
+    def _look(self) -> None:
+        self._row = self._stage.read(self._consumer).row
+        if self._row is not None:
+            self.highest = max(self.highest, self._row.generation)
+
     def _take(self, step: Step) -> None:
-        if step.name in _OWNERS_READ:
-            self._readings[step.writer] = self._read_generation(step)
+        if self._take_without_request(step):
             return
-        request = self._open.get(step.writer)
-        if request is None:
-            request = self._open[step.writer] = self._send(step)
+        request = self._open.get(step.writer) or self._send(step)
         if request.due is not None:
-            if request.due != step.name:
+            if step.name == 'delete_whole':
+                request.finish()
+            elif request.due != _DUE.get(step.name, step.name):
                 raise Differs(f'the code is about to {request.due}')
-            self._prepare(step)
-            request.go_on()
+            else:
+                self._go_on(request, step)
         elif step.name != 'owner_judge':
             raise Differs(f'the code has answered {request.answer} already')
         if request.due is None:
@@ -178,43 +260,65 @@ class Replay:
         if request.answer != step.answer:
             raise Differs(f'{request.answer} instead of {step.answer or "no answer"}')
 
+    def _take_until(self, step: Step) -> bool:
+        """Take all steps up to this one; whether the request is answered now."""
+        if self._take_without_request(step):
+            return False
+        request = self._open.get(step.writer) or self._send(step)
+        while request.due not in (None, _DUE.get(step.name, step.name)):
+            request.go_on()
+        if request.due is not None:
+            self._go_on(request, step)
+        return request.due is None
+
+    def _take_without_request(self, step: Step) -> bool:
+        if step.name in ('owner_read', 'role_read'):
+            self._readings[step.writer] = self._read_generation(step)
+        elif step.name == 'neighbour_create':
+            self._stage.add_neighbour(max(self._ids.values()))
+        else:
+            return False
+        return True
+
     def _read_generation(self, step: Step) -> int | None:
         row = self._stage.read(self._consumer).row
-        if step.generation is None or row is None:
-            return None
-        return row.generation
+        return None if step.generation is None or row is None else row.generation
 
     def _send(self, step: Step) -> Request:
         """Send the request that begins with a step."""
-        owns = step.writer < self._stage.owners
+        owns = step.writer < self._owners
         generation = self._readings.pop(step.writer, None)
         if owns and generation is None:
             # Guessed, and rightly so.
             generation = self._read_generation(step)
         amount = 0 if step.kind in _EMPTY else next(self._numbers)
+        if (step.writer, self._turns[step.writer]) in self._too_much:
+            amount += _TOO_MUCH
         self._amounts[step.writer] = amount
         caller = self._stage.users['alice'] if owns else self._stage.deployed.admin
         role: str | None = 'owner'
         if not owns:
-            role = 'role' if 'ROLL' in self._defines else None
+            role = 'role' if 'ROLL' in self._trace.defines else None
         naming = Naming(
-            role, deletes=step.kind == 'delete', splits='SPLIT' in self._defines
+            role, deletes=step.kind == 'delete', splits='SPLIT' in self._trace.defines
         )
         http = self._make_request(step, caller, generation, amount)
         application = self._stage.deployed.application
-        return Request(lambda: http.get_response(application), naming)
+        request = Request(lambda: http.get_response(application), naming)
+        self._open[step.writer] = request
+        return request
 
     def _make_request(
         self, step: Step, caller: User, generation: int | None, amount: int
     ) -> webob.Request:
         version = _VERSIONS.get(step.kind, _VERSION)
-        path = f'/allocations/{self._consumer}'
-        method = 'DELETE' if step.kind == 'delete' else 'PUT'
+        method, path = 'DELETE', f'/allocations/{self._consumer}'
         body: dict[str, Any] | None = None
         if step.kind != 'delete':
             owner = self._stage.users.get(step.claimed, caller)
+            method = 'PUT'
             body = make_claim(self._stage.provider, owner, generation, version, amount)
-            # PUT cannot empty below 1.28, and POST says the same as PUT else.
+            # PUT cannot empty below 1.28; else it and POST are the same.
             if step.kind == 'post_old_empty' or (version != '1.7' and amount % 2):
                 method, path, body = 'POST', '/allocations', {self._consumer: body}
         request = webob.Request.blank(
@@ -231,35 +335,14 @@ class Replay:
             request.json = body
         return request
 
-    def _prepare(self, step: Step) -> None:
-        """Let SQLite give the row ids that the model gives, and its new ones."""
-        if not self._stage.reuses_ids:
-            return
-        if step.name == 'placement_create' and not self._exists and step.row:
+    def _go_on(self, request: Request, step: Step) -> None:
+        if step.name == 'placement_create' and self._row is None and step.row:
+            # The row ids that the model gives, new ones or some that were given.
             wanted = self._ids.get(step.row.row_id, max(self._ids.values()) + 1)
-            self._occupy('consumers', 'uuid', wanted - 1)
+            self._stage.give_row_id(wanted)
         if step.name == 'placement_commit':
-            self._occupy('allocations', 'consumer_id', 10 * next(self._numbers))
-
-    def _occupy(self, table: str, column: str, number: int) -> None:
-        """Let a row of another consumer have an id, and none a higher one."""
-        values = {'number': number, 'other': f'other of {table}'}
-        self._stage.run(f'DELETE FROM {table} WHERE {column} = :other', **values)
-        columns, given = f'id, {column}', ':number, :other'
-        if table == 'consumers':
-            columns, given = (
-                f'{columns}, project_id, user_id, generation',
-                (f'{given}, 0, 0, 0'),
-            )
-        else:
-            columns, given = (
-                f'{columns}, resource_provider_id, resource_class_id, used',
-                f'{given}, 0, 0, 1',
-            )
-        if number:
-            self._stage.run(
-                f'INSERT INTO {table} ({columns}) VALUES ({given})', **values
-            )
+            self._stage.give_allocation_id(1000 * next(self._numbers))
+        request.go_on()
 
     def _compare(self, step: Step) -> None:
         stored = self._stage.read(self._consumer)
@@ -268,11 +351,10 @@ class Replay:
         if step.name == 'placement_create' and step.row and stored.row:
             self._ids.setdefault(step.row.row_id, stored.row.row_id)
         if step.name == 'placement_commit' and step.answer == 204:
-            self._held_amount = self._amounts[step.writer] or self._held_amount
-        self._exists = step.row is not None
+            self._held = self._amounts[step.writer] or self._held
+        self._row = stored.row
         expected = Stored(
-            step.row and self._make_real(step.row),
-            self._held_amount if step.held else 0,
+            step.row and self._make_real(step.row), self._held if step.held else 0
         )
         if stored != expected:
             raise Differs(f'{stored} instead of {expected}')

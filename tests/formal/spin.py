@@ -62,8 +62,8 @@ def check_programs() -> None:
     for program in ('spin', 'gcc'):
         if shutil.which(program) is None:
             raise SpinMissing(
-                f'{program} is not installed; on Debian: sh tools/install-packages.sh'
-                f' spin, or apt-get install {program}'
+                f'{program} is not installed; on Debian:'
+                ' sh tools/install-databases.sh spin'
             )
 
 

@@ -1,52 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the guard and placement do is what the model says, at each step."""
 
-from collections.abc import Callable, Iterator
+import sqlalchemy as sa
 
-import pytest
-from placement import db_api
-
-from tests.deployment import OWNER_RULES, Deployment
-from tests.formal import spin, stepping
-from tests.formal.replay import Replay, Stage
-
-Deploy = Callable[..., Deployment]
-
-#: Runs at random.
-RUNS = 40
-
-_SWITCHES = 'OPS=5 TRIES=3 GUESSES READS ALLKINDS'
-_ROLL = 'ROLL LIMIT=3 RESERVE=1 TO=-100'
-
-#: What the guard is configured with for runs that roll: the model's numbers.
-_ROLLING = {
-    'generation_strategy': 'roll',
-    'generation_limit': 3,
-    'generation_warning': 1,
-    'generation_alarm': 1,
-    'generation_reserve': 1,
-    'generation_roll_to': -100,
-}
+from tests.formal.replay import NEIGHBOUR, Replay, Stage
+from tests.formal.traces import Trace
 
 
-@pytest.fixture
-def stage(deploy: Deploy, request: pytest.FixtureRequest) -> Iterator[Stage]:
-    options = {'lookup_timeout': stepping.PATIENCE, **getattr(request, 'param', {})}
-    deployed = deploy(rules=OWNER_RULES, options=options)
-    made = Stage(deployed)
-    with stepping.stepping(db_api.get_placement_engine()):
-        yield made
+def test_the_code_does_what_the_model_says(stage: Stage, trace: Trace) -> None:
+    """Row id, generation, owner, allocations and answer, after each step.
+
+    O21: the runs "DELETE in steps" are among them.
+    """
+    Replay(stage, trace).run()
 
 
-@pytest.mark.parametrize(
-    ('stage', 'switches'),
-    [({}, ''), (_ROLLING, _ROLL)],
-    ids=['watching', 'rolling'],
-    indirect=['stage'],
-)
-def test_runs_at_random(stage: Stage, switches: str) -> None:
-    database = 'REUSE' if stage.reuses_ids else 'SPLIT'
-    defines = f'{_SWITCHES} {database} {switches}'.split()
-    for seed in range(RUNS):
-        steps = spin.simulate(defines, seed)
-        Replay(stage, defines).run(steps)
+def test_the_guard_refuses_what_a_mutant_lets_pass(stage: Stage, mutant: Trace) -> None:
+    """O09"""
+    replay = Replay(stage, mutant)
+    answer = replay.run_otherwise()
+    if 'FITS' in mutant.defines:
+        # A write goes on, from another generation.
+        assert replay.highest <= mutant.get_bound('LIMIT', 100)
+    else:
+        assert answer in (403, 409)
+    if 'BYSTANDER' in mutant.defines:
+        statement = 'SELECT generation FROM consumers WHERE uuid = :uuid'
+        with stage.engine.connect() as connection:
+            found = connection.execute(sa.text(statement), {'uuid': NEIGHBOUR})
+            assert found.scalar_one() == 1

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The model's runs as lists of named steps."""
+"""The model's runs as lists of named steps, and as JSON."""
 
+import json
+import pathlib
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
@@ -50,15 +52,57 @@ class Step(NamedTuple):
     row: Row | None
     held: bool
 
-    def to_json(self) -> dict[str, Any]:
-        """As plain values."""
-        return self._asdict() | {'row': self.row and self.row._asdict()}
 
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> 'Step':
-        """Undoes :meth:`to_json`."""
-        row = values['row']
-        return cls(**{**values, 'row': row and Row(**row)})
+class Trace(NamedTuple):
+    """One run of the model.
+
+    :ivar name: unique
+    :ivar defines: the model's switches
+    :ivar mutant: whether one of them leaves out a condition of the guard
+    """
+
+    name: str
+    defines: tuple[str, ...]
+    mutant: bool
+    steps: tuple[Step, ...]
+
+    def get_bound(self, name: str, default: int) -> int:
+        """The value of a switch that has one, such as ``START=0``."""
+        values = dict(switch.partition('=')[::2] for switch in self.defines)
+        return int(values.get(name, default))
+
+
+def write(path: pathlib.Path, traces: Iterable[Trace]) -> None:
+    """Write them as JSON: a list of objects, with the names of the fields."""
+    plain = [
+        trace._asdict()
+        | {
+            'steps': [
+                step._asdict() | {'row': step.row and step.row._asdict()}
+                for step in trace.steps
+            ]
+        }
+        for trace in traces
+    ]
+    path.write_text(json.dumps(plain, indent=1), encoding='utf-8')
+
+
+def read(path: pathlib.Path) -> list[Trace]:
+    """Read what :func:`write` wrote."""
+    return [
+        Trace(
+            plain['name'],
+            tuple(plain['defines']),
+            plain['mutant'],
+            tuple(map(_make_step, plain['steps'])),
+        )
+        for plain in json.loads(path.read_text(encoding='utf-8'))
+    ]
+
+
+def _make_step(plain: Mapping[str, Any]) -> Step:
+    row = plain['row']
+    return Step(**{**plain, 'row': row and Row(**row)})
 
 
 def parse(lines: Iterable[str]) -> tuple[Step, ...]:

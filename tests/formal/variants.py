@@ -51,81 +51,88 @@ GUARD = (
     _holds(
         'sealed',
         "a write by ownership lands on its owner's consumer, unchanged since judged",
-        'FOREIGN ATOMIC CLAIM WHOLE GUESSES ALLKINDS',
+        'FOREIGN ATOMIC CLAIM WHOLE GUESSES ALLKINDS CAPACITY',
     ),
     _holds(
         'sealed, ids given again',
         "a write by ownership lands on its owner's consumer",
-        'FOREIGN CLAIM WHOLE REUSE GUESSES',
+        'FOREIGN CLAIM WHOLE REUSE GUESSES START=0 CAPACITY',
     ),
     _holds(
         'sealed, DELETE in steps',
-        "a write by ownership replaces no allocations of another's",
-        'HELD CLAIM SPLIT GUESSES',
+        "a write by ownership replaces no allocations but its owner's, unchanged since"
+        ' judged',
+        'HELD KEPT CLAIM SPLIT GUESSES CAPACITY',
     ),
     _holds(
         'sealed, both',
         "a write by ownership replaces no allocations of another's",
-        'HELD CLAIM REUSE GUESSES',
+        'HELD CLAIM REUSE GUESSES CAPACITY',
     ),
     _holds(
         'sealed, two owners',
         "two owners' writes at once, each unchanged since judged",
-        'FOREIGN ATOMIC CLAIM WHOLE GUESSES OWNERS=2 TRIES=2',
+        'FOREIGN ATOMIC CLAIM WHOLE GUESSES OWNERS=2 TRIES=2 CAPACITY',
         small='OPS=1',
         whole='OPS=4',
     ),
     _holds(
         'no lost update',
         'on one row no write replaces one that its client has not seen',
-        'LOST SPLIT READS TRIES=2',
+        'LOST SPLIT READS TRIES=2 CAPACITY',
         small='OPS=2',
         whole='OPS=4',
     ),
     _holds(
         'no lost update, ids given again',
         'on one row no write replaces one that its client has not seen',
-        'LOST REUSE READS',
+        'LOST REUSE READS CAPACITY',
     ),
     _holds(
         'no lost update, two owners',
         'the same with two owners at once',
-        'LOST SPLIT READS OWNERS=2 TRIES=2',
+        'LOST SPLIT READS OWNERS=2 TRIES=2 CAPACITY',
         small='OPS=1',
         whole='OPS=3',
     ),
     _holds(
         'rolled and sealed',
         "a write by ownership lands on its owner's consumer, unchanged since judged",
-        f'FOREIGN ATOMIC CLAIM WHOLE GUESSES {_ROLL}',
+        f'FOREIGN ATOMIC CLAIM WHOLE GUESSES {_ROLL} CAPACITY',
     ),
     _holds(
         'rolled and sealed, ids given again',
         "a write by ownership lands on its owner's consumer",
-        f'FOREIGN CLAIM WHOLE REUSE GUESSES {_ROLL}',
+        f'FOREIGN CLAIM WHOLE REUSE GUESSES {_ROLL} CAPACITY',
         whole='OPS=4',
     ),
     _holds(
         'rolled, no lost update',
         'on one row no write replaces one that its client has not seen',
-        f'LOST SPLIT READS {_ROLL}',
+        f'LOST SPLIT READS {_ROLL} CAPACITY',
         whole='OPS=4',
     ),
     _holds(
         'rolled in time',
         'with a reserve of two steps, three writers at once do not pass the end',
-        'FITS SPLIT READS ROLL LIMIT=5 RESERVE=2 START=2 TO=-100',
+        'FITS SPLIT READS ROLL LIMIT=5 RESERVE=2 START=2 TO=-100 CAPACITY',
         whole='OPS=4',
     ),
     _holds(
         'no bystander',
         'the guard moves no generation of another consumer',
-        'BYSTANDER FOREIGN WHOLE REUSE GUESSES',
+        'BYSTANDER FOREIGN WHOLE REUSE GUESSES CAPACITY',
+    ),
+    _holds(
+        'rolled by hand',
+        'an operator rolls once, wherever the counter is, and no update is lost',
+        'LOST SPLIT READS HANDS=1',
+        whole='OPS=4',
     ),
 )
 
-#: What no guard in front of placement closes.
-PLACEMENT = (
+#: What no guard in front of placement closes, and what an operator must not do.
+LEFT_OPEN = (
     _fails(
         'DELETE in steps',
         'DELETE removes allocations first and the row later: in between a write'
@@ -140,18 +147,25 @@ PLACEMENT = (
     _fails(
         'emptied unseen',
         'a write that empties removes what its client has not seen: without owners',
-        'LOST LOST_EMPTY WHOLE GUESSES TRIES=0',
+        'LOST LOST_EMPTY SPLIT GUESSES TRIES=0',
     ),
     _fails(
         'created anew',
         'a generation read before a consumer was created anew passes: without owners',
-        'LOST LOST_REBORN WHOLE GUESSES TRIES=0',
+        'LOST LOST_REBORN SPLIT GUESSES TRIES=0',
         'OPS=4',
     ),
     _fails(
         'the same again',
         'SQLite: created anew with the judged id, generation and owner',
         'ATOMIC WHOLE REUSE GUESSES',
+    ),
+    _fails(
+        'rolled by hand twice',
+        'an operator rolls one counter twice in a row: what was read after the first'
+        ' passes after the second',
+        'LOST SPLIT READS TRIES=0 HANDS=2',
+        'OPS=5',
     ),
 )
 
@@ -175,8 +189,8 @@ MUTANTS = (
     ),
     _fails(
         'without allocations',
-        'a row without allocations is allowed',
-        'FOREIGN WHOLE GUESSES M_ALLOCATIONS',
+        'a row without allocations is allowed, by the rules and by the swap',
+        'FOREIGN WHOLE GUESSES M_ALLOCATIONS M_SWAP_HELD',
     ),
     _fails('below 1.28', 'a write below 1.28 is allowed', 'HELD SPLIT GUESSES M_OLD'),
     _fails('emptying', 'a write that empties is allowed', 'HELD SPLIT GUESSES M_EMPTY'),
@@ -212,6 +226,12 @@ MUTANTS = (
         'LOST SPLIT READS M_SWAP_GENERATION',
     ),
     _fails(
+        'swap without allocations',
+        'that allocations are still there is not compared (SQLite, generation 0)',
+        'FOREIGN WHOLE REUSE GUESSES START=0 M_SWAP_HELD',
+        'OPS=4',
+    ),
+    _fails(
         'swap without owner',
         'project and user are not compared (SQLite)',
         'FOREIGN WHOLE REUSE GUESSES M_SWAP_OWNER',
@@ -225,6 +245,11 @@ MUTANTS = (
         'own values 1 apart',
         'placement counts from one own value to another',
         'LOST SPLIT READS TRIES=2 M_SPACING',
+    ),
+    _fails(
+        'own values given twice',
+        'the own values of two writes are the same',
+        'ATOMIC WHOLE GUESSES OWNERS=2 TRIES=2 M_REPEATED',
     ),
     _fails(
         'own values used before',
@@ -274,6 +299,18 @@ COVERED = (
         whole='OPS=4',
     ),
     _holds(
+        'covered: allocations judged',
+        'a row that had no allocations when it was judged loses the swap',
+        'FOREIGN ATOMIC WHOLE GUESSES M_ALLOCATIONS',
+        whole='OPS=4',
+    ),
+    _holds(
+        'covered: allocations swapped',
+        'without a look at the allocations, where ids are never given again',
+        'FOREIGN ATOMIC WHOLE GUESSES START=0 M_SWAP_HELD',
+        whole='OPS=4',
+    ),
+    _holds(
         'covered: generation',
         'without the generation, where ids are never given again',
         'FOREIGN WHOLE GUESSES M_SWAP_GENERATION',
@@ -306,8 +343,19 @@ REACHED = (
 
 GROUPS = {
     'The guard': GUARD,
-    'What placement leaves open (fails, as it must)': PLACEMENT,
+    'What is left open (fails, as it must)': LEFT_OPEN,
     'The guard without a condition (fails, as it must)': MUTANTS,
     'Conditions that others cover': COVERED,
     'What must be reachable (fails, as it must)': REACHED,
+}
+
+#: Runs at random, for databases that give row ids again and for the others; half
+#: of them with counters that are rolled, and two owners.
+RANDOM = {
+    'random, ids given again': 'OPS=5 TRIES=3 GUESSES READS ALLKINDS CAPACITY REUSE',
+    'random': 'OPS=5 TRIES=3 GUESSES READS ALLKINDS CAPACITY SPLIT',
+    'random, rolled, ids given again': (
+        f'OPS=5 TRIES=4 OWNERS=2 GUESSES READS ALLKINDS CAPACITY REUSE {_ROLL}'
+    ),
+    'random, rolled': f'OPS=5 TRIES=4 OWNERS=2 GUESSES READS ALLKINDS CAPACITY SPLIT {_ROLL}',
 }

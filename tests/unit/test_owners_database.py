@@ -13,6 +13,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -25,7 +26,8 @@ from consumer_guard.owners.database import LONGEST_ID, DatabaseOwners
 from consumer_guard.owners.drivers import load_driver
 from tests import statements as statements_at_drivers
 from tests.forking import hookless_fork
-from tests.servers import Tables
+from tests.rows import Tables
+from tests.servers import get_pool
 
 NOBODY = '00000000-0000-0000-0000-000000000000'
 SECRET = 'Wonderful-17'
@@ -33,7 +35,7 @@ C1 = 'c1c1c1c1-0000-4000-8000-00000000000a'
 C2 = 'c2c2c2c2-0000-4000-8000-00000000000b'
 
 
-def settings(url: str, timeout: float = 2.0, pool_size: int = 2):
+def settings(url: str, timeout: float = 2.0, pool_size: int = 2) -> OwnerLookupSettings:
     return OwnerLookupSettings(url, timeout, pool_size, NOBODY, NOBODY)
 
 
@@ -54,7 +56,7 @@ def tables(path: Path) -> Tables:
 def make(path: Path) -> Iterator[Callable[..., DatabaseOwners]]:
     made = []
 
-    def build(**others) -> DatabaseOwners:
+    def build(**others: Any) -> DatabaseOwners:
         made.append(DatabaseOwners(settings(f'sqlite:///{path}', **others)))
         return made[-1]
 
@@ -64,12 +66,14 @@ def make(path: Path) -> Iterator[Callable[..., DatabaseOwners]]:
 
 
 @pytest.fixture
-def lookup(make) -> DatabaseOwners:
+def lookup(make: Callable[..., DatabaseOwners]) -> DatabaseOwners:
     return make()
 
 
 @pytest.fixture(params=['one', 'many'])
-def find(request, lookup: DatabaseOwners) -> Callable[[str], Owner]:
+def find(
+    request: pytest.FixtureRequest, lookup: DatabaseOwners
+) -> Callable[[str], Owner]:
     """Look one id up, alone or in a batch."""
     others = [str(uuid.uuid4()), C1, C2] if request.param == 'many' else []
     return lambda id_: lookup.find({id_, *others})[id_]
@@ -88,27 +92,33 @@ def seen(lookup: DatabaseOwners) -> Iterator[list[str]]:
 
 @pytest.mark.parametrize('generation', [2**31, 2**62])
 def test_a_generation_beyond_its_column_is_returned_as_it_is(
-    tables, find, generation
+    tables: Tables, find: Callable[[str], Owner], generation: int
 ) -> None:
     """Only SQLite stores it."""
     tables.consume(C1, generation=generation)
     assert find(C1).generation == generation
 
 
-def test_ids_are_answered_once_and_in_their_order(tables, lookup) -> None:
+def test_ids_are_answered_once_and_in_their_order(
+    tables: Tables, lookup: DatabaseOwners
+) -> None:
     tables.consume(C1)
     unknown, weird = str(uuid.uuid4()), 'weird\0'
     assert list(lookup.find([C1, unknown, weird, C1])) == [C1, unknown, weird]
 
 
-def test_a_project_that_is_renamed_is_seen_at_once(tables, lookup) -> None:
+def test_a_project_that_is_renamed_is_seen_at_once(
+    tables: Tables, lookup: DatabaseOwners
+) -> None:
     tables.consume(C1)
     assert lookup.find([C1])[C1].project_id == 'project-a'
     tables.run("UPDATE projects SET external_id = 'renamed'")
     assert lookup.find([C1])[C1].project_id == 'renamed'
 
 
-def test_an_id_that_placement_cannot_have_written_is_absent(tables, find) -> None:
+def test_an_id_that_placement_cannot_have_written_is_absent(
+    tables: Tables, find: Callable[[str], Owner]
+) -> None:
     for odd in ('caf\xe9', '-' * (LONGEST_ID + 1), 'nul\0'):
         tables.consume(odd)
         assert find(odd) == Owner(odd, OwnerStatus.ABSENT)
@@ -116,7 +126,7 @@ def test_an_id_that_placement_cannot_have_written_is_absent(tables, find) -> Non
     assert find('-' * LONGEST_ID).status is OwnerStatus.RECORDED
 
 
-def test_no_ids_take_no_statement(lookup, seen) -> None:
+def test_no_ids_take_no_statement(lookup: DatabaseOwners, seen: list[str]) -> None:
     assert lookup.find([]) == {}
     assert lookup.find(['caf\xe9'])
     assert list(lookup.find_groups([], ['project_id'])) == []
@@ -128,7 +138,9 @@ def test_no_ids_take_no_statement(lookup, seen) -> None:
 
 
 @pytest.mark.parametrize('count', [1, 2, 1000, 70_000])
-def test_one_statement_however_many(tables, make, count) -> None:
+def test_one_statement_however_many(
+    tables: Tables, make: Callable[..., DatabaseOwners], count: int
+) -> None:
     lookup = make(timeout=60.0)
     ids = [str(uuid.uuid4()) for _ in range(count)]
     tables.fill(ids[::2])
@@ -143,7 +155,9 @@ def test_one_statement_however_many(tables, make, count) -> None:
 
 
 @pytest.mark.parametrize('ids', [[C1], [C1, C2]], ids=['one', 'many'])
-def test_no_table_is_read_whole(lookup, path, ids, seen) -> None:
+def test_no_table_is_read_whole(
+    lookup: DatabaseOwners, path: Path, ids: list[str], seen: list[str]
+) -> None:
     lookup.find(ids)
     (statement,) = seen
     with sqlite3.connect(path) as connection:
@@ -154,7 +168,7 @@ def test_no_table_is_read_whole(lookup, path, ids, seen) -> None:
         assert not any(step.startswith(f'SCAN {table}') for step in plan), plan
 
 
-def test_statements_are_built_once(lookup, seen) -> None:
+def test_statements_are_built_once(lookup: DatabaseOwners, seen: list[str]) -> None:
     # SQLAlchemy is not asked to build anything while a look-up runs.
     built = []
     sa.event.listen(lookup.engine, 'before_execute', lambda *_: built.append(1))
@@ -166,7 +180,9 @@ def test_statements_are_built_once(lookup, seen) -> None:
     assert one == other
 
 
-def test_no_table_is_read_whole_for_groups(lookup, path, seen) -> None:
+def test_no_table_is_read_whole_for_groups(
+    lookup: DatabaseOwners, path: Path, seen: list[str]
+) -> None:
     lookup.find_groups([C1, C2], ['consumer_type'])
     (statement,) = seen
     with sqlite3.connect(path) as connection:
@@ -180,13 +196,13 @@ def test_no_table_is_read_whole_for_groups(lookup, path, seen) -> None:
 # Faults ---------------------------------------------------------------------
 
 
-def unavailable(lookup, *ids: str) -> errors.OwnersUnavailable:
+def unavailable(lookup: DatabaseOwners, *ids: str) -> errors.OwnersUnavailable:
     with pytest.raises(errors.OwnersUnavailable) as caught:
         lookup.find(ids or (C1,))
     return caught.value
 
 
-def test_an_exhausted_pool(tables, make) -> None:
+def test_an_exhausted_pool(tables: Tables, make: Callable[..., DatabaseOwners]) -> None:
     tables.consume(C1)
     lookup = make(timeout=0.3, pool_size=1)
     with lookup.engine.connect():
@@ -196,7 +212,7 @@ def test_an_exhausted_pool(tables, make) -> None:
     assert lookup.find([C1])[C1].status is OwnerStatus.RECORDED
 
 
-def test_a_missing_table(tables, lookup) -> None:
+def test_a_missing_table(tables: Tables, lookup: DatabaseOwners) -> None:
     tables.consume(C1)
     tables.run('ALTER TABLE users RENAME TO losers')
     unavailable(lookup)
@@ -205,7 +221,9 @@ def test_a_missing_table(tables, lookup) -> None:
     assert lookup.find([C1])[C1].status is OwnerStatus.RECORDED
 
 
-def test_a_locked_database(tables, make, path) -> None:
+def test_a_locked_database(
+    tables: Tables, make: Callable[..., DatabaseOwners], path: Path
+) -> None:
     tables.consume(C1)
     lookup = make(timeout=0.3)
     writer = sqlite3.connect(path, isolation_level=None)
@@ -217,7 +235,7 @@ def test_a_locked_database(tables, make, path) -> None:
     assert lookup.find([C1])[C1].status is OwnerStatus.RECORDED
 
 
-def test_no_database(lookup, path) -> None:
+def test_no_database(lookup: DatabaseOwners, path: Path) -> None:
     path.write_bytes(b'no database' * 1000)
     unavailable(lookup)
 
@@ -237,14 +255,18 @@ def test_a_folder_that_is_not_there() -> None:
         "UPDATE consumer_types SET name = x'00ff'",
     ],
 )
-def test_values_of_other_types(tables, find, change) -> None:
+def test_values_of_other_types(
+    tables: Tables, find: Callable[[str], Owner], change: str
+) -> None:
     tables.consume(C1, type_name='INSTANCE')
     tables.run(change)
     with pytest.raises(errors.OwnersUnavailable):
         find(C1)
 
 
-def test_two_rows_of_one_consumer_have_no_owner(tables, find, lookup) -> None:
+def test_two_rows_of_one_consumer_have_no_owner(
+    tables: Tables, find: Callable[[str], Owner], lookup: DatabaseOwners
+) -> None:
     tables.run('DROP TABLE consumers')
     tables.run(
         'CREATE TABLE consumers (id INTEGER PRIMARY KEY, uuid, project_id, user_id,'
@@ -258,25 +280,27 @@ def test_two_rows_of_one_consumer_have_no_owner(tables, find, lookup) -> None:
         lookup.find_groups([C1], ['project_id'])
 
 
-def test_nothing_is_left_checked_out(lookup) -> None:
+def test_nothing_is_left_checked_out(lookup: DatabaseOwners) -> None:
     # The tables are there but not readable: failures after the checkout.
     with lookup.engine.connect() as connection:
         connection.exec_driver_sql('DROP TABLE consumers')
     for number in range(1000):
         unavailable(lookup, *([C1] if number % 2 else [C1, C2]))
-    assert lookup.engine.pool.checkedout() == 0
+    assert get_pool(lookup.engine).checkedout() == 0
 
 
-def test_close_gives_everything_back(tables, lookup) -> None:
+def test_close_gives_everything_back(tables: Tables, lookup: DatabaseOwners) -> None:
     tables.consume(C1)
     lookup.find([C1])
-    assert lookup.engine.pool.checkedin() == 1
+    assert get_pool(lookup.engine).checkedin() == 1
     lookup.close()
-    assert lookup.engine.pool.checkedin() == 0
+    assert get_pool(lookup.engine).checkedin() == 0
     assert lookup.find([C1])[C1].status is OwnerStatus.RECORDED
 
 
-def test_faults_say_nothing_of_ids_or_sql(tables, lookup, caplog) -> None:
+def test_faults_say_nothing_of_ids_or_sql(
+    tables: Tables, lookup: DatabaseOwners, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO, 'consumer_guard')
     tables.run('DROP TABLE consumers')
     said = [str(unavailable(lookup)), str(unavailable(lookup, C1, C2)), caplog.text]
@@ -287,7 +311,7 @@ def test_faults_say_nothing_of_ids_or_sql(tables, lookup, caplog) -> None:
         assert 'sqlite' not in text.replace('sqlite3.OperationalError', '')
 
 
-def test_ids_stay_out_of_the_chain_too(tables, lookup) -> None:
+def test_ids_stay_out_of_the_chain_too(tables: Tables, lookup: DatabaseOwners) -> None:
     tables.run('DROP TABLE consumers')
     for error in (unavailable(lookup), unavailable(lookup, C1, C2)):
         assert C1 not in ''.join(traceback.format_exception(error))
@@ -314,11 +338,13 @@ def fork_and_check(fork: Callable[[], int], check: Callable[[], bool]) -> int:
 
 
 @pytest.mark.parametrize('fork', [os.fork, hookless_fork])
-def test_a_child_has_connections_of_its_own(tables, lookup, fork) -> None:
+def test_a_child_has_connections_of_its_own(
+    tables: Tables, lookup: DatabaseOwners, fork: Callable[[], int]
+) -> None:
     tables.consume(C1)
     tables.consume(C2, 'project-b')
     lookup.find([C1])
-    inherited = lookup.engine.pool
+    inherited = get_pool(lookup.engine)
 
     def check() -> bool:
         right = lookup.find([C2])[C2].project_id == 'project-b'
@@ -335,7 +361,7 @@ def test_a_child_has_connections_of_its_own(tables, lookup, fork) -> None:
     assert lookup.engine.pool is inherited
 
 
-def test_the_fork_hook_keeps_nothing_alive(path) -> None:
+def test_the_fork_hook_keeps_nothing_alive(path: Path) -> None:
     lookup = DatabaseOwners(settings(f'sqlite:///{path}'))
     gone = weakref.ref(lookup)
     del lookup
@@ -345,17 +371,17 @@ def test_the_fork_hook_keeps_nothing_alive(path) -> None:
     assert os.waitpid(child, 0)[1] == 0
 
 
-def test_nothing_is_connected_before_the_first_look_up(path) -> None:
+def test_nothing_is_connected_before_the_first_look_up(path: Path) -> None:
     path.unlink()
     lookup = DatabaseOwners(settings(f'sqlite:///{path}'))
-    assert lookup.engine.pool.checkedin() == 0
+    assert get_pool(lookup.engine).checkedin() == 0
     assert not path.exists()
 
 
 # The start ------------------------------------------------------------------
 
 
-def test_load_by_name(tables, path) -> None:
+def test_load_by_name(tables: Tables, path: Path) -> None:
     tables.consume(C1)
     lookup: model.OwnerLookup = load_driver('database', settings(f'sqlite:///{path}'))
     assert isinstance(lookup, DatabaseOwners)
@@ -385,7 +411,9 @@ BAD_URLS = [
 
 
 @pytest.mark.parametrize('url', BAD_URLS, ids=lambda url: url.replace(SECRET, '*'))
-def test_a_bad_url_stops_the_start_and_stays_secret(url, monkeypatch, caplog) -> None:
+def test_a_bad_url_stops_the_start_and_stays_secret(
+    url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.DEBUG)
     for missing in ('MySQLdb', 'oracledb', 'cx_Oracle', 'pg8000'):
         monkeypatch.setitem(sys.modules, missing, None)
@@ -396,7 +424,7 @@ def test_a_bad_url_stops_the_start_and_stays_secret(url, monkeypatch, caplog) ->
     assert SECRET not in whole
 
 
-def test_a_missing_driver_is_named(monkeypatch) -> None:
+def test_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, 'MySQLdb', None)
     with pytest.raises(errors.ConfigurationError, match="module 'MySQLdb'"):
         DatabaseOwners(settings('mysql+mysqldb://user@host/placement'))

@@ -32,7 +32,7 @@ from consumer_guard.rules.rulebook import Rulebook
 from consumer_guard.telemetry.journal import LOG, Journal
 from consumer_guard.telemetry.metrics import NONE
 from consumer_guard.telemetry.recorder import Recorder
-from tests.fuzz.profiles import budget
+from tests.profiles import budget
 from tests.unit.test_rendering import ANY_TEXT
 
 RULES = Rulebook.build([])

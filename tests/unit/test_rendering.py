@@ -15,7 +15,7 @@ from consumer_guard.telemetry.rendering import (
     cut_text,
     render,
 )
-from tests.fuzz.profiles import budget
+from tests.profiles import budget
 
 #: Any text at all, lone surrogates included, and very long ones.
 ANY_TEXT = st.builds(

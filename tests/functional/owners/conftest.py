@@ -7,6 +7,7 @@ mysql; sqlite alone by default. Every server is thrown away.
 
 import contextlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,7 @@ from tests.functional.owners.databases import (
     settings,
     start,
 )
+from tests.rows import Tables
 
 
 @pytest.fixture(scope='session')
@@ -43,14 +45,14 @@ def url(
     request: pytest.FixtureRequest,
     server: Callable[[str], servers.Server],
     tmp_path_factory: pytest.TempPathFactory,
+    make_sqlite: Callable[..., str],
 ) -> str:
     """URL of a database with placement's schema."""
     dialect, driver, charset, collation = DATABASES[request.param]
     if dialect == 'sqlite':
-        made = f'sqlite:///{tmp_path_factory.mktemp("owners")}/placement.db'
-    else:
-        running = server(dialect)
-        made = running.url(running.create_database(charset, collation), driver)
+        return make_sqlite(tmp_path_factory.mktemp('owners') / 'placement.db')
+    running = server(dialect)
+    made = running.url(running.create_database(charset, collation), driver)
     servers.create_schema(made)
     return made
 
@@ -63,15 +65,15 @@ def database_source(url: str) -> Iterator[DatabaseSource]:
 
 
 @pytest.fixture
-def tables(url: str) -> servers.Tables:
-    return servers.Tables(url)
+def tables(url: str) -> Tables:
+    return Tables(url)
 
 
 @pytest.fixture
 def make(url: str) -> Iterator[Callable[..., DatabaseOwners]]:
     made = []
 
-    def build(**others: object) -> DatabaseOwners:
+    def build(**others: Any) -> DatabaseOwners:
         made.append(DatabaseOwners(settings(url, **others)))
         return made[-1]
 

@@ -4,7 +4,7 @@
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import sqlalchemy as sa
@@ -17,12 +17,13 @@ from consumer_guard.testing.sources import make_id
 from tests import servers, statements
 from tests.forking import hookless_fork
 from tests.functional.owners.databases import on, settings, start
+from tests.rows import Tables
 
 TIMEOUT = 1.0
 
 
 @pytest.mark.on_database('mysql')
-def test_mariadb_itself_is_lax(url, tables) -> None:
+def test_mariadb_itself_is_lax(url: str, tables: Tables) -> None:
     """What the contract's lookalikes are about: they are equal there."""
     if not url.startswith('mysql'):
         pytest.skip('only MariaDB and MySQL are lax')
@@ -35,9 +36,11 @@ def test_mariadb_itself_is_lax(url, tables) -> None:
                 sa.text('SELECT count(*) FROM consumers WHERE uuid = :id'),
                 {'id': spelling},
             )
-            return found.scalar_one()
+            return int(found.scalar_one())
 
-        collation = connection.execute(sa.text('SELECT @@collation_database')).scalar()
+        collation = connection.execute(
+            sa.text('SELECT @@collation_database')
+        ).scalar_one()
         assert count(id_ + ' ') == 1
         assert count(id_.upper()) == (0 if collation.endswith('_bin') else 1)
 
@@ -46,7 +49,9 @@ def test_mariadb_itself_is_lax(url, tables) -> None:
 
 
 @pytest.mark.parametrize('count', [2, 2000, 70_000])
-def test_one_statement_however_many(tables, make, count) -> None:
+def test_one_statement_however_many(
+    tables: Tables, make: Callable[..., DatabaseOwners], count: int
+) -> None:
     lookup = make(timeout=60.0)
     ids = [make_id() for _ in range(count)]
     tables.fill(ids[:1000])
@@ -70,7 +75,7 @@ def prepared(url: str, lookup: DatabaseOwners) -> str:
     if not url.startswith('postgresql+psycopg:'):
         pytest.skip('only psycopg 3 prepares')
     id_ = make_id()
-    servers.Tables(url).consume(id_, 'project-p')
+    Tables(url).consume(id_, 'project-p')
     for _ in range(10):
         lookup.find([id_])
     return id_
@@ -86,7 +91,9 @@ def _prepared_names(lookup: DatabaseOwners) -> list[str]:
 
 
 @pytest.mark.on_database('postgresql')
-def test_a_look_up_is_prepared_on_its_connection(lookup, prepared) -> None:
+def test_a_look_up_is_prepared_on_its_connection(
+    lookup: DatabaseOwners, prepared: str
+) -> None:
     assert len(_prepared_names(lookup)) == 1
 
 
@@ -95,17 +102,21 @@ _FORGET = "DO 'BEGIN EXECUTE ''DEALLOCATE ALL''; END'"
 
 
 @pytest.mark.on_database('postgresql')
-def test_preparing_is_given_up_once_a_statement_is_lost(lookup, prepared) -> None:
+def test_preparing_is_given_up_once_a_statement_is_lost(
+    lookup: DatabaseOwners, prepared: str
+) -> None:
     with lookup.engine.connect() as connection:
         connection.exec_driver_sql(_FORGET)
     for _ in range(20):
         assert lookup.find([prepared])[prepared].project_id == 'project-p'
     assert _prepared_names(lookup) == []
-    assert lookup.engine.pool.checkedout() == 0
+    assert servers.get_pool(lookup.engine).checkedout() == 0
 
 
 @pytest.mark.on_database('postgresql')
-def test_anothers_statement_of_that_name_makes_no_owner(lookup, prepared) -> None:
+def test_anothers_statement_of_that_name_makes_no_owner(
+    lookup: DatabaseOwners, prepared: str
+) -> None:
     ((name,),) = [_prepared_names(lookup)]
     with lookup.engine.connect() as connection:
         connection.exec_driver_sql(_FORGET)
@@ -116,7 +127,9 @@ def test_anothers_statement_of_that_name_makes_no_owner(lookup, prepared) -> Non
 
 
 @pytest.mark.on_database('postgresql')
-def test_only_the_query_of_one_id_is_prepared(lookup, prepared) -> None:
+def test_only_the_query_of_one_id_is_prepared(
+    lookup: DatabaseOwners, prepared: str
+) -> None:
     for _ in range(20):
         lookup.find([prepared, make_id()])
         lookup.find_groups([prepared, make_id()], ['project_id'])
@@ -124,7 +137,9 @@ def test_only_the_query_of_one_id_is_prepared(lookup, prepared) -> None:
 
 
 @pytest.mark.on_database('postgresql')
-def test_preparing_is_given_up_once_its_name_is_taken(lookup, prepared) -> None:
+def test_preparing_is_given_up_once_its_name_is_taken(
+    lookup: DatabaseOwners, prepared: str
+) -> None:
     lookup.close()
     with lookup.engine.connect() as connection:
         connection.exec_driver_sql('PREPARE _pg3_0 (text) AS SELECT 1')
@@ -135,7 +150,7 @@ def test_preparing_is_given_up_once_its_name_is_taken(lookup, prepared) -> None:
 
 @pytest.mark.on_database('postgresql')
 def test_a_table_that_changes_under_a_prepared_statement(
-    tables, lookup, prepared
+    tables: Tables, lookup: DatabaseOwners, prepared: str
 ) -> None:
     """An upgrade of placement's schema costs one query more, once."""
     change = 'ALTER TABLE projects ALTER COLUMN external_id TYPE {}'
@@ -153,14 +168,16 @@ def test_a_table_that_changes_under_a_prepared_statement(
 # Sessions ----------------------------------------------------------------------
 
 
-def test_no_transaction_stays_open(url, tables, lookup) -> None:
+def test_no_transaction_stays_open(
+    url: str, tables: Tables, lookup: DatabaseOwners
+) -> None:
     id_ = make_id()
     tables.consume(id_)
     lookup.find([id_])
     tables.run('UPDATE consumers SET generation = 8 WHERE uuid = :id', id=id_)
     # A snapshot of an open transaction would still show the old one.
     assert lookup.find([id_])[id_].generation == 8
-    assert lookup.engine.pool.checkedout() == 0
+    assert servers.get_pool(lookup.engine).checkedout() == 0
     open_ones = {
         'postgresql': "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in%'",
         'mysql': 'SELECT count(*) FROM information_schema.innodb_trx',
@@ -171,21 +188,25 @@ def test_no_transaction_stays_open(url, tables, lookup) -> None:
         mine.exec_driver_sql('SELECT id FROM consumers').all()
         assert other.execute(statement).scalar() == 0
         if mine.dialect.name == 'sqlite':  # Python's name for autocommit
-            assert mine.connection.dbapi_connection.isolation_level is None
+            driver_connection = mine.connection.dbapi_connection
+            assert driver_connection is not None
+            assert driver_connection.isolation_level is None
 
 
 # Forks ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize('fork', [os.fork, hookless_fork])
-def test_forked_children_leave_the_parents_pool_alone(tables, make, fork) -> None:
+def test_forked_children_leave_the_parents_pool_alone(
+    tables: Tables, make: Callable[..., DatabaseOwners], fork: Callable[[], int]
+) -> None:
     lookup = make(timeout=30.0)
     ids = [make_id() for _ in range(4)]
     for id_ in ids:
         tables.consume(id_, f'project-{id_}')
     lookup.find(ids[:1])
     children = [fork_to_find(lookup, id_, fork) for id_ in ids[1:]]
-    pool = lookup.engine.pool
+    pool = servers.get_pool(lookup.engine)
     try:
         for _ in range(200):
             assert lookup.find(ids[:1])[ids[0]].project_id == f'project-{ids[0]}'
@@ -200,7 +221,7 @@ def test_forked_children_leave_the_parents_pool_alone(tables, make, fork) -> Non
 
 
 @pytest.fixture(scope='module', params=[on('postgresql'), on('mysql')])
-def faulty(request) -> Iterator[tuple[servers.Server, str]]:
+def faulty(request: pytest.FixtureRequest) -> Iterator[tuple[servers.Server, str]]:
     """A server that may be stopped and hurt, and the URL of its database."""
     with contextlib.ExitStack() as stack:
         running = start(stack, request.param)
@@ -210,7 +231,7 @@ def faulty(request) -> Iterator[tuple[servers.Server, str]]:
 
 
 @pytest.fixture
-def victim(faulty) -> Iterator[DatabaseOwners]:
+def victim(faulty: tuple[servers.Server, str]) -> Iterator[DatabaseOwners]:
     lookup = DatabaseOwners(settings(faulty[1]))
     yield lookup
     lookup.close()
@@ -226,10 +247,12 @@ def fails_within(seconds: float, lookup: DatabaseOwners, id_: str) -> float:
     return spent
 
 
-def test_a_stopped_server(faulty, victim) -> None:
+def test_a_stopped_server(
+    faulty: tuple[servers.Server, str], victim: DatabaseOwners
+) -> None:
     running, url = faulty
     id_ = make_id()
-    servers.Tables(url).consume(id_)
+    Tables(url).consume(id_)
     assert victim.find([id_])[id_].status is OwnerStatus.RECORDED
     running.stop()
     for _ in range(3):
@@ -237,10 +260,12 @@ def test_a_stopped_server(faulty, victim) -> None:
     running.start()
     # By itself, at once, with the same object.
     assert victim.find([id_])[id_].status is OwnerStatus.RECORDED
-    assert victim.engine.pool.checkedout() == 0
+    assert servers.get_pool(victim.engine).checkedout() == 0
 
 
-def test_a_server_that_was_down_at_the_start(faulty) -> None:
+def test_a_server_that_was_down_at_the_start(
+    faulty: tuple[servers.Server, str],
+) -> None:
     running, url = faulty
     running.stop()
     lookup = DatabaseOwners(settings(url))
@@ -255,13 +280,15 @@ def session(lookup: DatabaseOwners) -> int:
     name = {'postgresql': 'pg_backend_pid()', 'mysql': 'connection_id()'}
     with lookup.engine.connect() as connection:
         found = connection.exec_driver_sql(f'SELECT {name[lookup.engine.dialect.name]}')
-        return found.scalar_one()
+        return int(found.scalar_one())
 
 
-def test_a_killed_connection_is_retried(faulty, victim) -> None:
+def test_a_killed_connection_is_retried(
+    faulty: tuple[servers.Server, str], victim: DatabaseOwners
+) -> None:
     running, url = faulty
     id_ = make_id()
-    servers.Tables(url).consume(id_, 'project-k')
+    Tables(url).consume(id_, 'project-k')
     for _ in range(3):
         victim.find([id_])
         number = session(victim)
@@ -272,13 +299,15 @@ def test_a_killed_connection_is_retried(faulty, victim) -> None:
         )
         assert victim.find([id_])[id_].project_id == 'project-k'
         assert session(victim) != number
-    assert victim.engine.pool.checkedout() == 0
+    assert servers.get_pool(victim.engine).checkedout() == 0
 
 
-def test_a_restart_between_two_look_ups(faulty, victim) -> None:
+def test_a_restart_between_two_look_ups(
+    faulty: tuple[servers.Server, str], victim: DatabaseOwners
+) -> None:
     running, url = faulty
     id_ = make_id()
-    servers.Tables(url).consume(id_)
+    Tables(url).consume(id_)
     with victim.engine.connect(), victim.engine.connect():
         pass  # more than one dead connection in the pool
     running.stop()
@@ -313,10 +342,12 @@ def waiting(running: servers.Server) -> int:
     return count
 
 
-def test_a_slow_look_up(faulty, victim) -> None:
+def test_a_slow_look_up(
+    faulty: tuple[servers.Server, str], victim: DatabaseOwners
+) -> None:
     running, url = faulty
     id_ = make_id()
-    servers.Tables(url).consume(id_)
+    Tables(url).consume(id_)
     victim.find([id_])
     with locked_table(url):
         for _ in range(2):
@@ -327,10 +358,12 @@ def test_a_slow_look_up(faulty, victim) -> None:
     assert victim.find([id_])[id_].status is OwnerStatus.RECORDED
 
 
-def test_a_frozen_server(faulty, victim) -> None:
+def test_a_frozen_server(
+    faulty: tuple[servers.Server, str], victim: DatabaseOwners
+) -> None:
     running, url = faulty
     id_ = make_id()
-    servers.Tables(url).consume(id_)
+    Tables(url).consume(id_)
     victim.find([id_])
     running.freeze(sessions=True)
     try:
@@ -342,7 +375,7 @@ def test_a_frozen_server(faulty, victim) -> None:
     assert victim.find([id_])[id_].status is OwnerStatus.RECORDED
 
 
-def test_a_server_that_takes_no_connections(faulty) -> None:
+def test_a_server_that_takes_no_connections(faulty: tuple[servers.Server, str]) -> None:
     running, url = faulty
     lookup = DatabaseOwners(settings(url))
     running.freeze()
@@ -366,12 +399,15 @@ def test_a_server_that_takes_no_connections(faulty) -> None:
         on('mysql', 'mysql', 'mysqldb', 'MySQLdb'),
     ],
 )
-def test_drivers(server, dialect, driver, module) -> None:
+def test_drivers(
+    server: Callable[[str], servers.Server], dialect: str, driver: str, module: str
+) -> None:
     running = server(dialect)
     pytest.importorskip(module)
-    url = running.url(running.create_database(), driver)
-    servers.create_schema(running.url(sa.make_url(url).database))
-    tables = servers.Tables(running.url(sa.make_url(url).database))
+    database = running.create_database()
+    url, plain_url = running.url(database, driver), running.url(database)
+    servers.create_schema(plain_url)
+    tables = Tables(plain_url)
     ids = [make_id() for _ in range(5)]
     for id_ in ids[:3]:
         tables.consume(id_)
@@ -381,13 +417,15 @@ def test_drivers(server, dialect, driver, module) -> None:
     assert [found[id_].status for id_ in ids] == [OwnerStatus.RECORDED] * 3 + [
         OwnerStatus.ABSENT
     ] * 2
-    with locked_table(running.url(sa.make_url(url).database)):
+    with locked_table(plain_url):
         assert fails_within(2 * TIMEOUT, lookup, ids[0]) > 0.9 * TIMEOUT
     lookup.close()
 
 
 @pytest.mark.on_database('postgresql')
-def test_postgresql_options_of_the_url_stay(server) -> None:
+def test_postgresql_options_of_the_url_stay(
+    server: Callable[[str], servers.Server],
+) -> None:
     running = server('postgresql')
     database = running.create_database()
     url = running.url(database) + '?options=-c%20work_mem%3D5MB'
@@ -403,7 +441,7 @@ def test_postgresql_options_of_the_url_stay(server) -> None:
 
 
 @pytest.mark.on_database('mysql')
-def test_mariadb_sessions_are_bounded(server) -> None:
+def test_mariadb_sessions_are_bounded(server: Callable[[str], servers.Server]) -> None:
     running = server('mysql')
     lookup = DatabaseOwners(settings(running.url(running.create_database()), 1.5))
     with lookup.engine.connect() as connection:
@@ -414,12 +452,14 @@ def test_mariadb_sessions_are_bounded(server) -> None:
 
 @pytest.mark.on_database('mysql')
 @pytest.mark.parametrize('mode', ['', 'NO_BACKSLASH_ESCAPES', 'ANSI_QUOTES'])
-def test_ids_are_quoted_for_the_mode_of_the_session(server, mode) -> None:
+def test_ids_are_quoted_for_the_mode_of_the_session(
+    server: Callable[[str], servers.Server], mode: str
+) -> None:
     running = server('mysql')
     url = running.url(running.create_database())
     servers.create_schema(url)
     ids = ["\\') OR 1=1 -- ", "'') OR 1=1 -- ", '\\" OR 1=1 -- ', make_id()]
-    tables = servers.Tables(url)
+    tables = Tables(url)
     for id_ in ids[2:]:
         tables.consume(id_)
     lookup = DatabaseOwners(settings(f'{url}?sql_mode={mode}', timeout=10.0))
@@ -434,7 +474,9 @@ def test_ids_are_quoted_for_the_mode_of_the_session(server, mode) -> None:
 
 @pytest.mark.on_database('mysql')
 @pytest.mark.parametrize('clustered', [False, True])
-def test_galera_waits_for_the_newest_rows(server, clustered) -> None:
+def test_galera_waits_for_the_newest_rows(
+    server: Callable[[str], servers.Server], clustered: bool
+) -> None:
     with contextlib.ExitStack() as stack:
         if clustered:
             if not servers.galera_library():
