@@ -4,6 +4,7 @@
 import json
 import os
 import pathlib
+import re
 import stat
 import uuid
 from typing import Any
@@ -14,6 +15,7 @@ import yaml
 from consumer_guard.guard import model
 from consumer_guard.guard.errors import ConfigurationError
 from consumer_guard.rules.rulebook import PolicyText, Rulebook
+from consumer_guard.telemetry.rendering import SCHEMA
 from tests.configuration import OWNER_RULES
 from tests.deployment import Deploy, Deployment
 from tests.functional.conftest import Records
@@ -62,6 +64,17 @@ def _put(scene: Scene, consumer: str, *, generation: object = 1, **more: Any) ->
         **more,
     )
     return send(scene.deployed.application, environ).status
+
+
+def test_the_documentation_lists_every_field_of_each_event() -> None:
+    page = pathlib.Path(__file__).parents[2] / 'doc' / 'source' / 'operations.rst'
+    _, _, table = page.read_text().partition(f'Fields, schema {SCHEMA}\n')
+    table, _, _ = table.partition('\n\nRequests ')
+    fields: dict[str, set[str]] = {'decision': set(), 'ownership': set()}
+    for names, event in re.findall(r'\* - (``.*)\n +- (\w+)', table):
+        for about in fields if event == 'both' else [event]:
+            fields[about] |= set(re.findall(r'``(\w+)``', names))
+    assert fields == {'decision': DECISION, 'ownership': OWNERSHIP}
 
 
 class TestDecisions:
