@@ -204,8 +204,7 @@ SELECT grouped.uuids, {{values}}
 )
 
 _MYSQL = Queries(
-    # Equality ignores case: the one row that is read must not be of another
-    # spelling's allocations.
+    # Equality ignores case: the one row that is read must be of this very id.
     one=_with_id(f"""
 SELECT {_RECORD},
        (SELECT consumer_id FROM allocations
