@@ -6,7 +6,6 @@ then the page of the documentation changes.
 """
 
 import inspect
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -20,9 +19,8 @@ from placement.objects import allocation as placement_allocation
 from placement.objects import consumer as placement_consumer
 from placement.objects import resource_class
 
-from tests.deployment import Deployment, User, make_claim
-
-Deploy = Callable[..., Deployment]
+from tests.administrator import User, make_claim
+from tests.deployment import Deploy, Deployment
 
 #: The patch of the page, as a replacement of text in placement's source.
 UNPATCHED = 'allocation.used = 0\n'

@@ -6,16 +6,15 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent import futures
 from typing import ClassVar
 
 import pytest
 
-from tests.deployment import Deployment, User
+from tests.administrator import User
+from tests.deployment import Deploy, Deployment
 from tests.functional.conftest import Records
-
-Deploy = Callable[..., Deployment]
 
 LIST = 'consumer_guard:allocations:list'
 

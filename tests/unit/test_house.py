@@ -71,9 +71,7 @@ CACHES = {
 
 #: Modules that still have tables to be frozen.
 UNFROZEN = {
-    *('analysis.access', 'analysis.callers', 'analysis.diff', 'analysis.rejudge'),
-    *('analysis.wording', 'cmd.matrix_page', 'cmd.verdict'),
-    *('guard.authorizer', 'guard.decision'),
+    'guard.authorizer',
     *('guard.refusals', 'guard.request', 'owners.engine'),
 }
 
