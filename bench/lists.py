@@ -10,7 +10,7 @@ from bench.scene import Environ
 from bench.statistics import Estimate
 from bench.stores import Store
 from bench.straightforward import StraightforwardGuard
-from tests.deployment import OWNER_RULES
+from tests.configuration import OWNER_RULES
 
 ALONE = 'the answer alone'
 FILTERED = 'the guard, filtered'

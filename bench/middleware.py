@@ -10,7 +10,7 @@ from bench import peers, results, scene, stores, timing
 from bench.results import Chapter, Finding
 from bench.scene import NoOperation, Nothing
 from bench.straightforward import StraightforwardGuard
-from tests.deployment import make_claim
+from tests.administrator import make_claim
 
 #: Microseconds of RequestContext.from_environ, with a request id, on the machine
 #: on which the goals were set: tells how fast this one is.

@@ -25,7 +25,9 @@ from consumer_guard.backend.application import (
 )
 from consumer_guard.guard.wsgi import ConsumerGuard
 from consumer_guard.middleware import filter_factory
-from tests.deployment import OWNER_RULES, Tokens, User
+from tests.administrator import User
+from tests.configuration import OWNER_RULES
+from tests.deployment import Tokens
 
 Environ = dict[str, Any]
 Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]

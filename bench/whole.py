@@ -15,7 +15,7 @@ from bench.stores import Store
 from bench.straightforward import StraightforwardGuard
 from consumer_guard.owners.api import OwnerLookupSettings
 from consumer_guard.owners.database import DatabaseOwners
-from tests.deployment import make_claim
+from tests.administrator import make_claim
 
 BARE = 'bare placement'
 STRAIGHT = 'a straightforward guard'

@@ -26,6 +26,7 @@ from consumer_guard.guard.wsgi import ConsumerGuard, Enforcement
 from consumer_guard.owners.api import OwnerLookupSettings
 from consumer_guard.owners.drivers import load_driver
 from consumer_guard.owners.measured import MeasuredGroups, MeasuredLookup
+from consumer_guard.rules.files import PolicyLocations
 from consumer_guard.rules.reloading import ReloadedRules
 from consumer_guard.rules.remote import EnforcerCaller
 from consumer_guard.rules.rulebook import Rulebook
@@ -157,10 +158,12 @@ def watch_rule_files(
     """
     conf.set_default('remote_timeout', settings.lookup_timeout, group='oslo_policy')
     return ReloadedRules(
-        find_file=conf.find_file,
-        policy_file=conf.oslo_policy.policy_file,
+        PolicyLocations(
+            conf.find_file,
+            conf.oslo_policy.policy_file,
+            tuple(conf.oslo_policy.policy_dirs),
+        ),
         policy_file_is_explicit=loading.is_set(conf, 'policy_file', 'oslo_policy'),
-        policy_dirs=tuple(conf.oslo_policy.policy_dirs),
         poll_interval=settings.policy_poll_interval,
         metrics=metrics,
         build=functools.partial(Rulebook.build, remote=EnforcerCaller(conf)),

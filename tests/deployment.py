@@ -7,65 +7,21 @@ users. Placement's policy and database are process globals: one database a test
 process, and a new deployment replaces the one before.
 """
 
-import dataclasses
 import os
 import pathlib
-import shutil
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import webob
 import webtest
-import yaml
 from keystoneauth1 import fixture as keystone_fixture
 from keystonemiddleware import fixture as middleware_fixture
 from paste import deploy
 from placement import policy as placement_policy
 
-ETC = pathlib.Path(__file__).parent.parent / 'etc' / 'consumer-guard'
-
-#: Placement's rules opened the naive way: only the guard decides.
-NAIVE_RULES = {
-    f'placement:{name}': '@'
-    for name in (
-        'allocations:list',
-        'allocations:update',
-        'allocations:delete',
-        'allocations:manage',
-        'resource_providers:allocations:list',
-        'usages',
-        'reshaper:reshape',
-    )
-}
-
-#: The guard's rules with owner writes and filtered lists opened.
-OWNER_RULES = {
-    'consumer_guard:allocations:update': 'rule:consumer_guard:admin_or_service'
-    ' or rule:consumer_guard:owner_member',
-    'consumer_guard:allocations:manage': 'rule:consumer_guard:admin_or_service'
-    ' or rule:consumer_guard:owner_member',
-    'consumer_guard:allocations:delete': 'rule:consumer_guard:admin_or_service'
-    ' or rule:consumer_guard:owner_member',
-    'consumer_guard:reshaper:reshape': 'rule:consumer_guard:admin_or_service'
-    ' or rule:consumer_guard:owner_member',
-    'consumer_guard:resource_providers:allocations:list': (
-        'rule:consumer_guard:admin_or_service or rule:consumer_guard:owner_reader'
-    ),
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class User:
-    """Somebody with a token.
-
-    :ivar project_id: None for tokens that are not of a project
-    """
-
-    roles: tuple[str, ...]
-    project_id: str | None
-    user_id: str = dataclasses.field(default_factory=lambda: uuid.uuid4().hex)
-    token: str = dataclasses.field(default_factory=lambda: uuid.uuid4().hex)
-    scope: str = 'project'
+from tests.administrator import VERSION, Administrator, User, make_claim
+from tests.configuration import NAIVE_RULES, Configuration
 
 
 class Tokens:
@@ -107,7 +63,7 @@ class Tokens:
         self._fixture.cleanUp()
 
 
-class Deployment:
+class Deployment(Administrator):
     """One pipeline of etc/ with its configuration in a folder of its own."""
 
     def __init__(
@@ -124,18 +80,24 @@ class Deployment:
         self.directory = directory
         self.tokens = tokens
         self.database = database
-        self.policy_file = directory / 'policy.yaml'
-        shutil.copytree(ETC, directory, dirs_exist_ok=True)
-        self._write_guard_conf(options or {})
-        self.policy_file.write_text(yaml.safe_dump(dict(rules or {})))
-        self._write_placement_conf(placement_rules)
+        self.configuration = Configuration(
+            directory,
+            database,
+            options={'policy_poll_interval': 0.05, **(options or {})},
+            rules=rules or {},
+            placement_rules=NAIVE_RULES if placement_rules is None else placement_rules,
+            placement_options={
+                'keystone_authtoken': {'www_authenticate_uri': 'http://127.0.0.1:9/'}
+            },
+        )
+        self.policy_file = self.configuration.policy
         self.admin = User(('admin', 'member', 'reader'), uuid.uuid4().hex)
         tokens.issue(self.admin)
         self.load(pipeline)
 
     def load(self, pipeline: str = 'api-paste.ini') -> None:
         """Load a pipeline of the folder, in place of the one before."""
-        os.environ['OS_PLACEMENT_CONFIG_DIR'] = str(self.directory / 'placement')
+        os.environ['OS_PLACEMENT_CONFIG_DIR'] = str(self.configuration.placement)
         # Not reset(), which would empty the enforcer of another deployment.
         placement_policy._ENFORCER = None
         self.application = deploy.loadapp(f'config:{self.directory / pipeline}')
@@ -154,33 +116,13 @@ class Deployment:
         path.write_text(text.replace(old, new))
         self.load()
 
-    def _write_guard_conf(self, options: Mapping[str, object]) -> None:
-        lines = ['[consumer_guard]', 'policy_poll_interval = 0.05']
-        lines += [f'{key} = {value}' for key, value in options.items()]
-        (self.directory / 'consumer-guard.conf').write_text('\n'.join(lines) + '\n')
-
-    def _write_placement_conf(self, rules: Mapping[str, str] | None) -> None:
-        folder = self.directory / 'placement'
-        folder.mkdir(exist_ok=True)
-        (folder / 'placement.conf').write_text(
-            '[placement_database]\n'
-            f'connection = {self.database}\n'
-            '[oslo_policy]\n'
-            f'policy_file = {folder / "policy.yaml"}\n'
-            '[keystone_authtoken]\n'
-            'www_authenticate_uri = http://127.0.0.1:9/\n'
-        )
-        (folder / 'policy.yaml').write_text(
-            yaml.safe_dump(dict(NAIVE_RULES if rules is None else rules))
-        )
-
     def request(
         self,
         method: str,
         path: str,
         user: User | None = None,
         *,
-        version: str | None = '1.38',
+        version: str | None = VERSION,
         body: object = None,
         headers: Mapping[str, str] | None = None,
     ) -> webtest.TestResponse:
@@ -197,6 +139,14 @@ class Deployment:
             )
         return call(path, params=body, headers=sent, expect_errors=True)
 
+    def must(
+        self, method: str, path: str, body: object = None, version: str = VERSION
+    ) -> Any:
+        """Send a request of the administrator, which has to succeed."""
+        answer = self.request(method, path, self.admin, version=version, body=body)
+        assert answer.status_int < 300, answer.text
+        return answer.json if answer.body else None
+
     def add_user(
         self, *roles: str, project_id: str | None = None, scope: str = 'project'
     ) -> User:
@@ -209,37 +159,6 @@ class Deployment:
         self.tokens.issue(user)
         return user
 
-    def add_provider(self, total: int = 1000) -> str:
-        """A resource provider with VCPU; returns its uuid."""
-        provider = str(uuid.uuid4())
-        created = self.request(
-            'POST',
-            '/resource_providers',
-            self.admin,
-            body={'name': provider, 'uuid': provider},
-        )
-        assert created.status_int == 200, created.text
-        stocked = self.request(
-            'PUT',
-            f'/resource_providers/{provider}/inventories',
-            self.admin,
-            body={
-                'resource_provider_generation': 0,
-                'inventories': {'VCPU': {'total': total}},
-            },
-        )
-        assert stocked.status_int == 200, stocked.text
-        return provider
-
-    def add_consumer(
-        self, provider: str, owner: User, consumer: str | None = None
-    ) -> str:
-        """A consumer of one VCPU that belongs to the owner, at generation 1."""
-        consumer = consumer or str(uuid.uuid4())
-        written = self.put(consumer, provider, owner, self.admin, generation=None)
-        assert written.status_int == 204, written.text
-        return consumer
-
     def put(
         self,
         consumer: str,
@@ -248,7 +167,7 @@ class Deployment:
         caller: User,
         *,
         generation: object,
-        version: str = '1.38',
+        version: str = VERSION,
         amount: int = 1,
     ) -> webtest.TestResponse:
         """PUT one VCPU (or none, with amount 0) claimed for the owner."""
@@ -257,37 +176,37 @@ class Deployment:
             'PUT', f'/allocations/{consumer}', caller, version=version, body=body
         )
 
-    def show(self, consumer: str) -> dict[str, Any]:
-        """The consumer as the admin sees it; {} when there is none."""
-        shown = self.request('GET', f'/allocations/{consumer}', self.admin).json
-        return shown if shown['allocations'] else {}
+
+def make_request(
+    method: str,
+    path: str,
+    caller: User,
+    *,
+    version: str = VERSION,
+    body: object = None,
+) -> webob.Request:
+    """A request to be sent from any thread; webtest's client is not for threads."""
+    request = webob.Request.blank(
+        path,
+        method=method,
+        headers={
+            'X-Auth-Token': caller.token,
+            'OpenStack-API-Version': f'placement {version}',
+            'Accept': 'application/json',
+        },
+    )
+    if body is not None:
+        request.content_type = 'application/json'
+        request.json = body
+    return request
 
 
-def make_claim(
-    provider: str,
-    owner: User,
-    generation: object,
-    version: str = '1.38',
-    amount: int = 1,
-) -> dict[str, Any]:
-    """The body of a consumer as a microversion wants it."""
-    minor = int(version.partition('.')[2])
-    claim: dict[str, Any] = {
-        'allocations': {provider: {'resources': {'VCPU': amount}}} if amount else {}
-    }
-    if minor < 12:
-        claim['allocations'] = [
-            {'resource_provider': {'uuid': provider}, 'resources': {'VCPU': amount}}
-        ]
-    if minor >= 8:
-        claim |= {'project_id': owner.project_id, 'user_id': owner.user_id}
-    if minor >= 28:
-        claim['consumer_generation'] = generation
-    if minor >= 38:
-        claim['consumer_type'] = 'INSTANCE'
-    return claim
+#: Makes a deployment: ``deploy(options=, rules=, placement_rules=)``.
+Deploy = Callable[..., Deployment]
 
 
-def snapshot(rows: Iterable[Any]) -> list[tuple[Any, ...]]:
-    """Rows of a database as plain values, to be compared before and after."""
-    return sorted(tuple(row) for row in rows)
+def deploy_naively(folder: pathlib.Path, tokens: Tokens, database: str) -> Deployment:
+    """The same pipeline without the guard: what every attack would do there."""
+    naive = Deployment(folder, tokens, database)
+    naive.reload_with('authtoken consumer_guard placement', 'authtoken placement')
+    return naive

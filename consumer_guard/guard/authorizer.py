@@ -12,6 +12,7 @@ Every tool that says what would be decided calls this with values of its own.
 """
 
 import time
+import types
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Protocol
 
@@ -54,14 +55,16 @@ class RuleSource(Protocol):
 
 
 #: What is decided when the rule allows whoever the owner is, for each rule.
-_BY_ROLE = {
-    operation.rule: Decision(
-        Outcome.ROLE,
-        Reason.ROLE,
-        rulings=(Ruling(operation.rule, 'caller', Truth.YES, {}),),
-    )
-    for operation in model.OPERATIONS
-}
+_BY_ROLE = types.MappingProxyType(
+    {
+        operation.rule: Decision(
+            Outcome.ROLE,
+            Reason.ROLE,
+            rulings=(Ruling(operation.rule, 'caller', Truth.YES, {}),),
+        )
+        for operation in model.OPERATIONS
+    }
+)
 
 
 class Authorizer:

@@ -2,6 +2,7 @@
 """A decision as a value: what is to be done with a request, and why."""
 
 import enum
+import types
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -90,69 +91,75 @@ class Consequence:
 _CONFLICT = 'consumer generation conflict - '
 
 #: Every reason and what follows from it.
-CONSEQUENCES: Mapping[Reason, Consequence] = {
-    Reason.NO_IDENTITY: Consequence(Phase.IDENTITY, 401, 'No proven identity.'),
-    Reason.FAULT: Consequence(
-        Phase.IDENTITY, 503, 'The request cannot be authorized now; try again.'
-    ),
-    Reason.ROLE: Consequence(Phase.PRELIMINARY, 200, by_rule=True),
-    Reason.DENIED: Consequence(Phase.PRELIMINARY, 403, by_rule=True),
-    Reason.LOCKED: Consequence(Phase.PRELIMINARY, 503, error=errors.PolicyLocked),
-    Reason.NEVER: Consequence(
-        Phase.OBSTACLE, 403, 'It is for roles only, ownership never allows it.'
-    ),
-    Reason.EMPTIES: Consequence(
-        Phase.GATHER, 403, 'It is for roles only, ownership never allows it.'
-    ),
-    Reason.MICROVERSION: Consequence(Phase.OBSTACLE, 403),
-    Reason.NO_SEAL: Consequence(
-        Phase.OBSTACLE,
-        403,
-        'Owners may only PUT or POST allocations with microversion 1.28 or later.',
-    ),
-    Reason.UNREADABLE: Consequence(Phase.OBSTACLE, 400, error=errors.Unreadable),
-    Reason.TOO_LARGE: Consequence(Phase.GATHER, 413, error=errors.TooLarge),
-    Reason.UNAVAILABLE: Consequence(Phase.GATHER, 503, error=errors.OwnersUnavailable),
-    Reason.OWNER: Consequence(Phase.CONCLUDE, 200, by_rule=True),
-    Reason.NOT_ALLOWED: Consequence(
-        Phase.CONCLUDE, 403, by_rule=True, may_conceal=True
-    ),
-    Reason.UNOWNED: Consequence(Phase.CONCLUDE, 403, may_conceal=True),
-    Reason.ABSENT: Consequence(Phase.CONCLUDE, 403, may_conceal=True),
-    Reason.NO_ALLOCATIONS: Consequence(Phase.CONCLUDE, 403),
-    Reason.NOT_THE_CLAIMED: Consequence(Phase.CONCLUDE, 403, by_rule=True),
-    Reason.GENERATION: Consequence(
-        Phase.CONCLUDE,
-        409,
-        f'{_CONFLICT}the generation given is not the current one; read the '
-        'consumer again',
-        code=CONCURRENT_UPDATE,
-    ),
-    Reason.NO_SEAL_STORE: Consequence(
-        Phase.OBLIGATIONS,
-        503,
-        'Owners cannot write now; ask the operator.',
-    ),
-    Reason.SPENT: Consequence(
-        Phase.OBLIGATIONS,
-        409,
-        f'{_CONFLICT}the generation of a consumer is spent; delete the allocations, '
-        'or ask the operator to run: consumer-guard generation roll',
-        code=CONCURRENT_UPDATE,
-    ),
-    Reason.LOST_SWAP: Consequence(
-        Phase.OBLIGATIONS,
-        409,
-        f'{_CONFLICT}another write came first; read the consumer again',
-        code=CONCURRENT_UPDATE,
-    ),
-}
+CONSEQUENCES: Mapping[Reason, Consequence] = types.MappingProxyType(
+    {
+        Reason.NO_IDENTITY: Consequence(Phase.IDENTITY, 401, 'No proven identity.'),
+        Reason.FAULT: Consequence(
+            Phase.IDENTITY, 503, 'The request cannot be authorized now; try again.'
+        ),
+        Reason.ROLE: Consequence(Phase.PRELIMINARY, 200, by_rule=True),
+        Reason.DENIED: Consequence(Phase.PRELIMINARY, 403, by_rule=True),
+        Reason.LOCKED: Consequence(Phase.PRELIMINARY, 503, error=errors.PolicyLocked),
+        Reason.NEVER: Consequence(
+            Phase.OBSTACLE, 403, 'It is for roles only, ownership never allows it.'
+        ),
+        Reason.EMPTIES: Consequence(
+            Phase.GATHER, 403, 'It is for roles only, ownership never allows it.'
+        ),
+        Reason.MICROVERSION: Consequence(Phase.OBSTACLE, 403),
+        Reason.NO_SEAL: Consequence(
+            Phase.OBSTACLE,
+            403,
+            'Owners may only PUT or POST allocations with microversion 1.28 or later.',
+        ),
+        Reason.UNREADABLE: Consequence(Phase.OBSTACLE, 400, error=errors.Unreadable),
+        Reason.TOO_LARGE: Consequence(Phase.GATHER, 413, error=errors.TooLarge),
+        Reason.UNAVAILABLE: Consequence(
+            Phase.GATHER, 503, error=errors.OwnersUnavailable
+        ),
+        Reason.OWNER: Consequence(Phase.CONCLUDE, 200, by_rule=True),
+        Reason.NOT_ALLOWED: Consequence(
+            Phase.CONCLUDE, 403, by_rule=True, may_conceal=True
+        ),
+        Reason.UNOWNED: Consequence(Phase.CONCLUDE, 403, may_conceal=True),
+        Reason.ABSENT: Consequence(Phase.CONCLUDE, 403, may_conceal=True),
+        Reason.NO_ALLOCATIONS: Consequence(Phase.CONCLUDE, 403),
+        Reason.NOT_THE_CLAIMED: Consequence(Phase.CONCLUDE, 403, by_rule=True),
+        Reason.GENERATION: Consequence(
+            Phase.CONCLUDE,
+            409,
+            f'{_CONFLICT}the generation given is not the current one; read the '
+            'consumer again',
+            code=CONCURRENT_UPDATE,
+        ),
+        Reason.NO_SEAL_STORE: Consequence(
+            Phase.OBLIGATIONS,
+            503,
+            'Owners cannot write now; ask the operator.',
+        ),
+        Reason.SPENT: Consequence(
+            Phase.OBLIGATIONS,
+            409,
+            f'{_CONFLICT}the generation of a consumer is spent; delete the allocations, '
+            'or ask the operator to run: consumer-guard generation roll',
+            code=CONCURRENT_UPDATE,
+        ),
+        Reason.LOST_SWAP: Consequence(
+            Phase.OBLIGATIONS,
+            409,
+            f'{_CONFLICT}another write came first; read the consumer again',
+            code=CONCURRENT_UPDATE,
+        ),
+    }
+)
 
-_REASON_OF_ERROR = {
-    consequence.error: reason
-    for reason, consequence in CONSEQUENCES.items()
-    if consequence.error is not None
-}
+_REASON_OF_ERROR = types.MappingProxyType(
+    {
+        consequence.error: reason
+        for reason, consequence in CONSEQUENCES.items()
+        if consequence.error is not None
+    }
+)
 
 
 class Decision(NamedTuple):

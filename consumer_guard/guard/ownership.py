@@ -9,22 +9,13 @@ from collections.abc import Callable, Collection, Mapping
 
 from consumer_guard.guard import model
 from consumer_guard.guard.decision import Decision, Outcome, Reason
-from consumer_guard.guard.model import (
-    Body,
-    Owner,
-    Ownership,
-    OwnerStatus,
-    Ruling,
-    Truth,
-)
+from consumer_guard.guard.model import Body, Owner, Ownership, Ruling, Truth
 from consumer_guard.guard.request import GuardedRequest, demand_canonical
 
 #: Judges the operation's rule: ``judge(target, about)``; may raise a RequestError.
 Judge = Callable[[Mapping[str, str], str], Ruling]
 #: Why a consumer is refused, None when it is not, and the rulings on it.
 Judgement = tuple[Reason | None, tuple[Ruling, ...]]
-
-_PLACEHOLDER = {'project_id': model.PLACEHOLDER_ID, 'user_id': model.PLACEHOLDER_ID}
 
 
 def find_obstacle(request: GuardedRequest) -> Reason | None:
@@ -98,9 +89,10 @@ def _judge_recorded(owner: Owner, judge: Judge) -> Judgement:
     # is judged all the same, on nobody in particular, and its answer thrown
     # away: a remote check must not tell by its time, or by being called, which
     # consumers are recorded.
-    if owner.status is not OwnerStatus.RECORDED or not owner.project_id:
-        judge(_PLACEHOLDER | {'consumer_uuid': owner.consumer_uuid}, 'nobody')
-        absent = owner.status is OwnerStatus.ABSENT
+    if owner.status is not model.OwnerStatus.RECORDED or not owner.project_id:
+        ids = dict.fromkeys(('project_id', 'user_id'), model.PLACEHOLDER_ID)
+        judge(ids | {'consumer_uuid': owner.consumer_uuid}, 'nobody')
+        absent = owner.status is model.OwnerStatus.ABSENT
         return Reason.ABSENT if absent else Reason.UNOWNED, ()
     ruling = judge(owner.target(), 'recorded owner')
     return None if ruling.truth is Truth.YES else Reason.NOT_ALLOWED, (ruling,)
@@ -116,5 +108,9 @@ def _judge_claim(owner: Owner, claim: model.Claim, judge: Judge) -> Judgement:
 
 
 def _is_sealed(body: Body, owners: Mapping[str, Owner]) -> bool:
-    """Whether every claim carries the generation that was judged."""
-    return all(c.generation == owners[c.consumer_uuid].generation for c in body.claims)
+    """Whether every claim carries the generation that was judged; null never does."""
+    return all(
+        claim.generation is not None
+        and claim.generation == owners[claim.consumer_uuid].generation
+        for claim in body.claims
+    )

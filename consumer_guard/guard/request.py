@@ -9,6 +9,7 @@ read only when a decision needs it.
 
 import functools
 import re
+import types
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
@@ -37,18 +38,20 @@ _ROUTE = re.compile(
 )
 
 #: The operation of what _ROUTE has matched last, and of the method.
-_OPERATIONS = {
-    (matched, operation.method): operation
-    for matched, operation in (
-        ('consumer', model.ALLOCATIONS_LIST),
-        ('consumer', model.ALLOCATIONS_UPDATE),
-        ('consumer', model.ALLOCATIONS_DELETE),
-        ('allocations', model.ALLOCATIONS_MANAGE),
-        ('provider', model.PROVIDER_ALLOCATIONS_LIST),
-        ('usages', model.USAGES),
-        ('reshaper', model.RESHAPE),
-    )
-}
+_OPERATIONS = types.MappingProxyType(
+    {
+        (matched, operation.method): operation
+        for matched, operation in (
+            ('consumer', model.ALLOCATIONS_LIST),
+            ('consumer', model.ALLOCATIONS_UPDATE),
+            ('consumer', model.ALLOCATIONS_DELETE),
+            ('allocations', model.ALLOCATIONS_MANAGE),
+            ('provider', model.PROVIDER_ALLOCATIONS_LIST),
+            ('usages', model.USAGES),
+            ('reshaper', model.RESHAPE),
+        )
+    }
+)
 
 _CANONICAL_UUID = re.compile(
     r'[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}'

@@ -8,6 +8,7 @@ shows an owner of the past.
 import contextlib
 import math
 import sys
+import types
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -26,10 +27,12 @@ RECYCLE = 3600
 GRACE = 0.5
 
 # MySQL's and MariaDB's variables that matter here, and how each is set.
-_SESSION_LIMITS: Mapping[str, Callable[[float], str]] = {
-    'max_statement_time': lambda seconds: f'{seconds:.3f}',
-    'max_execution_time': lambda seconds: str(_milliseconds(seconds)),
-}
+_SESSION_LIMITS: Mapping[str, Callable[[float], str]] = types.MappingProxyType(
+    {
+        'max_statement_time': lambda seconds: f'{seconds:.3f}',
+        'max_execution_time': lambda seconds: str(_milliseconds(seconds)),
+    }
+)
 
 
 def make_engine(settings: OwnerLookupSettings) -> sa.Engine:
@@ -145,15 +148,19 @@ def _mysqldb_limits(timeout: float, _url: sa.URL) -> dict[str, Any]:
     return {name: math.ceil(seconds) for name, seconds in limits.items()}
 
 
-_LIMITS: Mapping[str, Callable[[float, sa.URL], dict[str, Any]]] = {
-    'sqlite+pysqlite': _sqlite_limits,
-    'postgresql+psycopg': _psycopg_limits,
-    'postgresql+psycopg2': _libpq_limits,
-    'mysql+pymysql': _pymysql_limits,
-    'mysql+mysqldb': _mysqldb_limits,
-    'mariadb+pymysql': _pymysql_limits,
-    'mariadb+mysqldb': _mysqldb_limits,
-}
+_LIMITS: Mapping[str, Callable[[float, sa.URL], dict[str, Any]]] = (
+    types.MappingProxyType(
+        {
+            'sqlite+pysqlite': _sqlite_limits,
+            'postgresql+psycopg': _psycopg_limits,
+            'postgresql+psycopg2': _libpq_limits,
+            'mysql+pymysql': _pymysql_limits,
+            'mysql+mysqldb': _mysqldb_limits,
+            'mariadb+pymysql': _pymysql_limits,
+            'mariadb+mysqldb': _mysqldb_limits,
+        }
+    )
+)
 
 
 def _on_mysql_connect(timeout: float) -> Callable[[Any, Any], None]:

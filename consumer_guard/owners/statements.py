@@ -6,24 +6,27 @@ laxer than ours; the reader compares.
 """
 
 import json
+import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 #: What is read: placement's tables, and the columns of each.
-TABLES: Mapping[str, tuple[str, ...]] = {
-    'consumers': (
-        'uuid',
-        'id',
-        'generation',
-        'project_id',
-        'user_id',
-        'consumer_type_id',
-    ),
-    'projects': ('id', 'external_id'),
-    'users': ('id', 'external_id'),
-    'consumer_types': ('id', 'name'),
-    'allocations': ('consumer_id',),
-}
+TABLES: Mapping[str, tuple[str, ...]] = types.MappingProxyType(
+    {
+        'consumers': (
+            'uuid',
+            'id',
+            'generation',
+            'project_id',
+            'user_id',
+            'consumer_type_id',
+        ),
+        'projects': ('id', 'external_id'),
+        'users': ('id', 'external_id'),
+        'consumer_types': ('id', 'name'),
+        'allocations': ('consumer_id',),
+    }
+)
 
 
 class Row(NamedTuple):

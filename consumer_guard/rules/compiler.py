@@ -31,11 +31,13 @@ class RuleText:
 
     :ivar value: what YAML made of it; only text is a rule
     :ivar path: the file that it is from
+    :ivar repeated: whether the file has the name twice
     """
 
     name: str
     value: object
     path: str
+    repeated: bool = False
 
     def error(self, why: str) -> PolicyFileError:
         """An error that names the file and the rule."""
@@ -59,8 +61,8 @@ class CompiledRules:
 def compile_rules(texts: Mapping[str, RuleText], names: Iterable[str]) -> CompiledRules:
     """Compile the named rules and all that they refer to, and nothing else.
 
-    :raises PolicyFileError: a rule is not text, empty, cannot be parsed,
-        refers to an unknown rule or to itself, or is nested too deep
+    :raises PolicyFileError: a rule is not text, empty, written twice, cannot be
+        parsed, refers to an unknown rule or to itself, or is nested too deep
     """
     compiler = _Compiler(texts)
     for name in names:
@@ -113,6 +115,9 @@ class _Compiler:
 
     def _parse(self, text: RuleText) -> object:
         written = text.value
+        # Security: YAML lets the last one win, which may be the wider one.
+        if text.repeated:
+            raise text.error('is in the file twice; keep one of them')
         # Security: oslo.policy reads "" and all that is not text as "allow".
         if not isinstance(written, str):
             raise text.error(f'the value is {written!r:.40}, not text; quote it')

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The policy files: which there are, and which changed.
+"""The policy files: which there are, what changed, and when it changed.
 
 The files are those that oslo.policy takes (``Enforcer.load_rules``): the main
 file, then each policy directory's files by name, hidden ones and folders aside.
@@ -8,14 +8,29 @@ file, then each policy directory's files by name, hidden ones and folders aside.
 import errno
 import os
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Protocol
 
 from consumer_guard.guard.errors import PolicyFileError
 
-#: ``oslo_config.cfg.ConfigOpts.find_file``: a path, or None for no such file.
-FindFile = Callable[[str], str | None]
+#: As many links as Linux follows on the way of one path (path_resolution(7)).
+_MAX_LINKS = 40
+
+
+class FindFile(Protocol):
+    """``oslo_config.cfg.ConfigOpts.find_file``."""
+
+    def __call__(self, name: str, /) -> str | None:
+        """The path, None where there is no such file."""
+
+
+class ReadStatus(Protocol):
+    """``os.stat``."""
+
+    def __call__(self, path: str, /, *, follow_symlinks: bool = True) -> os.stat_result:
+        """:raises OSError: the status cannot be read"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +88,7 @@ class PolicyLocations:
     find_file: FindFile
     policy_file: str
     policy_dirs: Sequence[str]
+    read_status: ReadStatus = os.stat
 
     def take_snapshot(
         self, main: str | None = None, dirs: Sequence[str] = ()
@@ -85,7 +101,7 @@ class PolicyLocations:
         :raises OSError: the state of a directory or a file cannot be read
         """
         path = main or self.find_file(self.policy_file)
-        file = _take_state(path) if path else None
+        file = self._take_state(path) if path else None
         found = [self.find_file(name) for name in self.policy_dirs]
         present = tuple(folder for folder in found if folder)
         # Security: find_file calls absent what it has no permission for, which
@@ -93,39 +109,74 @@ class PolicyLocations:
         named = [name for name in self.policy_dirs if os.path.isabs(name)]
         for folder in {*named, *dirs} - {*present}:
             with suppress(FileNotFoundError):
-                os.stat(folder)
-        more = [file for folder in present for file in _list_states(folder)]
+                self.read_status(folder)
+        more = [file for folder in present for file in self._list_states(folder)]
         if file is None:
             return FileSnapshot(None, present, tuple(more))
         return FileSnapshot(path, present, (file, *more))
 
+    def find_last_change(self, before: FileSnapshot | None, after: FileSnapshot) -> int:
+        """When one snapshot had become the other, at the latest (wall clock, ns).
 
-def _list_states(folder: str) -> list[FileState]:
-    with os.scandir(folder) as entries:
-        visible = [entry for entry in entries if not entry.name.startswith('.')]
-    states = []
-    for entry in sorted(visible, key=lambda entry: entry.name):
+        That is the newest ctime, which no program can set: of every file, of
+        the links on its way, of a directory that is new, and, for what is gone,
+        of the nearest directory that is left.
+
+        :raises OSError: a status cannot be read
+        """
+        old = before or FileSnapshot(None, (), ())
+        paths = {file.path for file in (*old.files, *after.files)}
+        paths |= {*old.dirs} ^ {*after.dirs}
+        return max(map(self._find_change, paths), default=0)
+
+    def _find_change(self, path: str) -> int:
+        newest = max(self._list_link_changes(path), default=0)
+        while True:
+            try:
+                return max(newest, self.read_status(path).st_ctime_ns)
+            except (FileNotFoundError, NotADirectoryError):
+                path = os.path.dirname(path) or os.curdir
+
+    def _list_link_changes(self, path: str) -> Iterator[int]:
+        """The ctimes of the links on a path, and on the paths they lead to."""
+        rest, visited, links = [path], set[str](), 0
+        while rest and links < _MAX_LINKS:
+            way = rest.pop()
+            while way not in visited:
+                visited.add(way)
+                with suppress(FileNotFoundError, NotADirectoryError):
+                    status = self.read_status(way, follow_symlinks=False)
+                    if stat.S_ISLNK(status.st_mode):
+                        links += 1
+                        target = os.readlink(way)
+                        rest.append(os.path.join(os.path.dirname(way), target))
+                        yield status.st_ctime_ns
+                way = os.path.dirname(way)
+
+    def _list_states(self, folder: str) -> list[FileState]:
+        names = sorted(name for name in os.listdir(folder) if not name.startswith('.'))
+        states = []
+        for path in [os.path.join(folder, name) for name in names]:
+            try:
+                status = self.read_status(path)
+            except FileNotFoundError:
+                # Removed since; but a link that leads nowhere is a mistake.
+                if os.path.islink(path):
+                    raise
+                continue
+            if stat.S_ISREG(status.st_mode):
+                states.append(_make_state(path, status))
+        return states
+
+    def _take_state(self, path: str) -> FileState | None:
         try:
-            status = entry.stat()
+            status = self.read_status(path)
         except FileNotFoundError:
-            # Removed since; but a link that leads nowhere is a mistake.
-            if os.path.islink(entry.path):
-                raise
-            continue
-        if stat.S_ISREG(status.st_mode):
-            states.append(_make_state(entry.path, status))
-    return states
-
-
-def _take_state(path: str) -> FileState | None:
-    try:
-        status = os.stat(path)
-    except FileNotFoundError:
-        return None
-    if not stat.S_ISREG(status.st_mode):
-        # Reading a pipe would stop the request.
-        raise OSError(errno.EINVAL, 'not a regular file', path)
-    return _make_state(path, status)
+            return None
+        if not stat.S_ISREG(status.st_mode):
+            # Reading a pipe would stop the request.
+            raise OSError(errno.EINVAL, 'not a regular file', path)
+        return _make_state(path, status)
 
 
 def _make_state(path: str, status: os.stat_result) -> FileState:

@@ -11,14 +11,12 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from oslo_policy import policy
-
 from consumer_guard.guard import model
-from consumer_guard.guard.errors import PolicyFileError
 from consumer_guard.rules import nodes
 from consumer_guard.rules.compiler import RuleText, compile_rules
 from consumer_guard.rules.defaults import list_rules
 from consumer_guard.rules.files import PolicyText as PolicyText
+from consumer_guard.rules.parsing import parse_file
 from consumer_guard.rules.remote import RemoteCaller
 
 LOG = logging.getLogger(__name__)
@@ -180,24 +178,6 @@ class Rulebook:
         return str(self._entries[rule].node)
 
 
-def parse_file(file: PolicyText) -> list[RuleText]:
-    """All the rules of a file, ours or not, their values as YAML has them.
-
-    :raises PolicyFileError: not YAML, or not a mapping of names
-    """
-    try:
-        # YAML safe_load; what is empty or false at the top becomes no rules.
-        content: object = policy.parse_file_contents(file.text)
-    except Exception as error:  # YAML and its constructors, nesting without end
-        raise PolicyFileError(f'{file.path}: not valid YAML: {error}') from error
-    if not isinstance(content, dict):
-        raise PolicyFileError(f'{file.path}: not a mapping of rule names to rules')
-    for name in content:
-        if not isinstance(name, str):
-            raise PolicyFileError(f'{file.path}: the rule name {name!r} is not text')
-    return [RuleText(name, value, file.path) for name, value in content.items()]
-
-
 def _check_name(text: RuleText, registered: frozenset[str]) -> None:
     if text.name.startswith(model.NAMESPACE):
         if text.name not in registered:
@@ -219,11 +199,13 @@ def _log_rules(
     entries: Mapping[str, RegisteredRule], texts: Mapping[str, RuleText]
 ) -> None:
     """Log the rules in force, once per snapshot."""
-    anyone = nodes.Facts({}, frozenset(), {})
+    # A token is of the admin project unless keystone knows of one.
+    anyone = nodes.Facts({'is_admin_project': True}, frozenset(), {})
     operations = {operation.rule for operation in model.OPERATIONS}
     for name, entry in entries.items():
         LOG.info('%s: "%s": "%s"', texts[name].path, name, entry.node)
-        # Security: honoured, but never in silence: "@", "not !", "not role:x".
+        # Security: honoured, but never in silence: "@", "not !", "not role:x",
+        # "is_admin_project:True".
         if name in operations and entry.node.evaluate(anyone) is model.Truth.YES:
             LOG.warning(
                 '%s: rule "%s" allows everybody who has a token: "%s"',

@@ -24,7 +24,8 @@ from nova.scheduler.client import report
 from oslo_config import cfg
 
 from tests.clients.accounts import Account, Cast
-from tests.clients.placements import Placement, Row
+from tests.clients.placements import Placement
+from tests.rows import NamedRow
 
 #: Seconds that a client waits for an answer.
 _PATIENCE = 30
@@ -89,8 +90,8 @@ class Result:
     """
 
     outcomes: list[tuple[str, Any]]
-    added: frozenset[Row]
-    removed: frozenset[Row]
+    added: frozenset[NamedRow]
+    removed: frozenset[NamedRow]
     exchanges: list[Mapping[str, Any]]
 
 
@@ -151,7 +152,7 @@ class Stage:
         """Make a consumer old, where this play is about old ones."""
         row = self.placement.read_consumer(consumer)
         assert row is not None
-        assert row[-1] == YOUNG
+        assert row.generation == YOUNG
         if self._old is not None:
             self.placement.set_generation(consumer, self._old)
 
@@ -168,7 +169,7 @@ class Stage:
             [self._plain(exchange) for exchange in self.placement.take_exchanges()],
         )
 
-    def _young(self, row: Row) -> Row:
+    def _young(self, row: NamedRow) -> NamedRow:
         return (*row[:-1], self._young_of(row[-1])) if row[0] == 'consumer' else row
 
     def _young_of(self, generation: int) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from tests import servers
+from tests.administrator import User as Owner
 from tests.cloud.identities import DOMAIN, Identities, Project, User
 from tests.cloud.keystone import REGION, Keystone
 from tests.cloud.placement import Client, Placement
@@ -113,7 +114,11 @@ def settle(cloud: Cloud, placement: Placement) -> Inhabitants:
     alice = cloud.add_person('alice', 'reader', alpha)
     bob = cloud.add_person('bob', 'reader', beta)
     admin = Client(placement.url, cloud.log_in_as_admin())
-    provider = admin.add_provider('compute-1', total=64)
+    provider = admin.add_provider(64, 'compute-1')
+    of_alpha, of_beta = (
+        Owner((), project.id, user.id)
+        for project, user in ((alpha, alice), (beta, bob))
+    )
     clouds = cloud.folder / 'clouds.yaml'
     entries = {
         'admin': cloud.make_entry(identities.admin, cloud.admin_project),
@@ -127,8 +132,8 @@ def settle(cloud: Cloud, placement: Placement) -> Inhabitants:
         alice=alice,
         bob=bob,
         provider=provider,
-        consumer_of_alpha=admin.add_consumer(provider, alpha.id, alice.id, 2),
-        consumer_of_beta=admin.add_consumer(provider, beta.id, bob.id, 4),
+        consumer_of_alpha=admin.add_consumer(provider, of_alpha, amount=2),
+        consumer_of_beta=admin.add_consumer(provider, of_beta, amount=4),
         clouds=clouds,
     )
 

@@ -9,8 +9,9 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from tests.deployment import User, make_claim
+from tests.administrator import VERSION, Administrator, User, make_claim
 from tests.faults.http import Answer, Client, ask
 from tests.faults.service import Service
 
@@ -61,7 +62,7 @@ class Account:
         return '; '.join([*lines, f'slowest {self.slowest:.2f} s', *self.wrong[:5]])
 
 
-class Load:
+class Load(Administrator):
     """Owners and a service at work; each thread has a consumer of its own.
 
     :param make_headers: how a user proves who it is
@@ -94,24 +95,22 @@ class Load:
 
     def prepare(self) -> None:
         """Make a provider, and a consumer for every owner."""
-        self.provider = str(uuid.uuid4())
-        admin = self._make_headers(self._admin)
-        body: object = {'name': self.provider, 'uuid': self.provider}
-        made = ask(self._port, 'POST', '/resource_providers', headers=admin, body=body)
-        assert made.status == 200, made
-        body = {
-            'resource_provider_generation': 0,
-            'inventories': {'VCPU': {'total': 100000}},
+        self.provider = self.add_provider(100_000)
+        self.consumers = {
+            user: self.add_consumer(self.provider, user) for user in self._users
         }
-        path = f'/resource_providers/{self.provider}/inventories'
-        made = ask(self._port, 'PUT', path, headers=admin, body=body)
-        assert made.status == 200, made
-        self.consumers = {user: str(uuid.uuid4()) for user in self._users}
-        for user, consumer in self.consumers.items():
-            claim = make_claim(self.provider, user, None)
-            path = f'/allocations/{consumer}'
-            made = ask(self._port, 'PUT', path, headers=admin, body=claim)
-            assert made.status == 204, made
+
+    def must(
+        self, method: str, path: str, body: object = None, version: str = VERSION
+    ) -> Any:
+        """Send a request of the administrator, which has to succeed."""
+        headers = {
+            **self._make_headers(self._admin),
+            'OpenStack-API-Version': f'placement {version}',
+        }
+        answer = ask(self._port, method, path, headers=headers, body=body)
+        assert 200 <= answer.status < 300, answer
+        return answer.json if answer.body else None
 
     @contextlib.contextmanager
     def run(self) -> Iterator[None]:

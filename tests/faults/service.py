@@ -3,7 +3,6 @@
 
 import os
 import pathlib
-import shutil
 import signal
 import socket
 import subprocess
@@ -12,9 +11,13 @@ import time
 from collections.abc import Mapping
 
 import psutil
-import yaml
 
-from tests.deployment import ETC, NAIVE_RULES, OWNER_RULES
+from tests.configuration import (
+    NAIVE_RULES,
+    OWNER_RULES,
+    Configuration,
+    make_environment,
+)
 from tests.faults.http import ask
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
@@ -44,31 +47,24 @@ class Service:
         *,
         options: Mapping[str, object] | None = None,
         pipeline: str = 'api-paste-noauth.ini',
-        placement_options: str = '',
         workers: int = 2,
         path: str = '',
         output: str | None = None,
     ) -> None:
-        shutil.copytree(ETC, folder, dirs_exist_ok=True)
         self.folder = folder
-        self.policy_file = folder / 'policy.yaml'
-        self.write_rules(OWNER_RULES)
-        lines = ['[consumer_guard]', 'policy_poll_interval = 0.2']
-        lines += [f'{key} = {value}' for key, value in (options or {}).items()]
-        (folder / 'consumer-guard.conf').write_text('\n'.join(lines) + '\n')
-        placement = folder / 'placement'
-        placement.mkdir(exist_ok=True)
-        (placement / 'placement.conf').write_text(
-            f'[placement_database]\nconnection = {placement_database}\n'
-            f'[oslo_policy]\npolicy_file = {placement / "policy.yaml"}\n'
-            f'{placement_options}'
+        configuration = Configuration(
+            folder,
+            placement_database,
+            options={'policy_poll_interval': 0.2, **(options or {})},
+            rules=OWNER_RULES,
+            # Only the guard decides.
+            placement_rules=NAIVE_RULES,
         )
-        # Only the guard decides.
-        (placement / 'policy.yaml').write_text(yaml.safe_dump(NAIVE_RULES))
+        self.policy_file = configuration.policy
+        self.write_rules = configuration.write_rules
         self._environment = {
             **os.environ,
-            'OS_PLACEMENT_CONFIG_DIR': str(placement),
-            'CONSUMER_GUARD_PASTE_CONFIG': str(folder / pipeline),
+            **make_environment(folder, pipeline),
             'PYTHONPATH': os.pathsep.join(filter(None, [path, str(ROOT)])),
         }
         self._workers = workers
@@ -78,10 +74,6 @@ class Service:
             probe.bind(('127.0.0.1', 0))
             self.port = int(probe.getsockname()[1])
         self._start()
-
-    def write_rules(self, rules: Mapping[str, str]) -> None:
-        """Replace the guard's policy file."""
-        self.policy_file.write_text(yaml.safe_dump(dict(rules)))
 
     def _start(self) -> None:
         with open(self._output, 'ab') as output:

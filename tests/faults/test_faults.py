@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests import servers
-from tests.deployment import OWNER_RULES
+from tests.configuration import OWNER_RULES
 from tests.faults.http import ask
 from tests.faults.load import Load, headers_of
 from tests.faults.proxy import Proxy

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from placement import db_api
 
-from tests.deployment import OWNER_RULES, Deployment, Tokens
+from tests.configuration import OWNER_RULES
+from tests.deployment import Deployment, Tokens
 from tests.formal import stepping, traces
 from tests.formal.replay import Stage
 from tests.formal.traces import Trace

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 import webob
 
-from tests.deployment import Deployment, User, make_claim
+from tests.administrator import User, make_claim
+from tests.deployment import Deployment
 from tests.formal.stepping import Naming, Request
 from tests.formal.traces import Row, Step, Trace
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures over real placement: one database a test process."""
 
-import contextlib
 import logging
 import os
 import pathlib
@@ -11,7 +10,8 @@ from typing import Any
 import pytest
 
 from tests import servers
-from tests.deployment import OWNER_RULES, Deployment, Tokens
+from tests.configuration import OWNER_RULES
+from tests.deployment import Deployment, Tokens, deploy_naively
 
 #: The databases that the tests run on; placement is on the first one.
 WANTED = os.environ.get('CONSUMER_GUARD_TEST_DATABASES', 'sqlite').split(',')
@@ -45,24 +45,25 @@ def tokens() -> Iterator[Tokens]:
 
 
 @pytest.fixture(scope='session')
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def database(
+    tmp_path_factory: pytest.TempPathFactory, make_sqlite: Callable[..., str]
+) -> Iterator[str]:
     """URL of the database that placement and the guard share.
 
     SQLite, unless CONSUMER_GUARD_TEST_DATABASES names a server. MariaDB's
     collation is its default unless CONSUMER_GUARD_TEST_COLLATION names one,
     such as utf8mb3_general_ci.
     """
-    with contextlib.ExitStack() as stack:
-        if WANTED[0] == 'sqlite':
-            url = f'sqlite:///{tmp_path_factory.mktemp("database")}/placement.db'
-        else:
-            start = {'postgresql': servers.postgresql, 'mysql': servers.mariadb}
-            running = stack.enter_context(start[WANTED[0]]())
-            charset = collation = None
-            if WANTED[0] == 'mysql':
-                collation = os.environ.get('CONSUMER_GUARD_TEST_COLLATION')
-                charset = collation and collation.partition('_')[0]
-            url = running.url(running.create_database(charset, collation))
+    if WANTED[0] == 'sqlite':
+        yield make_sqlite(tmp_path_factory.mktemp('database') / 'placement.db')
+        return
+    start = {'postgresql': servers.postgresql, 'mysql': servers.mariadb}
+    with start[WANTED[0]]() as running:
+        charset = collation = None
+        if WANTED[0] == 'mysql':
+            collation = os.environ.get('CONSUMER_GUARD_TEST_COLLATION')
+            charset = collation and collation.partition('_')[0]
+        url = running.url(running.create_database(charset, collation))
         servers.create_schema(url)
         yield url
 
@@ -95,6 +96,24 @@ def guarded(_guarded: Deployment) -> Deployment:
     """The deployment that most tests share."""
     _guarded.activate()
     return _guarded
+
+
+@pytest.fixture(scope='session')
+def naive(
+    tmp_path_factory: pytest.TempPathFactory, tokens: Tokens, database: str
+) -> Deployment:
+    """The pipeline without the guard; to be activated before each use."""
+    return deploy_naively(tmp_path_factory.mktemp('naive'), tokens, database)
+
+
+@pytest.fixture
+def no_root_handlers() -> Iterator[None]:
+    """For commands: deployments and cliff leave handlers to streams of theirs."""
+    root = logging.getLogger()
+    before = list(root.handlers)
+    root.handlers[:] = []
+    yield
+    root.handlers[:] = before
 
 
 class Records(logging.Handler):

@@ -36,7 +36,10 @@ from dataclasses import dataclass
 import webob
 
 from tests import servers
-from tests.deployment import OWNER_RULES, Deployment, Tokens, User, make_claim
+from tests.administrator import User
+from tests.configuration import OWNER_RULES
+from tests.deployment import Deployment, Tokens, make_request
+from tests.scenery import Scene
 
 #: How far from one half ``auc`` may be.
 BOUND = 0.05
@@ -47,60 +50,36 @@ CONSUMERS = 40
 #: Requests before the first sample.
 WARM_UP = 200
 
-KINDS = ('foreign', 'nobodys', 'unknown')
+KINDS = ('foreign', 'ownerless', 'unknown')
 OPERATIONS = ('GET', 'PUT', 'POST')
 
 
-class Subjects:
+class Subjects(Scene):
     """A caller, and consumers of every kind but his own."""
 
     def __init__(self, deployed: Deployment, consumers: int) -> None:
-        self.deployed = deployed
-        self.caller = deployed.add_user('member', 'reader')
-        self.victim = deployed.add_user('member', 'reader')
-        self.provider = deployed.add_provider(100_000)
-        foreign = [
-            deployed.add_consumer(self.provider, self.victim) for _ in range(consumers)
-        ]
-        self.consumers = {
-            'foreign': foreign,
-            'nobodys': [self._add_nobodys() for _ in range(consumers)],
-            'unknown': [str(uuid.uuid4()) for _ in range(consumers)],
+        super().__init__(deployed)
+        self.caller = self.alice
+        makers: dict[str, Callable[[], str]] = {
+            'foreign': lambda: deployed.add_consumer(self.provider, self.bob),
+            'ownerless': lambda: deployed.add_ownerless(self.provider),
+            'unknown': lambda: str(uuid.uuid4()),
         }
-
-    def _add_nobodys(self) -> str:
-        """As clients below 1.8 make them: of the incomplete project."""
-        consumer = str(uuid.uuid4())
-        claim = make_claim(self.provider, self.victim, None, '1.7')
-        path = f'/allocations/{consumer}'
-        admin = self.deployed.admin
-        made = self.deployed.request('PUT', path, admin, version='1.7', body=claim)
-        assert made.status_int == 204, made.text
-        return consumer
+        self.consumers = {
+            kind: [make() for _ in range(consumers)] for kind, make in makers.items()
+        }
 
     def make_request(
         self, operation: str, consumer: str, caller: User | None = None
     ) -> webob.Request:
         """A request about a consumer, by the caller whose it is not."""
-        claim = make_claim(self.provider, self.caller, 1)
+        claim = self.claim(self.caller)
         path, body = {
             'GET': (f'/allocations/{consumer}', None),
             'PUT': (f'/allocations/{consumer}', claim),
             'POST': ('/allocations', {consumer: claim}),
         }[operation]
-        request = webob.Request.blank(
-            path,
-            method=operation,
-            headers={
-                'X-Auth-Token': (caller or self.caller).token,
-                'OpenStack-API-Version': 'placement 1.38',
-                'Accept': 'application/json',
-            },
-        )
-        if body is not None:
-            request.content_type = 'application/json'
-            request.json = body
-        return request
+        return make_request(operation, path, caller or self.caller, body=body)
 
 
 @dataclass(frozen=True)
@@ -167,8 +146,8 @@ def sample(
 def _compare(times: dict[str, list[float]]) -> Iterator[tuple[str, Comparison]]:
     for one, other in (
         ('foreign', 'unknown'),
-        ('nobodys', 'unknown'),
-        ('foreign', 'nobodys'),
+        ('ownerless', 'unknown'),
+        ('foreign', 'ownerless'),
     ):
         yield f'{one} - {other}', Comparison(times[one], times[other])
     # What the machine makes of two equal kinds.

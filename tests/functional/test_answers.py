@@ -3,14 +3,12 @@
 
 import re
 import uuid
-from collections.abc import Callable
 
 import pytest
 import webtest
 
-from tests.deployment import Deployment, make_claim
-
-Deploy = Callable[..., Deployment]
+from tests.administrator import make_claim
+from tests.deployment import Deploy, Deployment
 
 VERSIONS = (None, '1.0', '1.12', '1.15', '1.22', '1.23', '1.28', '1.38', '1.39')
 

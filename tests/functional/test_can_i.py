@@ -11,9 +11,12 @@ from typing import Any
 import pytest
 
 from consumer_guard.analysis import prediction
+from tests.administrator import User, make_claim
 from tests.commands import Commands, Run
-from tests.deployment import OWNER_RULES, Deployment, Tokens, User, make_claim
-from tests.functional.test_ownership_matrix import KINDS, Scene
+from tests.configuration import OWNER_RULES
+from tests.deployment import Deployment, Tokens
+from tests.functional.test_ownership_matrix import KINDS
+from tests.scenery import Scene
 
 OPERATIONS = ('list', 'update', 'delete', 'manage', 'reshape', 'provider', 'usages')
 
@@ -115,22 +118,25 @@ def make_question(
     scene: Scene, operation: str, kind: str, version: str, dice: random.Random
 ) -> tuple[str, str, object]:
     """A request about one consumer; writes claim it for the caller or keep it."""
-    consumer = scene.consumers[kind]
-    claimed = dice.choice((scene.caller, scene.victim))
+    consumer = scene.kinds[kind]
+    claimed = dice.choice((scene.alice, scene.bob))
     claimed = User((), claimed.project_id or 'x', claimed.user_id)
-    shown = scene.guarded.show(consumer)
-    generation = shown.get('consumer_generation')
+    generation = scene.tables.read_generation(consumer)
     if dice.random() < 0.2:
         generation = 7
-    claim = make_claim(scene.provider, claimed, generation, version, amount=2)
+    claim = scene.claim(claimed, generation=generation, version=version)
     if operation == 'provider':
         return 'GET', f'/resource_providers/{scene.provider}/allocations', None
     if operation == 'usages':
-        asked = {'owned': scene.caller, 'foreign': scene.victim}.get(kind)
+        asked = {'owned': scene.alice, 'foreign': scene.bob}.get(kind)
         project = (asked and asked.project_id) or uuid.uuid4().hex
         return 'GET', f'/usages?project_id={project}', None
     if operation == 'reshape':
-        return 'POST', '/reshaper', scene.reshape(consumer, claim)
+        return (
+            'POST',
+            '/reshaper',
+            scene.deployed.make_reshape(scene.provider, {consumer: claim}),
+        )
     method, path, body = {
         'list': ('GET', f'/allocations/{consumer}', None),
         'update': ('PUT', f'/allocations/{consumer}', claim),
@@ -160,7 +166,7 @@ def test_as_deployed(
         if operation == 'reshape':
             version = '1.38'
         method, path, body = make_question(
-            Scene(deployment, user), operation, dice.choice(KINDS), version, dice
+            Scene(deployment, alice=user), operation, dice.choice(KINDS), version, dice
         )
         told.append(asker.compare(user, method, path, version, body))
     assert {one['allowed'] for one in told} == {True, False}
@@ -176,42 +182,42 @@ def asker(
 
 @pytest.fixture
 def scene(guarded: Deployment) -> Scene:
-    return Scene(guarded, guarded.add_user('member', 'reader'))
+    return Scene(guarded)
 
 
 class TestAnswers:
     """What is shown besides yes and no."""
 
     def test_own_read(self, asker: RemoteCaller, scene: Scene) -> None:
-        path = f'/allocations/{scene.consumers["owned"]}'
-        told = asker.compare(scene.caller, 'GET', path, '1.38')
+        path = f'/allocations/{scene.own}'
+        told = asker.compare(scene.alice, 'GET', path, '1.38')
         assert told['answer'] == prediction.WITH_PASSAGE
         assert told['rulings'] == ['recorded owner: yes']
         assert told['trace']['value'] == 'yes'
         owner = told['owners'][0]
-        assert owner['project_id'] == scene.caller.project_id
+        assert owner['project_id'] == scene.alice.project_id
         assert owner['generation'] == 1
 
     def test_foreign_owner_is_masked(self, asker: RemoteCaller, scene: Scene) -> None:
-        path = f'/allocations/{scene.consumers["foreign"]}'
-        run = asker.can_i(scene.caller, 'GET', path, '1.38')
+        path = f'/allocations/{scene.foreign}'
+        run = asker.can_i(scene.alice, 'GET', path, '1.38')
         assert run.status == 1
-        assert scene.victim.project_id
-        assert scene.victim.project_id not in run.out
-        assert scene.victim.user_id not in run.out
+        assert scene.bob.project_id
+        assert scene.bob.project_id not in run.out
+        assert scene.bob.user_id not in run.out
         assert run.json['owners'][0]['project_id'].startswith('h:')
         assert 'generation' not in run.json['owners'][0]
 
     def test_owner_in_the_clear(self, asker: RemoteCaller, scene: Scene) -> None:
         """Also for a role-holder, for whom no owner is looked up."""
-        path = f'/allocations/{scene.consumers["foreign"]}'
+        path = f'/allocations/{scene.foreign}'
         who = ('--project', 'p', '--role', 'service')
         run = asker.commands.run(
             'can-i', 'GET', path, *who, '--show-owner', '-f', 'json'
         )
         assert run.status == 0
-        assert run.json['owners'][0]['project_id'] == scene.victim.project_id
-        assert run.json['owners'][0]['user_id'] == scene.victim.user_id
+        assert run.json['owners'][0]['project_id'] == scene.bob.project_id
+        assert run.json['owners'][0]['user_id'] == scene.bob.user_id
         hidden = asker.commands.run('can-i', 'GET', path, *who, '-f', 'json')
         assert hidden.json['owners'] == []
 
@@ -222,23 +228,23 @@ class TestAnswers:
     ) -> None:
         deployment = deploy(options={'audit_key': 'a secret of this cloud'})
         asker = RemoteCaller(deployment, tmp_path)
-        scene = Scene(deployment, deployment.add_user('reader'))
-        path = f'/allocations/{scene.consumers["foreign"]}'
+        scene = Scene(deployment, 'reader')
+        path = f'/allocations/{scene.foreign}'
         first, second = (
-            asker.can_i(scene.caller, 'GET', path, '1.38').out for _ in range(2)
+            asker.can_i(scene.alice, 'GET', path, '1.38').out for _ in range(2)
         )
         assert first == second
         assert '"h:' in first
 
     def test_trace_for_people(self, asker: RemoteCaller, scene: Scene) -> None:
-        path = f'/allocations/{scene.consumers["foreign"]}'
-        assert scene.caller.project_id
+        path = f'/allocations/{scene.foreign}'
+        assert scene.alice.project_id
         run = asker.commands.run(
             'can-i',
             'GET',
             path,
             '--project',
-            scene.caller.project_id,
+            scene.alice.project_id,
             '--role',
             'reader',
         )
@@ -247,25 +253,27 @@ class TestAnswers:
         assert 'yes         role:reader' in run.out
         assert 'Forbidden: Policy does not allow' in run.out
 
-    def test_delete_says_the_way(self, asker: RemoteCaller, scene: Scene) -> None:
-        path = f'/allocations/{scene.consumers["owned"]}'
-        told = asker.compare(scene.caller, 'DELETE', path, '1.38')
-        assert 'PUT empty allocations' in told['document']['errors'][0]['detail']
+    def test_a_delete_by_an_owner_is_for_roles_only(
+        self, asker: RemoteCaller, scene: Scene
+    ) -> None:
+        path = f'/allocations/{scene.own}'
+        told = asker.compare(scene.alice, 'DELETE', path, '1.38')
+        assert 'It is for roles only' in told['document']['errors'][0]['detail']
 
     def test_filtered_list_of_a_supposed_owner(
         self, asker: RemoteCaller, scene: Scene
     ) -> None:
         path = f'/resource_providers/{scene.provider}/allocations'
-        assert scene.caller.project_id
+        assert scene.alice.project_id
         shown = {}
-        for owner in (scene.caller.project_id, 'another'):
+        for owner in (scene.alice.project_id, 'another'):
             run = asker.commands.run(
-                *('can-i', 'GET', path, '--project', scene.caller.project_id),
+                *('can-i', 'GET', path, '--project', scene.alice.project_id),
                 *('--role', 'reader', '--owner-project', owner, '-f', 'json'),
             )
             assert run.status == 0
             shown[owner] = run.json['answer']
-        assert shown[scene.caller.project_id].endswith('are in it')
+        assert shown[scene.alice.project_id].endswith('are in it')
         assert shown['another'].endswith('are not in it')
 
     def test_shadow(
@@ -275,9 +283,9 @@ class TestAnswers:
     ) -> None:
         deployment = deploy(options={'enforcement': 'shadow'})
         asker = RemoteCaller(deployment, tmp_path)
-        scene = Scene(deployment, deployment.add_user('reader'))
-        path = f'/allocations/{scene.consumers["foreign"]}'
-        run = asker.can_i(scene.caller, 'GET', path, '1.38')
+        scene = Scene(deployment, 'reader')
+        path = f'/allocations/{scene.foreign}'
+        run = asker.can_i(scene.alice, 'GET', path, '1.38')
         assert run.status == 1
         assert run.json['answer'] == f'{prediction.SHADOWED} 403'
 
@@ -295,16 +303,16 @@ class TestAnswers:
         }
         deployment = deploy(options=limits)
         asker = RemoteCaller(deployment, tmp_path)
-        scene = Scene(deployment, deployment.add_user('service'))
-        body = make_claim(scene.provider, scene.victim, 1)
-        path = f'/allocations/{scene.consumers["foreign"]}'
-        told = asker.compare(scene.caller, 'PUT', path, '1.38', body)
+        scene = Scene(deployment, 'service')
+        body = scene.claim(scene.bob)
+        path = f'/allocations/{scene.foreign}'
+        told = asker.compare(scene.alice, 'PUT', path, '1.38', body)
         assert told['answer'] == '409'
         rolling = deploy(options=limits | {'generation_strategy': 'roll'})
         asker = RemoteCaller(rolling, tmp_path)
-        run = asker.can_i(scene.caller, 'PUT', path, '1.38', body)
+        run = asker.can_i(scene.alice, 'PUT', path, '1.38', body)
         assert run.status == 0, run.out
-        assert rolling.show(scene.consumers['foreign'])['consumer_generation'] == 1
+        assert rolling.show(scene.foreign)['consumer_generation'] == 1
 
 
 class TestOwnerWithoutDatabase:
@@ -496,10 +504,10 @@ class TestBadInput:
         tmp_path: pathlib.Path,
     ) -> None:
         (tmp_path / 'policy.yaml').write_text(json.dumps(OWNER_RULES))
-        asked = ('can-i', 'PUT', CONSUMER, '--project', 'p', '--role')
-        commands.run(*asked, 'member').assert_stopped('--body FILE')
+        asked = ('can-i', 'PUT', CONSUMER, '--project', 'p', '--owner-project', 'p')
+        commands.run(*asked, '--role', 'member').assert_stopped('--body FILE')
         # A role-holder's is decided without it.
-        assert commands.run(*asked, 'service').status == 0
+        assert commands.run(*asked, '--role', 'service').status == 0
 
     def test_body_that_is_none(
         self,
@@ -511,7 +519,7 @@ class TestBadInput:
         body.write_text('{')
         run = commands.run(
             *('can-i', 'PUT', CONSUMER, '--project', 'p', '--role', 'member'),
-            *('--body', str(body), '-f', 'json'),
+            *('--body', str(body), '--owner-project', 'p', '-f', 'json'),
         )
         assert run.status == 1
         assert run.json['answer'] == '400'

@@ -21,8 +21,8 @@ from consumer_guard.cmd import status as guard_status
 from consumer_guard.config.settings import Settings
 from consumer_guard.doctor import database, examination
 from tests import servers
-from tests.deployment import ETC
-from tests.servers import Tables
+from tests.configuration import ETC
+from tests.rows import Tables
 
 LIMIT = 2**31 - 1
 NOBODY = '00000000-0000-0000-0000-000000000000'

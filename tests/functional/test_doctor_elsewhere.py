@@ -18,9 +18,8 @@ from keystoneauth1 import fixture as keystone_fixture
 from consumer_guard.analysis.findings import Finding, Severity
 from consumer_guard.cmd import main as guard_main
 from consumer_guard.doctor import endpoint, keystone
-from tests.deployment import Deployment, User
-
-Deploy = Callable[..., Deployment]
+from tests.administrator import User
+from tests.deployment import Deploy, Deployment
 
 PASSAGE = 'consumer_guard_passage'
 

@@ -2,85 +2,54 @@
 """The commands over placement's database, and everything that can be wrong."""
 
 import json
-import logging
 import pathlib
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import pytest
-import sqlalchemy as sa
 
 from consumer_guard.cmd import main as guard_main
 from consumer_guard.cmd import status as guard_status
-from tests.servers import create_schema
+from tests.rows import LIMIT, LOWEST, Tables
 
-LIMIT = 2**31 - 1
-LOWEST = -(2**31)
-
-
-@pytest.fixture(autouse=True)
-def _root_handlers() -> Iterator[None]:
-    """A deployment of this process leaves handlers that print to other streams."""
-    root = logging.getLogger()
-    before = list(root.handlers)
-    root.handlers[:] = []
-    yield
-    root.handlers[:] = before
+pytestmark = pytest.mark.usefixtures('no_root_handlers')
 
 
 @pytest.fixture(scope='module')
-def url(tmp_path_factory: pytest.TempPathFactory) -> str:
-    directory = tmp_path_factory.mktemp('commands')
-    url = f'sqlite:///{directory}/placement.db'
-    create_schema(url)
-    return url
+def url(
+    tmp_path_factory: pytest.TempPathFactory, make_sqlite: Callable[..., str]
+) -> str:
+    return make_sqlite(tmp_path_factory.mktemp('commands') / 'placement.db')
 
 
 class Shop:
     """A database whose generations are set by hand, and its configuration."""
 
     def __init__(self, url: str, directory: pathlib.Path) -> None:
-        self.engine = sa.create_engine(url)
+        self.tables = Tables(url)
+        self.tables.clear('consumers', 'resource_providers')
         self.conf = directory / 'consumer-guard.conf'
         self.configure(f'connection = {url}')
-        with self.engine.begin() as connection:
-            for table in ('consumers', 'resource_providers'):
-                connection.execute(sa.text(f'DELETE FROM {table}'))
 
     def configure(self, *lines: str) -> None:
         self.conf.write_text('\n'.join(['[consumer_guard]', *lines, '']))
 
     def add(self, table: str, generation: int) -> str:
         key = str(uuid.uuid4())
-        row = {'uuid': key, 'generation': generation}
-        columns = 'uuid, generation, project_id, user_id'
-        values = ':uuid, :generation, 1, 1'
-        if table == 'resource_providers':
-            columns, values = (
-                'uuid, generation, name, root_provider_id',
-                ':uuid, :generation, :uuid, 1',
-            )
-        with self.engine.begin() as connection:
-            connection.execute(
-                sa.text(f'INSERT INTO {table} ({columns}) VALUES ({values})'), row
-            )
+        if table == 'consumers':
+            self.tables.consume(key, generation=generation, allocations=0)
+        else:
+            self.tables.provide(key, generation)
         return key
-
-    def stored(self, table: str) -> dict[str, int]:
-        with self.engine.connect() as connection:
-            rows = connection.execute(sa.text(f'SELECT uuid, generation FROM {table}'))
-            return {row.uuid: row.generation for row in rows}
 
     def run(self, *arguments: str) -> int:
         return guard_main.main(['--config-file', str(self.conf), *arguments])
 
 
 @pytest.fixture
-def shop(url: str, tmp_path: pathlib.Path) -> Iterator[Shop]:
-    made = Shop(url, tmp_path)
-    yield made
-    made.engine.dispose()
+def shop(url: str, tmp_path: pathlib.Path) -> Shop:
+    return Shop(url, tmp_path)
 
 
 class TestList:
@@ -120,12 +89,12 @@ class TestRoll:
     def test_one_consumer(self, shop: Shop) -> None:
         key, other = shop.add('consumers', LIMIT), shop.add('consumers', LIMIT)
         assert shop.run('generation', 'roll', '--consumer', key) == 0
-        assert shop.stored('consumers') == {key: LOWEST, other: LIMIT}
+        assert shop.tables.read_generations('consumers') == {key: LOWEST, other: LIMIT}
 
     def test_one_provider(self, shop: Shop) -> None:
         key = shop.add('resource_providers', LIMIT)
         assert shop.run('generation', 'roll', '--provider', key) == 0
-        assert shop.stored('resource_providers') == {key: LOWEST}
+        assert shop.tables.read_generations('resource_providers') == {key: LOWEST}
 
     def test_above(self, shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
         high = [shop.add('consumers', 2_000_000_000 + n) for n in range(250)]
@@ -134,28 +103,28 @@ class TestRoll:
         edge = '1999999999'
         assert shop.run('generation', 'roll', '--above', edge, '--dry-run') == 0
         assert '251 to roll' in capsys.readouterr().out
-        assert LOWEST not in shop.stored('consumers').values()
+        assert LOWEST not in shop.tables.read_generations('consumers').values()
         assert shop.run('generation', 'roll', '--above', edge) == 0
         output = capsys.readouterr()
         assert '251 rolled, 0 left' in output.out
         assert '200 of 251' in output.err
-        stored = shop.stored('consumers')
+        stored = shop.tables.read_generations('consumers')
         assert {stored[key] for key in high} == {LOWEST}
         assert stored[low] == 1_999_999_999
-        assert shop.stored('resource_providers')[provider] == LOWEST
+        assert shop.tables.read_generations('resource_providers')[provider] == LOWEST
 
     def test_to_where_the_option_says(self, shop: Shop) -> None:
         key = shop.add('consumers', LIMIT)
         connection = shop.conf.read_text().splitlines()[1]
         shop.configure(connection, 'generation_roll_to = 5')
         assert shop.run('generation', 'roll', '--consumer', key) == 0
-        assert shop.stored('consumers') == {key: 5}
+        assert shop.tables.read_generations('consumers') == {key: 5}
 
     def test_twice(self, shop: Shop) -> None:
         key = shop.add('consumers', LIMIT)
         for _ in range(2):
             assert shop.run('generation', 'roll', '--consumer', key) == 0
-        assert shop.stored('consumers') == {key: LOWEST}
+        assert shop.tables.read_generations('consumers') == {key: LOWEST}
 
 
 class TestWrong:
@@ -284,20 +253,17 @@ def test_sql_mode(
 ) -> None:
     conf = tmp_path / 'consumer-guard.conf'
     conf.write_text(f'[consumer_guard]\nconnection = {database}\n')
-    engine = sa.create_engine(database)
-    with engine.begin() as connection:
-        # Other tests of this process leave generations at the limit.
-        for table in ('consumers', 'resource_providers'):
-            connection.execute(sa.text(f'UPDATE {table} SET generation = 0'))
-    with engine.connect() as connection:
-        before = connection.execute(sa.text('SELECT @@GLOBAL.sql_mode')).scalar()
-        try:
-            connection.execute(sa.text('SET GLOBAL sql_mode = :m'), {'m': mode})
-            answer = guard_status.check_upgrade(
-                ['--config-file', str(conf), 'upgrade', 'check']
-            )
-        finally:
-            connection.execute(sa.text('SET GLOBAL sql_mode = :m'), {'m': before})
-    engine.dispose()
+    tables = Tables(database)
+    # Other tests of this process leave generations at the limit.
+    for table in ('consumers', 'resource_providers'):
+        tables.run(f'UPDATE {table} SET generation = 0')
+    [[before]] = tables.select('SELECT @@GLOBAL.sql_mode')
+    tables.run('SET GLOBAL sql_mode = :mode', mode=mode)
+    try:
+        answer = guard_status.check_upgrade(
+            ['--config-file', str(conf), 'upgrade', 'check']
+        )
+    finally:
+        tables.run('SET GLOBAL sql_mode = :mode', mode=before)
     assert answer == status
     assert ('not strict' in capsys.readouterr().out) is bool(status)

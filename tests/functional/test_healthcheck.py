@@ -3,7 +3,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 import webtest
@@ -11,10 +11,9 @@ from oslo_middleware import healthcheck
 from paste import deploy as paste_deploy
 
 from tests import statements as at_drivers
-from tests.deployment import ETC, Deployment
+from tests.configuration import ETC
+from tests.deployment import Deploy, Deployment
 from tests.functional.conftest import Records
-
-Deploy = Callable[..., Deployment]
 
 #: Seconds; the deployments look at their files every 0.05.
 PATIENCE = 5.0

@@ -9,18 +9,24 @@ import pytest
 import webtest
 
 from consumer_guard.analysis import prediction
-from consumer_guard.analysis.access import CallerClass, Cell, Relation
-from consumer_guard.analysis.callers import (
+from consumer_guard.analysis.access import (
     FOREIGN_PROJECT_ID,
     FOREIGN_USER_ID,
     PROJECT_ID,
     USER_ID,
+    CallerClass,
+    Cell,
+    Relation,
 )
 from consumer_guard.analysis.matrix import Matrix, make_matrix
 from consumer_guard.guard import model
 from consumer_guard.guard.decision import Outcome, Reason
 from consumer_guard.rules.rulebook import PolicyText, Rulebook
-from tests.deployment import OWNER_RULES, Deployment, User, make_claim
+from tests.administrator import User
+from tests.configuration import OWNER_RULES
+from tests.deployment import Deployment
+from tests.rows import NOBODY
+from tests.scenery import Scene
 
 #: Rules that read everything there is, and differ by user, type and project.
 MIXED_RULES = {
@@ -37,7 +43,6 @@ MIXED_RULES = {
     ' role:reader',
 }
 
-UNOWNED = '00000000-0000-0000-0000-000000000000'
 OWNERS = {
     Relation.OWNED: User((), PROJECT_ID, USER_ID),
     Relation.FOREIGN: User((), FOREIGN_PROJECT_ID, FOREIGN_USER_ID),
@@ -51,16 +56,15 @@ def make(rules: dict[str, str], conceal: bool) -> Matrix:
         (),
         conceal=conceal,
         passage_role='consumer_guard_passage',
-        nobodys_project_id=UNOWNED,
+        nobodys_project_id=NOBODY,
     )
 
 
-class Stage:
-    """One deployment, with a consumer of each relation."""
+class Stage(Scene):
+    """Owners as the matrix names them, with a consumer of each relation."""
 
-    def __init__(self, deployment: Deployment) -> None:
-        self.deployment = deployment
-        self.provider = deployment.add_provider(total=100_000)
+    def __init__(self, deployed: Deployment) -> None:
+        super().__init__(deployed)
         self._consumers: dict[Relation, str] = {}
 
     def find(self, relation: Relation) -> str:
@@ -80,30 +84,22 @@ class Stage:
             user_id=credentials['user_id'],
             scope=scope,
         )
-        self.deployment.tokens.issue(user)
+        self.deployed.tokens.issue(user)
         return user
 
     def _add(self, relation: Relation) -> str:
-        consumer = str(uuid.uuid4())
         if relation is Relation.UNKNOWN:
-            return consumer
-        owner = OWNERS.get(relation, OWNERS[Relation.OWNED])
-        version = '1.38' if relation in OWNERS else '1.7'
-        body = make_claim(self.provider, owner, None, version)
-        written = self.deployment.request(
-            *('PUT', f'/allocations/{consumer}', self.deployment.admin),
-            version=version,
-            body=body,
-        )
-        assert written.status_int == 204, written.text
-        return consumer
+            return str(uuid.uuid4())
+        if relation in OWNERS:
+            return self.deployed.add_consumer(self.provider, OWNERS[relation])
+        return self.deployed.add_ownerless(self.provider)
 
     def ask(
         self, user: User, operation: model.Operation, relation: Relation, consumer: str
     ) -> webtest.TestResponse:
         claimed = OWNERS.get(relation, OWNERS[Relation.OWNED])
         generation = None if relation is Relation.UNKNOWN else 1
-        claim = make_claim(self.provider, claimed, generation)
+        claim = self.claim(claimed, generation=generation)
         path = operation.path.format(consumer_uuid=consumer, uuid=self.provider)
         body: Any = None
         if operation is model.ALLOCATIONS_UPDATE:
@@ -111,31 +107,19 @@ class Stage:
         elif operation is model.ALLOCATIONS_MANAGE:
             body = {consumer: claim}
         elif operation is model.RESHAPE:
-            body = self._reshape({consumer: claim})
+            body = self.deployed.make_reshape(self.provider, {consumer: claim})
         elif operation is model.USAGES:
             path += '?' + self._query(relation)
-        answer = self.deployment.request(operation.method, path, user, body=body)
+        answer = self.deployed.request(operation.method, path, user, body=body)
         if operation.writes and answer.status_int < 400:
             del self._consumers[relation]
         return answer
-
-    def _reshape(self, allocations: dict[str, Any]) -> dict[str, Any]:
-        provider = self.deployment.request(
-            'GET', f'/resource_providers/{self.provider}', self.deployment.admin
-        ).json
-        inventories = {
-            self.provider: {
-                'resource_provider_generation': provider['generation'],
-                'inventories': {'VCPU': {'total': 100_000}},
-            }
-        }
-        return {'inventories': inventories, 'allocations': allocations}
 
     def _query(self, relation: Relation) -> str:
         owner = OWNERS.get(relation)
         if owner is not None:
             return f'project_id={owner.project_id}&user_id={owner.user_id}'
-        return f'project_id={UNOWNED if relation is Relation.UNOWNED else "9" * 32}'
+        return f'project_id={NOBODY if relation is Relation.UNOWNED else "9" * 32}'
 
 
 def assert_is(

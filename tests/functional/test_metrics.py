@@ -6,16 +6,17 @@ import json
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from consumer_guard.guard.errors import ConfigurationError
-from tests.deployment import OWNER_RULES, Deployment
+from tests.configuration import OWNER_RULES
+from tests.deployment import Deploy
 from tests.functional.conftest import Records
-from tests.fuzz.wire import Scene, change_rows, send
-
-Deploy = Callable[..., Deployment]
+from tests.fuzz.wire import send
+from tests.rows import LIMIT
+from tests.scenery import Scene
 
 
 class Server:
@@ -55,8 +56,8 @@ def test_decisions(deploy: Deploy, server: Server) -> None:
     scene = Scene(deploy(options=_options(server), rules=OWNER_RULES))
     server.take()
     for consumer, token in (
-        (scene.own, scene.attacker.token),
-        (scene.foreign, scene.attacker.token),
+        (scene.own, scene.alice.token),
+        (scene.foreign, scene.alice.token),
         (scene.foreign, scene.deployed.admin.token),
     ):
         environ = scene.environ('GET', '/allocations/{CB}', consumer, token=token)
@@ -110,13 +111,8 @@ def test_the_rulebook(deploy: Deploy, server: Server) -> None:
 def test_headroom(deploy: Deploy, server: Server) -> None:
     deployed = deploy(options=_options(server))
     scene = Scene(deployed)
-    near = 2**31 - 1 - 50_000_000
-    change_rows(
-        deployed.database,
-        'UPDATE consumers SET generation = :g WHERE uuid = :u',
-        g=near,
-        u=scene.own,
-    )
+    near = LIMIT - 50_000_000
+    scene.tables.set_generation(scene.own, near)
     server.take()
     environ = scene.environ(
         'PUT',

@@ -6,23 +6,21 @@ then the page of the documentation changes.
 """
 
 import inspect
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 import webtest
 from oslo_config import cfg
-from oslo_policy import _checks, policy
+from oslo_policy import policy
 from paste import deploy as paste_deploy
 from placement.handlers import allocation as handler
 from placement.objects import allocation as placement_allocation
 from placement.objects import consumer as placement_consumer
 from placement.objects import resource_class
 
-from tests.deployment import Deployment, User, make_claim
-
-Deploy = Callable[..., Deployment]
+from tests.administrator import User, make_claim
+from tests.deployment import Deploy, Deployment
 
 #: The patch of the page, as a replacement of text in placement's source.
 UNPATCHED = 'allocation.used = 0\n'
@@ -91,7 +89,8 @@ def test_the_patch_of_the_page_answers_409_and_removes_nothing(
     for name in ('create_allocation_list', '_set_allocations_for_consumer'):
         source = inspect.getsource(getattr(handler, name))
         assert UNPATCHED in source
-        exec(source.replace(UNPATCHED, PATCHED), vars(handler).copy(), made := {})  # noqa: S102
+        made: dict[str, Any] = {}
+        exec(source.replace(UNPATCHED, PATCHED), vars(handler).copy(), made)  # noqa: S102
         # Its globals are a copy of the handler's, where the other one is looked up.
         monkeypatch.setattr(handler, name, made[name])
     answer, left = _empty_while_it_is_given_away(bare, kind, monkeypatch)
@@ -168,7 +167,8 @@ def test_oslo_policy_inspects_a_signature_at_every_node_of_every_check(
         inspected.append(function)
         return getfullargspec(function)
 
-    monkeypatch.setattr(_checks.inspect, 'getfullargspec', count)
+    # The module is one object, whoever has imported it.
+    monkeypatch.setattr(inspect, 'getfullargspec', count)
     for _ in range(3):
         enforcer.authorize('top', {}, {'roles': [], 'project_id': 'y'}, do_raise=False)
     # rule:both, its "or", and the two operands.

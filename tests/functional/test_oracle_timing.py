@@ -10,7 +10,7 @@ import collections
 import contextlib
 import random
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import FrameType
 
@@ -18,7 +18,8 @@ import pytest
 
 from consumer_guard.guard.responses import DECOY
 from tests import statements
-from tests.deployment import OWNER_RULES, Deployment
+from tests.configuration import OWNER_RULES
+from tests.deployment import Deploy, Deployment
 from tests.functional.between import Steps, step_into
 from tests.functional.oracle_timing import (
     KINDS,
@@ -27,8 +28,6 @@ from tests.functional.oracle_timing import (
     Subjects,
     sample,
 )
-
-Deploy = Callable[..., Deployment]
 
 
 @dataclass
@@ -126,7 +125,7 @@ def test_the_work_is_seen(bench: Bench) -> None:
     """What the caller may have is other work: the comparison can tell."""
     subjects = bench.subjects
     refused = bench.do('GET', 'foreign')
-    subjects.caller = subjects.victim
+    subjects.caller = subjects.bob
     allowed = bench.do('GET', 'foreign')
     assert allowed.placement != refused.placement
     assert len(allowed.statements) > 1
@@ -138,7 +137,7 @@ def test_the_work_is_seen(bench: Bench) -> None:
     'kind',
     [
         'foreign',
-        'nobodys',
+        'ownerless',
     ],
 )
 def test_the_guard_does_the_same(bench: Bench, operation: str, kind: str) -> None:
@@ -158,7 +157,7 @@ def test_positions_in_a_body(bench: Bench) -> None:
     subjects = bench.subjects
     works = []
     for place in range(4):
-        consumers = [*subjects.consumers['unknown'], subjects.consumers['nobodys'][0]]
+        consumers = [*subjects.consumers['unknown'], subjects.consumers['ownerless'][0]]
         consumers.insert(place, subjects.consumers['foreign'][0])
         request = subjects.make_request('POST', consumers[0])
         claim = request.json[consumers[0]]

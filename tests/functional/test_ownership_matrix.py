@@ -5,15 +5,16 @@ Over real placement, whose own rules are open to everybody here: every refusal
 is the guard's, and a gap in it is a leak that the test sees.
 """
 
-import uuid
 from collections.abc import Mapping
 
 import pytest
 import webtest
 
-from tests.deployment import Deployment, User, make_claim
+from tests.administrator import User, without_provider_generations
+from tests.deployment import Deployment
+from tests.scenery import Scene
 
-KINDS = ('owned', 'foreign', 'unknown', 'nobodys')
+KINDS = ('owned', 'foreign', 'unknown', 'ownerless')
 
 #: Microversions at which the answers or the bodies change.
 EDGES = ('1.0', '1.7', '1.8', '1.11', '1.12', '1.13', '1.14', '1.15', '1.22', '1.23')
@@ -21,73 +22,33 @@ SEALED = ('1.28', '1.33', '1.34', '1.37', '1.38', '1.39', 'latest')
 UNSEALED = ('1.0', '1.7', '1.8', '1.12', '1.27')
 
 
-class Scene:
-    """One provider and four consumers, seen by one caller."""
+def read_states(scene: Scene) -> Mapping[str, object]:
+    """All four consumers as the administrator sees them."""
+    return {
+        kind: without_provider_generations(scene.deployed.show(consumer))
+        for kind, consumer in scene.kinds.items()
+    }
 
-    def __init__(self, guarded: Deployment, caller: User) -> None:
-        self.guarded = guarded
-        self.caller = caller
-        self.provider = guarded.add_provider()
-        self.victim = guarded.add_user('member', 'reader')
-        owner = caller if caller.project_id else self.victim
-        self.consumers = {
-            'owned': guarded.add_consumer(self.provider, owner),
-            'foreign': guarded.add_consumer(self.provider, self.victim),
-            'unknown': str(uuid.uuid4()),
-            'nobodys': self._add_nobodys(),
-        }
 
-    def _add_nobodys(self) -> str:
-        consumer = str(uuid.uuid4())
-        body = make_claim(self.provider, self.victim, None, '1.7')
-        written = self.guarded.request(
-            'PUT',
-            f'/allocations/{consumer}',
-            self.guarded.admin,
-            version='1.7',
-            body=body,
-        )
-        assert written.status_int == 204, written.text
-        return consumer
-
-    def states(self) -> Mapping[str, object]:
-        """All four consumers as the admin sees them."""
-        states = {kind: self.guarded.show(key) for kind, key in self.consumers.items()}
-        for state in states.values():
-            # The provider's generation moves with everybody's writes.
-            for allocation in state.get('allocations', {}).values():
-                del allocation['generation']
-        return states
-
-    def act(self, operation: str, kind: str, version: str) -> webtest.TestResponse:
-        """Do one operation on one consumer; writes claim it for the caller."""
-        consumer = self.consumers[kind]
-        number = version if version != 'latest' else '1.39'
-        claimed = User((), self.caller.project_id or 'x', self.caller.user_id)
-        generation = self.guarded.show(consumer).get('consumer_generation')
-        claim = make_claim(self.provider, claimed, generation, number, amount=2)
-        method, path, body = {
-            'list': ('GET', f'/allocations/{consumer}', None),
-            'update': ('PUT', f'/allocations/{consumer}', claim),
-            'delete': ('DELETE', f'/allocations/{consumer}', None),
-            'manage': ('POST', '/allocations', {consumer: claim}),
-            'reshape': ('POST', '/reshaper', self.reshape(consumer, claim)),
-        }[operation]
-        return self.guarded.request(
-            method, path, self.caller, version=version, body=body
-        )
-
-    def reshape(self, consumer: str, claim: dict[str, object]) -> object:
-        provider = self.guarded.request(
-            'GET', f'/resource_providers/{self.provider}', self.guarded.admin
-        ).json
-        inventories = {
-            self.provider: {
-                'resource_provider_generation': provider['generation'],
-                'inventories': {'VCPU': {'total': 1000}},
-            }
-        }
-        return {'inventories': inventories, 'allocations': {consumer: claim}}
+def act(scene: Scene, operation: str, kind: str, version: str) -> webtest.TestResponse:
+    """Alice's operation on one consumer; writes claim it for her."""
+    consumer = scene.kinds[kind]
+    number = version if version != 'latest' else '1.39'
+    claimed = User((), scene.alice.project_id or 'x', scene.alice.user_id)
+    generation = scene.tables.read_generation(consumer)
+    claim = scene.claim(claimed, generation=generation, version=number)
+    method, path, body = {
+        'list': ('GET', f'/allocations/{consumer}', None),
+        'update': ('PUT', f'/allocations/{consumer}', claim),
+        'delete': ('DELETE', f'/allocations/{consumer}', None),
+        'manage': ('POST', '/allocations', {consumer: claim}),
+        'reshape': (
+            'POST',
+            '/reshaper',
+            scene.deployed.make_reshape(scene.provider, {consumer: claim}),
+        ),
+    }[operation]
+    return scene.deployed.request(method, path, scene.alice, version=version, body=body)
 
 
 def _all(status: int) -> dict[str, int]:
@@ -163,11 +124,11 @@ def test_matrix(
     version: str,
     expected: dict[str, int],
 ) -> None:
-    scene = Scene(guarded, guarded.add_user(*roles, scope=scope))
-    before = scene.states()
-    answers = {kind: scene.act(operation, kind, version) for kind in KINDS}
+    scene = Scene(guarded, alice=guarded.add_user(*roles, scope=scope))
+    before = read_states(scene)
+    answers = {kind: act(scene, operation, kind, version) for kind in KINDS}
     assert {kind: answer.status_int for kind, answer in answers.items()} == expected
-    after = scene.states()
+    after = read_states(scene)
     for kind, status in expected.items():
         if status == 403:
             assert after[kind] == before[kind]
@@ -179,7 +140,7 @@ def test_matrix(
 
 def assert_tells_nothing(answer: webtest.TestResponse, scene: Scene) -> None:
     """No id of the victim in a refusal."""
-    for secret in (scene.victim.project_id, scene.victim.user_id, scene.provider):
+    for secret in (scene.bob.project_id, scene.bob.user_id, scene.provider):
         assert secret
         assert secret not in answer.text
 
@@ -201,74 +162,45 @@ class TestTakeOver:
 
     def test_claiming_the_right_owner_does_not_help(self, guarded: Deployment) -> None:
         """B03"""
-        scene = Scene(guarded, guarded.add_user('member', 'reader'))
-        answer = guarded.put(
-            scene.consumers['foreign'],
-            scene.provider,
-            scene.victim,
-            scene.caller,
-            generation=1,
-        )
+        scene = Scene(guarded)
+        answer = scene.put(scene.alice, scene.foreign, owner=scene.bob, generation=1)
         assert answer.status_int == 403
 
     def test_giving_away(self, guarded: Deployment) -> None:
         """B01"""
-        scene = Scene(guarded, guarded.add_user('member', 'reader'))
-        own = scene.consumers['owned']
-        before = guarded.show(own)
-        answer = guarded.put(
-            own, scene.provider, scene.victim, scene.caller, generation=1
-        )
-        assert answer.status_int == 403
-        assert guarded.show(own) == before
+        scene = Scene(guarded)
+        before = guarded.show(scene.own)
+        assert scene.put(scene.alice, owner=scene.bob).status_int == 403
+        assert guarded.show(scene.own) == before
 
     @pytest.mark.parametrize('order', ['own first', 'foreign first'])
     def test_all_or_nothing(self, guarded: Deployment, order: str) -> None:
         """B20"""
-        scene = Scene(guarded, guarded.add_user('member', 'reader'))
-        before = scene.states()
+        scene = Scene(guarded)
+        before = read_states(scene)
         kinds = ['owned', 'foreign']
         if order == 'foreign first':
             kinds.reverse()
-        body = {
-            scene.consumers[kind]: make_claim(scene.provider, scene.caller, 1)
-            for kind in kinds
-        }
-        answer = guarded.request('POST', '/allocations', scene.caller, body=body)
-        assert answer.status_int == 403
-        assert scene.states() == before
+        claims = {scene.kinds[kind]: scene.claim() for kind in kinds}
+        assert scene.post(scene.alice, claims).status_int == 403
+        assert read_states(scene) == before
 
     def test_empty_allocations_delete(self, guarded: Deployment) -> None:
         """B21; and the way for owners, which a refused DELETE names."""
-        scene = Scene(guarded, guarded.add_user('member', 'reader'))
-        refused = guarded.request(
-            'DELETE', f'/allocations/{scene.consumers["owned"]}', scene.caller
-        )
+        scene = Scene(guarded)
+        refused = scene.delete(scene.alice)
         assert 'PUT empty allocations' in refused.json['errors'][0]['detail']
         for kind, status in (('foreign', 403), ('owned', 204)):
-            answer = guarded.put(
-                scene.consumers[kind],
-                scene.provider,
-                scene.caller,
-                scene.caller,
-                generation=1,
-                amount=0,
-            )
+            answer = scene.put(scene.alice, scene.kinds[kind], generation=1, amount=0)
             assert answer.status_int == status
-        assert scene.states()['owned'] == {}
-        assert scene.states()['foreign'] != {}
+        assert read_states(scene)['owned'] == {}
+        assert read_states(scene)['foreign'] != {}
 
     @pytest.mark.parametrize('generation', [None, 0, 2, 2**31, 10**400, -1])
     def test_seal(self, guarded: Deployment, generation: int | None) -> None:
         """A generation that is not the judged one never reaches placement."""
-        scene = Scene(guarded, guarded.add_user('member', 'reader'))
-        answer = guarded.put(
-            scene.consumers['owned'],
-            scene.provider,
-            scene.caller,
-            scene.caller,
-            generation=generation,
-        )
+        scene = Scene(guarded)
+        answer = scene.put(scene.alice, generation=generation)
         assert answer.status_int == 409
         error = answer.json['errors'][0]
         assert error['code'] == 'placement.concurrent_update'
@@ -277,27 +209,15 @@ class TestTakeOver:
 
     def test_generation_as_float(self, guarded: Deployment) -> None:
         """1.0 is 1 for placement's schema and compare, and so for the seal."""
-        scene = Scene(guarded, guarded.add_user('member', 'reader'))
-        answer = guarded.put(
-            scene.consumers['owned'],
-            scene.provider,
-            scene.caller,
-            scene.caller,
-            generation=1.0,
-        )
+        scene = Scene(guarded)
+        answer = scene.put(scene.alice, generation=1.0)
         assert answer.status_int == 204
 
     @pytest.mark.parametrize('generation', [True, '1', 1.5, [1], {}])
     def test_generation_of_another_type(
         self, guarded: Deployment, generation: object
     ) -> None:
-        scene = Scene(guarded, guarded.add_user('member', 'reader'))
+        scene = Scene(guarded)
         for kind in KINDS:
-            answer = guarded.put(
-                scene.consumers[kind],
-                scene.provider,
-                scene.caller,
-                scene.caller,
-                generation=generation,
-            )
+            answer = scene.put(scene.alice, scene.kinds[kind], generation=generation)
             assert answer.status_int == 400

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """PEP 3333: the standard library's validator on both sides of the guard."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from wsgiref.validate import validator
 
 import pytest
@@ -15,9 +15,9 @@ from consumer_guard.backend.application import (
 )
 from consumer_guard.guard.identity import Environ
 from consumer_guard.guard.responses import Application, StartResponse
-from tests.deployment import OWNER_RULES, Deployment, User, make_claim
-
-Deploy = Callable[..., Deployment]
+from tests.administrator import User, make_claim
+from tests.configuration import OWNER_RULES
+from tests.deployment import Deploy, Deployment
 
 
 def _drop_none(application: Application) -> Application:

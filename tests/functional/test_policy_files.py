@@ -2,23 +2,26 @@
 """Policy files under a running pipeline, and remote checks."""
 
 import http.server
+import os
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent import futures
 from typing import ClassVar
 
 import pytest
 
-from tests.deployment import Deployment, User
+from tests.administrator import User
+from tests.deployment import Deploy, Deployment
 from tests.functional.conftest import Records
-
-Deploy = Callable[..., Deployment]
 
 LIST = 'consumer_guard:allocations:list'
 
-#: Seconds; the deployments check their files every 0.05.
+#: Seconds between two checks of the deployments' files.
+INTERVAL = 0.05
+
+#: Seconds.
 PATIENCE = 5.0
 
 
@@ -58,6 +61,23 @@ def test_an_edit_is_in_force_without_a_restart(deploy: Deploy) -> None:
     scene.await_status(scene.stranger, 200)
 
 
+def test_the_first_requests_of_an_idle_worker_are_judged_by_the_edit(
+    deploy: Deploy,
+) -> None:
+    """Y22: though its time is forged; a second worker is idle for longer."""
+    scene = Allocations(deploy(rules={LIST: 'role:reader'}))
+    assert scene.read(scene.stranger) == 200
+    other = scene.deployed.client
+    scene.deployed.load()
+    assert scene.read(scene.stranger) == 200
+    scene.deployed.policy_file.write_text(f'"{LIST}": "role:admin"\n')
+    os.utime(scene.deployed.policy_file, (1, 1))
+    time.sleep(3 * INTERVAL)
+    assert [scene.read(scene.stranger) for _ in range(3)] == [403] * 3
+    scene.deployed.client = other
+    assert [scene.read(scene.stranger) for _ in range(3)] == [403] * 3
+
+
 @pytest.mark.parametrize(
     'text',
     [
@@ -69,6 +89,8 @@ def test_an_edit_is_in_force_without_a_restart(deploy: Deploy) -> None:
         f'"{LIST}": []\n',
         f'"{LIST}": !\n',
         f'"{LIST}": "rule:no_such"\n',
+        f'"{LIST}": "role:admin"\n"{LIST}": "role:reader"\n',
+        f'# role:admin\u2028"{LIST}": "role:reader"\n',
         f'"{LIST}": "admin_or_service"\n',
         '"consumer_guard:no_such": "@"\n',
         '- a\n',
@@ -78,7 +100,7 @@ def test_an_edit_is_in_force_without_a_restart(deploy: Deploy) -> None:
 def test_a_broken_edit_keeps_the_last_good_rules(
     deploy: Deploy, records: Records, text: str
 ) -> None:
-    """Y02 Y04 Y08"""
+    """Y02 Y04 Y08 Y23 Y24"""
     scene = Allocations(
         deploy(rules={LIST: 'role:reader and project_id:%(project_id)s'})
     )

@@ -6,16 +6,14 @@ import os
 import pathlib
 import stat
 import uuid
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.deployment import Deployment
+from tests.deployment import Deploy, Deployment
 from tests.functional.conftest import Records
-from tests.fuzz.wire import Scene, send
-
-Deploy = Callable[..., Deployment]
+from tests.fuzz.wire import send
+from tests.scenery import Scene
 
 DECISION = {
     *('event', 'outcome', 'operation', 'mode', 'user_agent', 'rule', 'by', 'reason'),
@@ -68,15 +66,15 @@ class TestDecisions:
         assert record['user_agent'] == 'nova/34'
         assert record['microversion'] == '1.38'
         assert record['request_id'].startswith('req-')
-        assert record['project_id'] == scene.attacker.project_id
+        assert record['project_id'] == scene.alice.project_id
         assert record['consumers'] == [scene.own]
         assert record['targets'] == [
             {
                 'about': 'recorded owner',
                 'standing': 'recorded',
                 'consumer_uuid': scene.own,
-                'project_id': scene.attacker.project_id,
-                'user_id': scene.attacker.user_id,
+                'project_id': scene.alice.project_id,
+                'user_id': scene.alice.user_id,
                 'consumer_type': 'INSTANCE',
             }
         ]
@@ -95,7 +93,7 @@ class TestDecisions:
         for name in ('consumer_uuid', 'project_id', 'user_id'):
             assert target[name].startswith('h:')
         assert record['consumers'] == [target['consumer_uuid']]
-        for secret in (*scene.secrets, scene.attacker.token):
+        for secret in (*scene.secrets, scene.alice.token):
             assert secret not in line
 
     def test_absent(self, guarded: Deployment, records: Records) -> None:
@@ -152,7 +150,7 @@ class TestDecisions:
             assert send(scene.deployed.application, environ).status == status
         own, foreign = take(records)
         assert own['targets'] == [
-            {'about': 'asked owner', 'project_id': scene.attacker.project_id}
+            {'about': 'asked owner', 'project_id': scene.alice.project_id}
         ]
         assert foreign['targets'][0]['project_id'].startswith('h:')
 
@@ -205,11 +203,11 @@ class TestUnmasked:
             'about': 'recorded owner',
             'standing': 'recorded',
             'consumer_uuid': scene.foreign,
-            'project_id': scene.victim.project_id,
-            'user_id': scene.victim.user_id,
+            'project_id': scene.bob.project_id,
+            'user_id': scene.bob.user_id,
             'consumer_type': 'INSTANCE',
         }
-        assert scene.attacker.token not in line
+        assert scene.alice.token not in line
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert scene.foreign not in records.text
 
@@ -333,7 +331,7 @@ class TestOwnership:
             )
             scene.deployed = blind
             take(records)
-            claim = scene.claim(owner=scene.attacker)
+            claim = scene.claim(owner=scene.alice)
             environ = scene.environ(
                 'PUT',
                 '/allocations/{CB}',

@@ -4,21 +4,21 @@
 import collections
 import itertools
 import json
-import logging
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 import yaml
 
 from consumer_guard.cmd import main as guard_main
 from consumer_guard.guard import model
-from tests.deployment import Deployment, Tokens, make_claim
+from tests.administrator import make_claim
+from tests.deployment import Deploy, Deployment
 from tests.functional.conftest import Records
-from tests.functional.traffic import BAD_VERSIONS, Cast, Request, Rows, play
-from tests.fuzz.wire import comparable, make_naive
+from tests.functional.traffic import BAD_VERSIONS, Request, Traffic, play
+from tests.fuzz.wire import comparable
 
-Deploy = Callable[..., Deployment]
+pytestmark = pytest.mark.usefixtures('no_root_handlers')
 
 #: As placement was opened before there was a guard.
 OLD = {operation.rule: '@' for operation in model.OPERATIONS}
@@ -27,24 +27,13 @@ OLD = {operation.rule: '@' for operation in model.OPERATIONS}
 NEW: dict[str, str] = {}
 
 
-@pytest.fixture(autouse=True)
-def _root_handlers() -> Iterator[None]:
-    """A deployment of this process leaves handlers that print to other streams."""
-    root = logging.getLogger()
-    before = list(root.handlers)
-    root.handlers[:] = []
-    yield
-    root.handlers[:] = before
-
-
-def _list_writes(cast: Cast) -> Iterator[Request]:
+def _list_writes(scene: Traffic) -> Iterator[Request]:
     """Each on a consumer of its own, so that no write matters to another."""
-    scene = cast.scene
-    owners = (scene.attacker, scene.victim)
-    for caller, owner in itertools.product(cast.callers, owners):
+    owners = (scene.alice, scene.bob)
+    for caller, owner in itertools.product(scene.callers, owners):
         for version in ('1.7', '1.12', '1.38'):
             consumer = scene.deployed.add_consumer(scene.provider, owner)
-            claim = make_claim(scene.provider, scene.attacker, 1, version)
+            claim = make_claim(scene.provider, scene.alice, 1, version)
             yield Request(
                 'PUT',
                 f'/allocations/{consumer}',
@@ -55,7 +44,7 @@ def _list_writes(cast: Cast) -> Iterator[Request]:
         consumer = scene.deployed.add_consumer(scene.provider, owner)
         yield Request('DELETE', f'/allocations/{consumer}', caller)
         consumer = scene.deployed.add_consumer(scene.provider, owner)
-        claims = {consumer: make_claim(scene.provider, scene.attacker, 1)}
+        claims = {consumer: make_claim(scene.provider, scene.alice, 1)}
         body = json.dumps(claims).encode()
         yield Request('POST', '/allocations', caller, body=body)
 
@@ -88,20 +77,18 @@ def test_rollout(
     deploy: Deploy,
     records: Records,
     tmp_path: pathlib.Path,
-    tmp_path_factory: pytest.TempPathFactory,
-    tokens: Tokens,
-    database: str,
+    naive: Deployment,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    naive = make_naive(tmp_path_factory, tokens, database)
-    cast = Cast(naive)
+    naive.activate()
+    scene = Traffic(naive)
     # Placement answers a bad microversion alike, whatever was decided.
-    reads = [read for read in cast.reads() if read.version not in BAD_VERSIONS]
-    traffic = [*reads, *_list_writes(cast)]
-    before = Rows(database)
+    reads = [read for read in scene.reads() if read.version not in BAD_VERSIONS]
+    traffic = [*reads, *_list_writes(scene)]
+    put_back = scene.tables.save()
     bare = play(naive.application, traffic)
 
-    before.put_back()
+    put_back()
     options = {'enforcement': 'shadow', 'audit': 'all'}
     shadowed = deploy(options=options, rules=OLD)
     del records.lines[:]
@@ -110,7 +97,7 @@ def test_rollout(
     lines = [line.partition(' ')[2] for line in records.lines if '{' in line]
     predicted = _predict(tmp_path, lines, capsys)
 
-    before.put_back()
+    put_back()
     enforcing = deploy(options={'audit': 'all'}, rules=NEW)
     enforced = play(enforcing.application, traffic)
     refused: collections.Counter[tuple[str, str]] = collections.Counter()
@@ -121,7 +108,7 @@ def test_rollout(
     assert refused == predicted
     assert refused.total() > 50
     # Nobody who works for the cloud notices anything.
-    staff = {cast.service.user_id, naive.admin.user_id}
+    staff = {scene.service.user_id, naive.admin.user_id}
     assert not staff & {who for _, who in refused}
 
 

@@ -4,13 +4,15 @@
 import contextlib
 import json
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from tests.deployment import OWNER_RULES, Deployment
+from tests.administrator import User
+from tests.configuration import OWNER_RULES
+from tests.deployment import Deploy
 from tests.functional.conftest import Records
 from tests.fuzz.alone import (
     CONSUMER,
@@ -22,82 +24,61 @@ from tests.fuzz.alone import (
     make_guard,
 )
 from tests.fuzz.wire import send
+from tests.scenery import Scene
 
-Deploy = Callable[..., Deployment]
 
-
-class Ward:
-    """A consumer with one generation, and its owner."""
-
-    def __init__(self, deployed: Deployment) -> None:
-        self.deployed = deployed
-        self.provider = deployed.add_provider(1000)
-        self.owner = deployed.add_user('member', 'reader')
-        self.consumer = deployed.add_consumer(self.provider, self.owner)
-
-    def read(self, caller: Any = None) -> Any:
-        return self.deployed.request(
-            'GET', f'/allocations/{self.consumer}', caller or self.owner
-        ).json
-
-    def write(self, caller: Any, generation: int, amount: int = 1) -> Any:
-        return self.deployed.put(
-            self.consumer,
-            self.provider,
-            self.owner,
-            caller,
-            generation=generation,
-            amount=amount,
-        )
+def read(scene: Scene, caller: User | None = None) -> Any:
+    """Alice's consumer as she sees it, or somebody else does."""
+    return scene.get(caller or scene.alice).json
 
 
 @pytest.fixture
-def ward(deploy: Deploy) -> Ward:
-    return Ward(deploy(rules=OWNER_RULES))
+def scene(deploy: Deploy) -> Scene:
+    return Scene(deploy(rules=OWNER_RULES))
 
 
-def test_an_owner_reads_a_negative_generation_and_writes_upon_it(ward: Ward) -> None:
-    assert ward.write(ward.owner, 1).status_int == 204
+def test_an_owner_reads_a_negative_generation_and_writes_upon_it(scene: Scene) -> None:
+    assert scene.put(scene.alice, generation=1).status_int == 204
     for _ in range(3):
-        generation = ward.read()['consumer_generation']
+        generation = read(scene)['consumer_generation']
         assert generation < 0
-        assert ward.write(ward.owner, generation).status_int == 204
+        assert scene.put(scene.alice, generation=generation).status_int == 204
 
 
-def test_whoever_holds_the_old_generation_reads_again(ward: Ward) -> None:
-    assert ward.write(ward.owner, 1).status_int == 204
+def test_whoever_holds_the_old_generation_reads_again(scene: Scene) -> None:
+    assert scene.put(scene.alice, generation=1).status_int == 204
     for generation in (1, 2):
-        answer = ward.write(ward.deployed.admin, generation)
+        answer = scene.put(scene.admin, generation=generation)
         assert answer.status_int == 409
         assert answer.json['errors'][0]['code'] == 'placement.concurrent_update'
-    current = ward.read(ward.deployed.admin)['consumer_generation']
-    assert ward.write(ward.deployed.admin, current).status_int == 204
-    assert ward.read()['consumer_generation'] == current + 1
+    current = read(scene, scene.admin)['consumer_generation']
+    assert scene.put(scene.admin, generation=current).status_int == 204
+    assert read(scene)['consumer_generation'] == current + 1
 
 
 def test_a_write_that_placement_refuses_moves_the_generation_and_nothing_else(
-    ward: Ward,
+    scene: Scene,
 ) -> None:
-    before = ward.read()
-    assert ward.write(ward.owner, 1, amount=10**6).status_int == 409
-    after = ward.read()
+    before = read(scene)
+    assert scene.put(scene.alice, generation=1, amount=10**6).status_int == 409
+    after = read(scene)
     assert after['consumer_generation'] < 0
     assert after['allocations'] == before['allocations']
-    assert ward.write(ward.owner, 1).status_int == 409
-    assert ward.write(ward.owner, after['consumer_generation']).status_int == 204
+    assert scene.put(scene.alice, generation=1).status_int == 409
+    assert scene.put(scene.alice).status_int == 204
 
 
 def test_shadow_moves_no_generation(deploy: Deploy) -> None:
     rules = {f'placement:allocations:{name}': '@' for name in ('list', 'update')}
-    ward = Ward(
+    scene = Scene(
         deploy(
             rules=OWNER_RULES,
             placement_rules=rules,
             options={'enforcement': 'shadow'},
         )
     )
-    assert ward.write(ward.owner, 1).status_int == 204
-    assert ward.read()['consumer_generation'] == 2
+    assert scene.put(scene.alice, generation=1).status_int == 204
+    assert read(scene)['consumer_generation'] == 2
 
 
 @contextlib.contextmanager
@@ -136,15 +117,15 @@ def test_without_the_grant_owners_get_503_and_role_holders_notice_nothing(
     deploy: Deploy, database: str, records: Records
 ) -> None:
     with _reading_account(database) as url:
-        ward = Ward(deploy(rules=OWNER_RULES, options={'connection': url}))
-        answer = ward.write(ward.owner, 1)
+        scene = Scene(deploy(rules=OWNER_RULES, options={'connection': url}))
+        answer = scene.put(scene.alice, generation=1)
         assert answer.status_int == 503
         assert answer.headers['Retry-After']
-        assert ward.read()['consumer_generation'] == 1
+        assert read(scene)['consumer_generation'] == 1
         errors = [line for line in records.lines if line.startswith('ERROR')]
         assert len(errors) == 1, records.text
         assert 'UPDATE (generation) ON consumers' in errors[0]
-        assert ward.write(ward.deployed.admin, 1).status_int == 204
+        assert scene.put(scene.admin, generation=1).status_int == 204
         assert len([line for line in records.lines if line.startswith('ERROR')]) == 1
 
 

@@ -8,14 +8,14 @@ import re
 import socket
 import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from tests import serving
-from tests.deployment import OWNER_RULES, Deployment, User, make_claim
-
-Deploy = Callable[..., Deployment]
+from tests.administrator import User, make_claim
+from tests.configuration import OWNER_RULES
+from tests.deployment import Deploy
 
 #: Asks for an owner in the parent, so that a connection is there to inherit.
 _MODULE = """\

@@ -3,23 +3,16 @@
 
 import collections
 import json
-from collections.abc import Callable
 
 import pytest
 
-from tests.deployment import OWNER_RULES, Deployment, Tokens
+from tests.configuration import OWNER_RULES
+from tests.deployment import Deploy, Deployment
 from tests.functional.conftest import Records
-from tests.functional.traffic import Cast, Request, Rows, play
-from tests.fuzz.wire import change_rows, comparable, make_naive, read_rows
-
-Deploy = Callable[..., Deployment]
-
-
-@pytest.fixture(scope='module')
-def naive(
-    tmp_path_factory: pytest.TempPathFactory, tokens: Tokens, database: str
-) -> Deployment:
-    return make_naive(tmp_path_factory, tokens, database)
+from tests.functional.traffic import Request, Traffic, play
+from tests.fuzz.wire import comparable
+from tests.rows import LIMIT
+from tests.scenery import Scene
 
 
 @pytest.mark.parametrize(
@@ -35,19 +28,14 @@ def test_answers_are_those_of_no_guard(
 ) -> None:
     """Byte by byte, and row by row, over reads and writes of everybody."""
     naive.activate()
-    cast = Cast(naive)
+    scene = Traffic(naive)
     # A write at the reserve, which the guard would refuse or roll.
-    change_rows(
-        naive.database,
-        'UPDATE consumers SET generation = :g WHERE uuid = :u',
-        g=2**31 - 1000,
-        u=cast.scene.own,
-    )
-    traffic = cast.traffic()
-    before = Rows(naive.database)
+    scene.tables.set_generation(scene.own, LIMIT - 999)
+    traffic = scene.requests()
+    put_back = scene.tables.save()
     bare = play(naive.application, traffic)
-    left = _without_times(naive)
-    before.put_back()
+    left = _without_times(scene)
+    put_back()
     shadowed = deploy(
         options={'enforcement': 'shadow', 'max_body_size': 8192, **options},
         rules=OWNER_RULES,
@@ -55,17 +43,17 @@ def test_answers_are_those_of_no_guard(
     guarded = play(shadowed.application, traffic)
     for request, one, other in zip(traffic, bare, guarded, strict=True):
         assert comparable(other) == comparable(one), request
-    assert _without_times(naive) == left
+    assert _without_times(scene) == left
     statuses = collections.Counter(answer.status for answer in bare)
     # The traffic has to be worth it.
     assert {200, 204, 400, 404, 405, 406, 409, 415} <= set(statuses)
 
 
-def _without_times(deployed: Deployment) -> dict[str, list[tuple[object, ...]]]:
+def _without_times(scene: Scene) -> dict[str, list[tuple[object, ...]]]:
     """The rows but for times and the numbers that databases give out."""
     return {
         table: sorted([tuple(map(str, row[2:])) for row in rows])
-        for table, rows in read_rows(deployed.database).items()
+        for table, rows in scene.rows().items()
         if table in ('consumers', 'resource_providers')
     }
 
@@ -74,8 +62,8 @@ def test_no_passage_role(deploy: Deploy) -> None:
     """What ownership would allow is not given the role that opens placement."""
     closed = {'placement:allocations:list': 'role:admin or role:consumer_guard_passage'}
     enforcing = deploy(placement_rules=closed)
-    cast = Cast(enforcing)
-    own = Request('GET', f'/allocations/{cast.scene.own}', cast.reader)
+    scene = Traffic(enforcing)
+    own = Request('GET', f'/allocations/{scene.own}', scene.reader)
     assert own.send(enforcing.application).status == 200
     shadowed = deploy(options={'enforcement': 'shadow'}, placement_rules=closed)
     assert own.send(shadowed.application).status == 403
@@ -84,11 +72,11 @@ def test_no_passage_role(deploy: Deploy) -> None:
 def test_would(deploy: Deploy, records: Records) -> None:
     """Records say what enforcing would do, and to whom it would matter."""
     shadowed = deploy(options={'enforcement': 'shadow', 'audit': 'all'})
-    cast = Cast(shadowed)
+    scene = Traffic(shadowed)
     del records.lines[:]
     expected = {'owned': 'would allow', 'foreign': 'would deny'}
     for kind, outcome in expected.items():
-        read = Request('GET', f'/allocations/{cast.consumers[kind]}', cast.reader)
+        read = Request('GET', f'/allocations/{scene.kinds[kind]}', scene.reader)
         assert read.send(shadowed.application).status == 200
         record = json.loads(records.lines.pop().partition(' ')[2])
         assert record['outcome'] == outcome
@@ -99,6 +87,6 @@ def test_would(deploy: Deploy, records: Records) -> None:
 
 def test_nothing_is_let_in_without_identity(deploy: Deploy) -> None:
     shadowed = deploy(options={'enforcement': 'shadow'})
-    cast = Cast(shadowed)
-    answer = shadowed.request('GET', f'/allocations/{cast.scene.own}')
+    scene = Traffic(shadowed)
+    answer = shadowed.request('GET', f'/allocations/{scene.own}')
     assert answer.status_int == 401

@@ -1,23 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """THREATS: what the documents of writes say."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.deployment import Deployment, Tokens
+from tests.deployment import Deploy, Deployment
 from tests.fuzz.bodies import Pairs, Raw
-from tests.fuzz.wire import Scene, make_naive, write
-
-Deploy = Callable[..., Deployment]
-
-
-@pytest.fixture(scope='module')
-def naive(
-    tmp_path_factory: pytest.TempPathFactory, tokens: Tokens, database: str
-) -> Deployment:
-    return make_naive(tmp_path_factory, tokens, database)
+from tests.scenery import Scene, write
 
 
 def bend(claim: dict[str, Any], *more: tuple[Any, Any], first: bool = False) -> Pairs:
@@ -28,36 +18,36 @@ def bend(claim: dict[str, Any], *more: tuple[Any, Any], first: bool = False) -> 
 # Row, path, status, whether it writes without the guard, and the document.
 # It is a value, or made of the scene.
 WRITES: tuple[tuple[str, str, int, bool, Any], ...] = (
-    ('B01', '{CA}', 403, True, lambda scene: scene.claim(scene.victim)),
+    ('B01', '{CA}', 403, True, lambda scene: scene.claim(scene.bob)),
     ('B02', '{CB}', 403, True, lambda scene: scene.claim()),
-    ('B03', '{CB}', 403, True, lambda scene: scene.claim(scene.victim)),
+    ('B03', '{CB}', 403, True, lambda scene: scene.claim(scene.bob)),
     (
         'B04',
         '{CA}',
         403,
         True,
-        lambda s: bend(s.claim(), ('project_id', s.victim.project_id)),
+        lambda s: bend(s.claim(), ('project_id', s.bob.project_id)),
     ),
     (
         'B04',
         '{CB}',
         403,
         True,
-        lambda s: bend(s.claim(), ('project_id', s.victim.project_id), first=True),
+        lambda s: bend(s.claim(), ('project_id', s.bob.project_id), first=True),
     ),
     (
         'B06',
         '{CA}',
         403,
         True,
-        lambda s: bend(s.claim(), (Raw('"\\u0070roject_id"'), s.victim.project_id)),
+        lambda s: bend(s.claim(), (Raw('"\\u0070roject_id"'), s.bob.project_id)),
     ),
     (
         'B20',
         '',
         403,
         True,
-        lambda s: {s.own: s.claim(), s.foreign: s.claim(s.victim)},
+        lambda s: {s.own: s.claim(), s.foreign: s.claim(s.bob)},
     ),
     ('B20', '', 403, True, lambda s: {s.foreign: s.claim(), s.own: s.claim()}),
     (

@@ -9,15 +9,16 @@ CONSUMER_GUARD_TEST_COLLATION too.
 import json
 import urllib.parse
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
-from tests.deployment import OWNER_RULES, Deployment, User
+from tests.administrator import User
+from tests.configuration import OWNER_RULES
+from tests.deployment import Deploy
 from tests.fuzz import names
-from tests.fuzz.wire import Scene, comparable, make_environ, send, write
-
-Deploy = Callable[..., Deployment]
+from tests.fuzz.wire import comparable, make_environ, send
+from tests.scenery import Scene, write
 
 
 def lax(text: str) -> Iterator[str]:
@@ -60,14 +61,14 @@ def scene(deploy: Deploy, request: pytest.FixtureRequest) -> Scene:
     """With letters in the ids, so that they have another case."""
     made = Scene(deploy(options={'denial': request.param}, rules=OWNER_RULES))
     deployed = made.deployed
-    made.victim = User(('member', 'reader'), 'bace01' + uuid.uuid4().hex[6:])
-    deployed.tokens.issue(made.victim)
+    made.bob = User(('member', 'reader'), 'bace01' + uuid.uuid4().hex[6:])
+    deployed.tokens.issue(made.bob)
     # All the letters that are bent, so that both are bent in the same ways.
     made.foreign = 'bace0101' + str(uuid.uuid4())[8:]
     made.unknown = 'cabe0101' + str(uuid.uuid4())[8:]
-    deployed.add_consumer(made.provider, made.victim, made.foreign)
-    assert made.victim.project_id
-    made.secrets = (made.victim.project_id, made.victim.user_id, made.foreign)
+    deployed.add_consumer(made.provider, made.bob, made.foreign)
+    assert made.bob.project_id
+    made.secrets = (made.bob.project_id, made.bob.user_id, made.foreign)
     return made
 
 
@@ -88,7 +89,7 @@ def test_other_spellings_of_a_consumer(scene: Scene) -> None:
                     make_environ(
                         method,
                         f'/allocations/{as_path(text)}',
-                        token=scene.attacker.token,
+                        token=scene.alice.token,
                         body=body,
                     ),
                 )
@@ -118,9 +119,9 @@ def test_other_spellings_of_a_consumer(scene: Scene) -> None:
 
 def test_other_spellings_of_a_project(scene: Scene) -> None:
     """D02: the sums of a project are those of its own id, byte for byte."""
-    project = scene.victim.project_id
+    project = scene.bob.project_id
     assert project
-    for spelt in (*lax(project), *lax(scene.attacker.project_id or '')):
+    for spelt in (*lax(project), *lax(scene.alice.project_id or '')):
         for quote in (urllib.parse.quote, urllib.parse.quote_plus):
             for version in ('1.9', '1.38'):
                 query = f'project_id={quote(spelt)}&consumer_type=all'
@@ -137,10 +138,10 @@ def test_other_spellings_of_a_project(scene: Scene) -> None:
 def test_other_spellings_of_an_owner(scene: Scene) -> None:
     """D03 B13: a claim for what only resembles the own project is refused."""
     before = scene.rows()
-    own = scene.attacker.project_id
+    own = scene.alice.project_id
     assert own
-    assert scene.victim.project_id
-    for spelt in (*lax(own), *lax(scene.victim.project_id)):
+    assert scene.bob.project_id
+    for spelt in (*lax(own), *lax(scene.bob.project_id)):
         claim = scene.claim() | {'project_id': spelt}
         for path, document in (
             ('/allocations/{CA}', claim),
@@ -159,7 +160,7 @@ def test_a_project_of_another_case_is_another_one(scene: Scene) -> None:
     Keystone's ids have one case; a token of a project that differs by case from
     the recorded one owns nothing of it, whatever the database thinks.
     """
-    project = scene.victim.project_id
+    project = scene.bob.project_id
     assert project
     twin = scene.deployed.add_user('member', 'reader', project_id=project.upper())
     before = scene.rows()

@@ -6,7 +6,6 @@ member and reader of one project, sends requests that hypothesis makes up.
 """
 
 import collections
-import dataclasses
 import json
 from collections.abc import Iterator
 
@@ -22,10 +21,10 @@ from tests.fuzz import names
 from tests.fuzz.accepted import accept, route
 from tests.fuzz.corpus import with_corpus
 from tests.fuzz.oracle import ATTACKER, RULES, Expected, expect
-from tests.fuzz.profiles import budget, seeded
 from tests.fuzz.requests import Request, requests
 from tests.fuzz.wire import Answer, comparable
 from tests.fuzz.world import Handled, Scenario
+from tests.profiles import budget, seeded
 from tests.specification import Facts, refuse_owner
 
 pytestmark = [
@@ -253,7 +252,7 @@ def assert_nothing_written(world: Scenario) -> None:
         before = world.known[key]
         if now != before:
             assert before.project_id == names.OWN_PROJECT
-            assert now == dataclasses.replace(before, generation=now.generation)
+            assert now == before._replace(generation=now.generation)
 
 
 @pytest.mark.parametrize(

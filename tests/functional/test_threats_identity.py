@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """THREATS: identities that are forged in headers."""
 
-from collections.abc import Callable
-
 import pytest
 
-from tests.deployment import OWNER_RULES, Deployment, User
-from tests.fuzz.wire import Scene, make_environ, send, write
-
-Deploy = Callable[..., Deployment]
+from tests.administrator import User
+from tests.configuration import OWNER_RULES
+from tests.deployment import Deploy, Deployment
+from tests.fuzz.wire import make_environ, send
+from tests.scenery import Scene, write
 
 #: All that a client can send to look like somebody.
 FORGED = {
@@ -59,13 +58,13 @@ class TestWithoutAuthentication:
             ('GET', '/resource_providers/{RP}/allocations', ''),
         ):
             environ = scene.environ(
-                method, path, query=query, headers=forged(scene.victim)
+                method, path, query=query, headers=forged(scene.bob)
             )
             answer = send(deployed.application, environ)
             assert answer.status == 401
             scene.assert_tells_nothing(answer)
         for path in ('/allocations', '/reshaper'):
-            answer = write(deployed, scene, path, body, headers=forged(scene.victim))
+            answer = write(deployed, scene, path, body, headers=forged(scene.bob))
             assert answer.status == 401
         assert scene.rows() == before
 
@@ -98,7 +97,7 @@ class TestWithoutAuthentication:
             'use = egg:consumer-guard#placement',
             'use = egg:consumer-guard#placement\nauth_strategy = noauth2',
         )
-        headers = forged(scene.victim)
+        headers = forged(scene.bob)
         for scope in ('OpenStack-System-Scope', 'X-Domain-Id'):
             # No rule of ours is for these.
             del headers[scope]
@@ -123,7 +122,7 @@ class TestDelayedAuthentication:
         self, delayed: Deployment, token: str | None, with_service: bool
     ) -> None:
         scene = Scene(delayed)
-        headers = forged(scene.victim)
+        headers = forged(scene.bob)
         if with_service:
             headers['X-Service-Token'] = delayed.add_user('service').token
         before = scene.rows()

@@ -17,13 +17,15 @@ from oslo_log import formatters, log
 from consumer_guard.backend import request_log_factory
 from consumer_guard.guard.identity import Environ
 from consumer_guard.guard.responses import StartResponse
-from tests.deployment import OWNER_RULES, Deployment, User
+from tests.administrator import User
+from tests.configuration import OWNER_RULES
+from tests.deployment import Deploy
 from tests.functional.test_threats_identity import forged
 from tests.functional.test_threats_plumbing import BrokenStream
-from tests.fuzz.profiles import many
-from tests.fuzz.wire import Scene, make_environ, send
+from tests.fuzz.wire import make_environ, send
+from tests.profiles import many
+from tests.scenery import Scene
 
-Deploy = Callable[..., Deployment]
 Listen = Callable[..., 'Lines']
 
 #: oslo.log's default: the request ids, then user, project and their domains.
@@ -93,7 +95,7 @@ def list_steps(scene: Scene, *, conceals: bool = False) -> list[Step]:
     """Requests of every outcome."""
     mine, theirs, traits = '/allocations/{CA}', '/allocations/{CB}', '/traits'
     lists = '/resource_providers/{RP}/allocations'
-    a, b, admin = scene.attacker, scene.victim, scene.deployed.admin
+    a, b, admin = scene.alice, scene.bob, scene.deployed.admin
     unknown = User((), 'unknown')
     return [
         Step('own', 200, 'GET', mine, a, a),
@@ -116,7 +118,7 @@ def send_step(scene: Scene, lines: Lines, step: Step) -> list[str]:
 
     :returns: the identity in each line
     """
-    other = scene.attacker if step.sender is scene.victim else scene.victim
+    other = scene.alice if step.sender is scene.bob else scene.bob
     environ = scene.environ(
         step.method,
         step.path,
@@ -177,7 +179,7 @@ def test_lines_name_the_proven_caller_without_a_request_log(
             identities = send_step(scene, lines, step)
             if step.path.startswith('/allocations') and step.named:
                 assert identities, 'no decision record'
-            for user in (scene.attacker, scene.victim, scene.deployed.admin):
+            for user in (scene.alice, scene.bob, scene.deployed.admin):
                 # auth_token's own lines, about a bad token, have no request id.
                 assert user is step.named or user.user_id not in lines.text
 
@@ -189,7 +191,7 @@ def test_lines_name_the_proven_caller_when_the_database_is_away(
     dead = {'connection': 'sqlite:////nonexistent/placement.db'}
     scene.deployed = deploy(options=dead)
     lines = listen()
-    step = Step('503', 503, 'GET', '/allocations/{CB}', scene.attacker, scene.attacker)
+    step = Step('503', 503, 'GET', '/allocations/{CB}', scene.alice, scene.alice)
     assert len(send_step(scene, lines, step)) >= 3, 'warning, record, request line'
 
 
@@ -207,7 +209,7 @@ def test_lines_name_the_proven_caller_after_a_fault(
     for line in found:
         match = _PREFIX.search(line)
         assert match, line
-        assert match['identity'].startswith(f'{scene.attacker.user_id} ')
+        assert match['identity'].startswith(f'{scene.alice.user_id} ')
 
 
 @pytest.mark.parametrize(
@@ -227,7 +229,7 @@ def test_a_refusal_names_its_caller_as_placement_itself_does(
     identities = set()
     for path, status in (('/allocations/{CA}', 200), ('/allocations/{CB}', 403)):
         lines.lines.clear()
-        environ = scene.environ('GET', path, headers=forged(scene.victim))
+        environ = scene.environ('GET', path, headers=forged(scene.bob))
         assert send(scene.deployed.application, environ).status == status
         (line,) = [line for line in lines.lines if 'placement.requestlog' in line]
         match = _PREFIX.search(line)
@@ -244,9 +246,7 @@ def test_the_first_line_names_nobody(deploy: Deploy, listen: Listen) -> None:
     logger = logging.getLogger('placement.requestlog')
     logger.setLevel(logging.DEBUG)
     try:
-        step = Step(
-            'own', 200, 'GET', '/allocations/{CA}', scene.attacker, scene.attacker
-        )
+        step = Step('own', 200, 'GET', '/allocations/{CA}', scene.alice, scene.alice)
         identities = send_step(scene, lines, step)
     finally:
         logger.setLevel(logging.NOTSET)

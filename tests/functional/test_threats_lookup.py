@@ -14,14 +14,14 @@ import pytest
 import sqlalchemy as sa
 from placement.db.sqlalchemy import models
 
-from tests.deployment import OWNER_RULES, Deployment
+from tests.configuration import OWNER_RULES
+from tests.deployment import Deploy, Deployment
 from tests.functional.between import Steps, step_into
 from tests.functional.conftest import Records
-from tests.fuzz.profiles import many
-from tests.fuzz.wire import Answer, Scene, change_rows, send
-from tests.servers import Tables
-
-Deploy = Callable[..., Deployment]
+from tests.fuzz.wire import Answer, send
+from tests.profiles import many
+from tests.rows import Tables
+from tests.scenery import Scene
 
 #: Seconds; the option ``lookup_timeout`` of these deployments.
 TIMEOUT = 0.2
@@ -38,7 +38,7 @@ def make_copy(path: pathlib.Path, scene: Scene, owner: str | None = None) -> str
     engine.dispose()
     tables = Tables(url)
     for consumer in (scene.own, scene.foreign):
-        tables.consume(consumer, owner or scene.attacker.project_id, generation=1)
+        tables.consume(consumer, owner or scene.alice.project_id, generation=1)
     return url
 
 
@@ -108,7 +108,7 @@ def locked(path: pathlib.Path, scene: Scene) -> Iterator[str]:
 def bad_generation(path: pathlib.Path, scene: Scene) -> Iterator[str]:
     """A generation that is text, which compares with nothing."""
     url = make_copy(path / 'bad.db', scene)
-    change_rows(url, "UPDATE consumers SET generation = 'many'")
+    Tables(url).run("UPDATE consumers SET generation = 'many'")
     yield url
 
 
@@ -116,7 +116,7 @@ def bad_generation(path: pathlib.Path, scene: Scene) -> Iterator[str]:
 def bad_project(path: pathlib.Path, scene: Scene) -> Iterator[str]:
     """A project id that is bytes."""
     url = make_copy(path / 'bad.db', scene)
-    change_rows(url, 'UPDATE projects SET external_id = CAST(external_id AS BLOB)')
+    Tables(url).run('UPDATE projects SET external_id = CAST(external_id AS BLOB)')
     yield url
 
 
@@ -318,28 +318,18 @@ class TestMoved:
     """O05: whose it is now counts, whoever moved it and however."""
 
     def _move(self, scene: Scene, how: str, consumer: str, owner: Any) -> None:
-        deployed = scene.deployed
         if how == 'API':
-            generation = deployed.show(consumer)['consumer_generation']
-            moved = deployed.put(
-                consumer, scene.provider, owner, deployed.admin, generation=generation
-            )
+            moved = scene.put(scene.admin, consumer, owner=owner)
             assert moved.status_int == 204
-            return
-        change_rows(
-            deployed.database,
-            'UPDATE consumers SET project_id = (SELECT id FROM projects WHERE'
-            ' external_id = :project) WHERE uuid = :consumer',
-            project=owner.project_id,
-            consumer=consumer,
-        )
+        else:
+            scene.tables.set_project(consumer, owner.project_id)
 
     @pytest.mark.parametrize('how', ['API', 'directly'])
     @pytest.mark.parametrize('denial', ['forbid', 'conceal'])
     def test_at_once(self, deploy: Deploy, how: str, denial: str) -> None:
         scene = Scene(deploy(options={'denial': denial}, rules=OWNER_RULES))
-        both = {scene.attacker: scene.victim, scene.victim: scene.attacker}
-        owner = scene.attacker
+        both = {scene.alice: scene.bob, scene.bob: scene.alice}
+        owner = scene.alice
         for _ in range(3):
             other = both[owner]
             self._assert_owned(scene, owner, other, denial)
@@ -400,5 +390,5 @@ def test_a_replica_that_lags(
         scene.assert_tells_nothing(refused)
         put = {'method': 'PUT', 'path': '/allocations/{CB}', 'body': scene.claim()}
         assert ask(scene, put).status == 403
-        assert ask(scene, read, token=scene.victim.token).status == 200
+        assert ask(scene, read, token=scene.bob.token).status == 200
         assert ask(scene, read, path='/allocations/{CA}').status == 200

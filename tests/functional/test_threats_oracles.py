@@ -3,16 +3,17 @@
 
 import json
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.deployment import OWNER_RULES, Deployment
+from tests.configuration import OWNER_RULES
+from tests.deployment import Deploy, Deployment
 from tests.functional.conftest import Records
-from tests.fuzz.wire import Answer, Scene, change_rows, comparable, make_environ, send
-
-Deploy = Callable[..., Deployment]
+from tests.fuzz.wire import Answer, comparable, make_environ, send
+from tests.rows import NOBODY
+from tests.scenery import Scene
 
 VERSIONS = (
     None,
@@ -42,37 +43,21 @@ class Kinds(Scene):
     def __init__(self, deployed: Deployment) -> None:
         super().__init__(deployed)
         made = {
-            kind: deployed.add_consumer(self.provider, self.victim)
+            kind: deployed.add_consumer(self.provider, self.bob)
             for kind in ('orphan', 'bare', 'incomplete')
         }
         self.consumers = made | {'foreign': self.foreign, 'unknown': self.unknown}
-        change = self.change
-        change('DELETE FROM allocations WHERE consumer_id = :c', c=made['orphan'])
-        change('DELETE FROM consumers WHERE uuid = :c', c=made['bare'])
-        deployed.put(
-            str(uuid.uuid4()),
-            self.provider,
-            self.victim,
-            deployed.admin,
-            generation=None,
-            version='1.7',
-        )
-        change(
-            'UPDATE consumers SET project_id = (SELECT id FROM projects WHERE '
-            "external_id = '00000000-0000-0000-0000-000000000000') WHERE uuid = :c",
-            c=made['incomplete'],
-        )
+        self.tables.remove_allocations(made['orphan'])
+        self.tables.remove_row(made['bare'])
+        self.tables.set_project(made['incomplete'], NOBODY)
         self.secrets = (*self.secrets[:2], *self.consumers.values())
-
-    def change(self, statement: str, **values: Any) -> None:
-        change_rows(self.deployed.database, statement, **values)
 
     def asked(self, consumer: str, version: str | None) -> Iterator[dict[str, Any]]:
         """Every operation on a consumer, with bodies of every kind."""
         claims: list[object] = [{}, None, self.claim() | {'project_id': 5}]
         number = version if version and version[2:].isdigit() else '1.39'
         for generation in (None, 0, 1, 7):
-            for owner in (self.attacker, self.victim):
+            for owner in (self.alice, self.bob):
                 claims.append(self.claim(owner, generation=generation, version=number))
         reads = {'version': version}
         yield {'method': 'GET', 'path': f'/allocations/{consumer}'} | reads
@@ -96,7 +81,7 @@ class Kinds(Scene):
         return [
             send(
                 self.deployed.application,
-                make_environ(token=self.attacker.token, **asked),
+                make_environ(token=self.alice.token, **asked),
             )
             for asked in self.asked(consumer, version)
         ]
@@ -195,9 +180,7 @@ def test_the_place_in_a_post(
     scene = Scene(guarded)
     fillers = [str(uuid.uuid4()) for _ in range(49)]
     if filler == 'own':
-        fillers = [
-            guarded.add_consumer(scene.provider, scene.attacker) for _ in range(9)
-        ]
+        fillers = [guarded.add_consumer(scene.provider, scene.alice) for _ in range(9)]
     told = set()
     before = scene.rows()
     for place in (0, 1, len(fillers) // 2, len(fillers)):
@@ -228,11 +211,9 @@ def test_filtered_lists(guarded: Deployment, version: str) -> None:
         return comparable(answer)
 
     first = ask()
-    guarded.add_consumer(scene.provider, scene.victim)
+    guarded.add_consumer(scene.provider, scene.bob)
     assert ask() == first
-    guarded.put(
-        scene.foreign, scene.provider, scene.victim, guarded.admin, generation=1
-    )
+    guarded.put(scene.foreign, scene.provider, scene.bob, guarded.admin, generation=1)
     assert ask() == first
 
 
@@ -242,11 +223,7 @@ class TestLookUp:
     def test_a_project_that_is_missing(self, guarded: Deployment) -> None:
         """O17: nobody's, as an unknown one."""
         scene = Scene(guarded)
-        change_rows(
-            guarded.database,
-            'UPDATE consumers SET project_id = 2000000000 WHERE uuid = :c',
-            c=scene.own,
-        )
+        scene.tables.set_project(scene.own, None)
         told = set()
         for consumer in (scene.own, scene.unknown):
             environ = scene.environ('GET', '/allocations/{CB}', consumer)
@@ -261,11 +238,7 @@ class TestLookUp:
     ) -> None:
         """O19: its owner can move while its generation stays."""
         scene = Scene(guarded)
-        change_rows(
-            guarded.database,
-            'DELETE FROM allocations WHERE consumer_id = :c',
-            c=scene.own,
-        )
+        scene.tables.remove_allocations(scene.own)
         before = scene.rows()
         for method, path, document in (
             ('PUT', '/allocations/{CA}', scene.claim(generation=generation)),

@@ -9,29 +9,15 @@ import dataclasses
 import json
 import time
 import urllib.parse
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import pytest
 
 from consumer_guard.guard.responses import DECOY
-from tests.deployment import OWNER_RULES, Deployment, Tokens
-from tests.fuzz.wire import (
-    Answer,
-    Scene,
-    comparable,
-    make_environ,
-    make_naive,
-    send,
-)
-
-Deploy = Callable[..., Deployment]
-
-
-@pytest.fixture(scope='module')
-def naive(
-    tmp_path_factory: pytest.TempPathFactory, tokens: Tokens, database: str
-) -> Deployment:
-    return make_naive(tmp_path_factory, tokens, database)
+from tests.configuration import OWNER_RULES
+from tests.deployment import Deploy, Deployment
+from tests.fuzz.wire import Answer, comparable, make_environ, send
+from tests.scenery import Scene
 
 
 @dataclasses.dataclass(frozen=True)
@@ -252,7 +238,7 @@ def test_the_decoy_asked_for_by_a_client(deploy: Deploy) -> None:
     deployed = deploy(options={'denial': 'conceal'}, rules=OWNER_RULES)
     scene = Scene(deployed)
     before = scene.rows()
-    for token in (scene.attacker.token, deployed.admin.token):
+    for token in (scene.alice.token, deployed.admin.token):
         for method in ('PUT', 'DELETE'):
             body = json.dumps(scene.claim(generation=None)).encode()
             path = f'/allocations/{DECOY}'

@@ -5,16 +5,15 @@ import itertools
 import json
 import logging
 import uuid
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.deployment import OWNER_RULES, Deployment
+from tests.configuration import OWNER_RULES
+from tests.deployment import Deploy, Deployment
 from tests.functional.conftest import Records
-from tests.fuzz.wire import Scene, send
-
-Deploy = Callable[..., Deployment]
+from tests.fuzz.wire import send
+from tests.scenery import Scene
 
 
 def test_a_record_a_denial(guarded: Deployment, records: Records) -> None:
@@ -27,7 +26,7 @@ def test_a_record_a_denial(guarded: Deployment, records: Records) -> None:
         assert send(guarded.application, environ).status == 403
     audits = read_records(records)
     assert len(audits) == len(records.lines) == len(guesses)
-    assert {record['user_id'] for record in audits} == {scene.attacker.user_id}
+    assert {record['user_id'] for record in audits} == {scene.alice.user_id}
     assert len({tuple(record['consumers']) for record in audits}) == len(guesses)
     assert scene.foreign not in records.text
 
@@ -102,5 +101,5 @@ def test_no_tokens_in_logs(deploy: Deploy, records: Records) -> None:
     finally:
         logger.setLevel(logging.NOTSET)
     assert len(read_records(records)) == 5
-    for secret in (scene.attacker.token, service.token, *scene.secrets):
+    for secret in (scene.alice.token, service.token, *scene.secrets):
         assert secret not in records.text

@@ -5,13 +5,13 @@ import io
 import json
 import time
 import uuid
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from consumer_guard.guard.model import Truth
-from tests.deployment import OWNER_RULES, Deployment
+from tests.configuration import OWNER_RULES
+from tests.deployment import Deploy, Deployment
 from tests.fuzz.alone import (
     CONSUMER,
     FixedOwners,
@@ -20,9 +20,8 @@ from tests.fuzz.alone import (
     ask_for,
     make_guard,
 )
-from tests.fuzz.wire import Scene, send
-
-Deploy = Callable[..., Deployment]
+from tests.fuzz.wire import send
+from tests.scenery import Scene
 
 LIMIT = 2 * 2**20
 #: What a reader in pieces may take beyond the limit.

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from tests.deployment import OWNER_RULES, Deployment, Tokens
-from tests.fuzz.wire import Answer, Environ, Scene, comparable, make_naive, send
-
-Deploy = Callable[..., Deployment]
+from tests.configuration import OWNER_RULES
+from tests.deployment import Deploy, Deployment
+from tests.fuzz.wire import Answer, Environ, comparable, send
+from tests.scenery import Scene
 
 
 class OneWay(io.RawIOBase):
@@ -79,13 +79,6 @@ def outer_routes(environ: Environ) -> None:
 
 
 SERVERS = (gunicorn, uwsgi, mod_wsgi, werkzeug, outer_routes)
-
-
-@pytest.fixture(scope='module')
-def naive(
-    tmp_path_factory: pytest.TempPathFactory, tokens: Tokens, database: str
-) -> Deployment:
-    return make_naive(tmp_path_factory, tokens, database)
 
 
 @pytest.fixture(params=['forbid', 'conceal'])
@@ -153,7 +146,7 @@ class TestEnviron:
         """S01: and the owner's is allowed, with the same answer as without."""
         guarded = deploy(rules=OWNER_RULES)
         scene = Scene(guarded)
-        twin = guarded.add_consumer(scene.provider, scene.attacker)
+        twin = guarded.add_consumer(scene.provider, scene.alice)
         generation = 1
         for method, path in (
             ('GET', '/allocations/{CA}'),

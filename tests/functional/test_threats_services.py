@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from tests.deployment import NAIVE_RULES, Deployment, User
+from tests.administrator import User
+from tests.configuration import NAIVE_RULES
+from tests.deployment import Deploy, Deployment
 from tests.functional.between import Steps, step_into
 from tests.functional.conftest import Records
 from tests.fuzz.wire import Answer, make_environ, send
-
-Deploy = Callable[..., Deployment]
 
 #: How deployments give their services rights, and placement's own rules: its
 #: defaults, or opened so that the guard alone decides.

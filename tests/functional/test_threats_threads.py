@@ -8,18 +8,19 @@ import json
 import logging
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from oslo_context import context
 
 from consumer_guard.guard import identity
-from tests.deployment import OWNER_RULES, Deployment, User
-from tests.fuzz.profiles import many
-from tests.fuzz.wire import Answer, Scene, make_environ, send
-
-Deploy = Callable[..., Deployment]
+from tests.administrator import User
+from tests.configuration import OWNER_RULES
+from tests.deployment import Deploy, Deployment
+from tests.fuzz.wire import Answer, make_environ, send
+from tests.profiles import many
+from tests.scenery import Scene
 
 THREADS = 16
 #: Seconds that all of it may take; longer is a deadlock.
@@ -64,17 +65,16 @@ class Tenant:
     consumers: dict[str, int]
 
 
-class Crowd:
+class Crowd(Scene):
     """Tenants of one placement, each with consumers on one provider."""
 
     def __init__(self, deployed: Deployment, denial: str) -> None:
-        self.deployed = deployed
+        super().__init__(deployed)
         self.denial = denial
-        self.scene = Scene(deployed)
         self.tenants = []
         for _ in range(4):
             user = deployed.add_user('member', 'reader')
-            made = [deployed.add_consumer(self.scene.provider, user) for _ in range(3)]
+            made = [deployed.add_consumer(self.provider, user) for _ in range(3)]
             self.tenants.append(Tenant(user, dict.fromkeys(made, 1)))
         self.tallied: collections.Counter[str] = collections.Counter()
         self.asked_by: dict[str, str] = {}
@@ -140,7 +140,7 @@ class Crowd:
             assert answer.status == 403
 
     def _claim(self, claimed: User, generation: int) -> dict[str, Any]:
-        return self.scene.claim(claimed, generation=generation, amount=1)
+        return self.claim(claimed, generation=generation, amount=1)
 
     def write_others(self, me: Tenant, other: Tenant, chance: random.Random) -> None:
         consumer, generation = chance.choice([*other.consumers.items()])
@@ -174,7 +174,7 @@ class Crowd:
         self._assert_no_word_of(answer, other)
 
     def list_provider(self, me: Tenant, other: Tenant, _chance: random.Random) -> None:
-        path = f'/resource_providers/{self.scene.provider}/allocations'
+        path = f'/resource_providers/{self.provider}/allocations'
         answer = self.ask(me.user, 'GET', path)
         assert answer.status == 200
         assert json.loads(answer.body)['allocations'].keys() == me.consumers.keys()

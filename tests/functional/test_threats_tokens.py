@@ -3,7 +3,6 @@
 
 import concurrent.futures
 import datetime
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,10 +10,9 @@ from keystoneauth1 import exceptions as keystone_exceptions
 from keystoneauth1 import fixture as keystone_fixture
 from keystonemiddleware import auth_token
 
-from tests.deployment import Deployment
-from tests.fuzz.wire import Scene, change_rows, send, write
-
-Deploy = Callable[..., Deployment]
+from tests.deployment import Deploy, Deployment
+from tests.fuzz.wire import send
+from tests.scenery import Scene, write
 
 
 class TestTokens:
@@ -47,8 +45,8 @@ class TestTokens:
         service = guarded.add_user('service')
         fetch = auth_token.AuthProtocol.fetch_token
         expired = keystone_fixture.V3Token(
-            user_id=scene.attacker.user_id,
-            project_id=scene.attacker.project_id,
+            user_id=scene.alice.user_id,
+            project_id=scene.alice.project_id,
             expires=datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC),
         )
         expired.add_role(name='reader')
@@ -84,12 +82,8 @@ class TestTokens:
         """I10 I11 I15: nothing is owned by no project, recorded as '' or not."""
         scene = Scene(guarded)
         caller = guarded.add_user(*roles, scope=scope)
-        change_rows(
-            guarded.database,
-            'UPDATE projects SET external_id = :new WHERE external_id = :old',
-            new='',
-            old=scene.victim.project_id,
-        )
+        assert scene.bob.project_id
+        scene.tables.rename_project(scene.bob.project_id, '')
         try:
             before = scene.rows()
             for method, path, query in (
@@ -110,11 +104,7 @@ class TestTokens:
             scene.assert_tells_nothing(send(guarded.application, listed))
             assert scene.rows() == before
         finally:
-            change_rows(
-                guarded.database,
-                "UPDATE projects SET external_id = :old WHERE external_id = ''",
-                old=scene.victim.project_id,
-            )
+            scene.tables.rename_project('', scene.bob.project_id)
 
     @pytest.mark.parametrize(
         ('roles', 'status'),
@@ -145,7 +135,7 @@ class TestTokens:
 def test_threads(guarded: Deployment) -> None:
     """I18: many callers at once, each gets the answer of his own."""
     scene = Scene(guarded)
-    owners = {scene.attacker.token: scene.own, scene.victim.token: scene.foreign}
+    owners = {scene.alice.token: scene.own, scene.bob.token: scene.foreign}
     assert send(guarded.application, scene.environ('GET', '/allocations/{CA}')).status
 
     def ask(number: int) -> bool:

@@ -7,17 +7,11 @@ from typing import Any
 
 import pytest
 
-from tests.deployment import Deployment, Tokens
+from tests.deployment import Deployment
 from tests.fuzz.bodies import ENCODINGS, encode
 from tests.fuzz.requests import Pipe
-from tests.fuzz.wire import Scene, comparable, make_naive, send, write
-
-
-@pytest.fixture(scope='module')
-def naive(
-    tmp_path_factory: pytest.TempPathFactory, tokens: Tokens, database: str
-) -> Deployment:
-    return make_naive(tmp_path_factory, tokens, database)
+from tests.fuzz.wire import comparable, send
+from tests.scenery import Scene, write
 
 
 class TestEncodings:
@@ -28,7 +22,7 @@ class TestEncodings:
     def test_refused(self, guarded: Deployment, encoding: str, consumer: str) -> None:
         scene = Scene(guarded)
         before = scene.rows()
-        body = ENCODINGS[encoding](encode(scene.claim(scene.victim)))
+        body = ENCODINGS[encoding](encode(scene.claim(scene.bob)))
         answer = write(guarded, scene, f'/allocations/{consumer}', body)
         assert answer.status == (403 if encoding == 'escaped' else 400), answer.body
         assert scene.rows() == before
@@ -43,7 +37,7 @@ class TestEncodings:
         content_type = f'application/json; charset={charset}'
         for consumer, document, status in (
             ('{CB}', scene.claim(), 403),
-            ('{CA}', scene.claim(scene.victim), 403),
+            ('{CA}', scene.claim(scene.bob), 403),
             ('{CA}', scene.claim(), 204),
         ):
             path = f'/allocations/{consumer}'
@@ -127,7 +121,7 @@ class TestTransfer:
     ) -> None:
         """B09: too short, too long, none at all: a refusal, nothing written."""
         scene = Scene(guarded)
-        body = json.dumps(scene.claim(scene.victim)).encode()
+        body = json.dumps(scene.claim(scene.bob)).encode()
         before = scene.rows()
         answer = write(
             guarded,
@@ -145,7 +139,7 @@ class TestTransfer:
     def test_a_stale_flag_of_an_outer_filter(self, guarded: Deployment) -> None:
         """B11: the guard reads as little as placement will."""
         scene = Scene(guarded)
-        body = json.dumps(scene.claim(scene.victim)).encode()
+        body = json.dumps(scene.claim(scene.bob)).encode()
         shorter = json.dumps(scene.claim()).encode()
         padded = shorter + b' ' * (len(body) - len(shorter))
         before = scene.rows()
@@ -160,4 +154,4 @@ class TestTransfer:
             )
             written = scene.rows() != before
             assert (answer.status == 204) == written == sent.startswith(padded)
-        assert guarded.show(scene.own)['project_id'] == scene.attacker.project_id
+        assert guarded.show(scene.own)['project_id'] == scene.alice.project_id

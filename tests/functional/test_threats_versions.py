@@ -6,14 +6,12 @@ moves the consumer to nobody. A guard that reads a newer microversion than
 placement does takes a write for sealed that is not.
 """
 
-from collections.abc import Callable
-
 import pytest
 
-from tests.deployment import OWNER_RULES, Deployment, Tokens
-from tests.fuzz.wire import Scene, comparable, make_naive, send, write
-
-Deploy = Callable[..., Deployment]
+from tests.configuration import OWNER_RULES
+from tests.deployment import Deploy, Deployment
+from tests.fuzz.wire import comparable, send
+from tests.scenery import Scene, write
 
 HEADERS = (
     'placement 1.38, placement 1.12',
@@ -58,13 +56,6 @@ HEADERS = (
     '1.38',
     '',
 )
-
-
-@pytest.fixture(scope='module')
-def naive(
-    tmp_path_factory: pytest.TempPathFactory, tokens: Tokens, database: str
-) -> Deployment:
-    return make_naive(tmp_path_factory, tokens, database)
 
 
 @pytest.fixture(params=['forbid', 'conceal'])
@@ -135,7 +126,7 @@ def test_a_good_write_goes_as_without_the_guard(
     """M01: a sealed write lands where placement reads 1.38 or later, nowhere else."""
     guarded = deploy(rules=OWNER_RULES)
     scene = Scene(guarded)
-    twin = guarded.add_consumer(scene.provider, scene.attacker)
+    twin = guarded.add_consumer(scene.provider, scene.alice)
     landed = 0
     for header in HEADERS:
         more = {'version': None, 'HTTP_OPENSTACK_API_VERSION': header}

@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable
 
 import pytest
 import webtest
@@ -16,10 +15,9 @@ from paste import deploy as paste_deploy
 from consumer_guard import middleware
 from consumer_guard.backend import application
 from consumer_guard.guard.errors import ConfigurationError
-from tests.deployment import ETC, Deployment
+from tests.configuration import ETC
+from tests.deployment import Deploy, Deployment
 from tests.functional.conftest import Records
-
-Deploy = Callable[..., Deployment]
 
 
 def test_a_pipeline_without_authtoken_is_closed(deploy: Deploy) -> None:

@@ -5,19 +5,16 @@ import dataclasses
 import itertools
 import json
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-import sqlalchemy as sa
-
-from tests.deployment import Deployment, User, make_claim
-from tests.fuzz.wire import Answer, Scene, make_environ, send
+from tests.administrator import User, make_claim
+from tests.deployment import Deployment
+from tests.fuzz.wire import Answer, make_environ, send
+from tests.scenery import Scene
 
 BAD_VERSIONS = ('1.99', 'nonsense')
 VERSIONS = (None, '1.0', '1.7', '1.12', '1.28', '1.38', 'latest', *BAD_VERSIONS)
-
-#: Of what the traffic is made; each owned, another's, unknown or nobody's.
-READS = ('/allocations/{c}', '/allocations/{c}%0A', '/allocations/{C}')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,91 +45,46 @@ class Request:
         return send(application, environ)
 
 
-class Rows:
-    """All the rows of a database, to be put back."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._kept: list[tuple[sa.Table, list[dict[str, Any]]]] = []
-        engine = sa.create_engine(url, poolclass=sa.NullPool)
-        metadata = sa.MetaData()
-        metadata.reflect(engine)
-        with engine.connect() as connection:
-            for table in metadata.sorted_tables:
-                rows = connection.execute(sa.select(table)).mappings()
-                self._kept.append((table, [dict(row) for row in rows]))
-        engine.dispose()
-
-    def put_back(self) -> None:
-        """Make the database what it was."""
-        engine = sa.create_engine(self._url, poolclass=sa.NullPool)
-        with engine.begin() as connection:
-            for table, _ in reversed(self._kept):
-                connection.execute(sa.delete(table))
-            for table, rows in self._kept:
-                if rows:
-                    connection.execute(sa.insert(table), rows)
-        engine.dispose()
-
-
 def play(application: Any, traffic: Sequence[Request]) -> list[Answer]:
     """Send the requests one after the other."""
     return [request.send(application) for request in traffic]
 
 
-class Cast:
-    """Who asks in the traffic, and what for."""
+class Traffic(Scene):
+    """Who asks, by what right, and for what.
+
+    :ivar reader: of Alice's project
+    :ivar service: with a role that allows everything
+    """
 
     def __init__(self, deployed: Deployment) -> None:
-        self.scene = Scene(deployed)
-        scene = self.scene
-        self.reader = deployed.add_user('reader', project_id=scene.attacker.project_id)
+        super().__init__(deployed)
+        self.reader = deployed.add_user('reader', project_id=self.alice.project_id)
         self.service = deployed.add_user('service')
-        self.callers = (scene.attacker, self.reader, self.service, deployed.admin)
-        # Written below 1.8: it belongs to the incomplete project.
-        self.nobodys = str(uuid.uuid4())
-        made = deployed.put(
-            self.nobodys,
-            scene.provider,
-            scene.attacker,
-            deployed.admin,
-            generation=None,
-            version='1.7',
-        )
-        assert made.status_int == 204, made.text
-        self.consumers: Mapping[str, str] = {
-            'owned': scene.own,
-            'foreign': scene.foreign,
-            'unknown': scene.unknown,
-            'nobodys': self.nobodys,
-        }
+        self.callers = (self.alice, self.reader, self.service, self.admin)
 
-    def traffic(self) -> list[Request]:
+    def requests(self) -> list[Request]:
         """Reads and writes of everybody on everything."""
         return [*self.reads(), *self._oddities(), *self._writes(), *self._deletes()]
 
     def reads(self) -> Iterator[Request]:
-        scene = self.scene
         for caller in self.callers:
-            for consumer, version in itertools.product(
-                self.consumers.values(), VERSIONS
-            ):
+            for consumer, version in itertools.product(self.kinds.values(), VERSIONS):
                 yield Request('GET', f'/allocations/{consumer}', caller, '', version)
-            for project in (scene.attacker.project_id, scene.victim.project_id, ''):
+            for project in (self.alice.project_id, self.bob.project_id, ''):
                 for version in ('1.9', '1.38'):
                     query = f'project_id={project}'
                     yield Request('GET', '/usages', caller, query, version)
-            for provider in (scene.provider, str(uuid.uuid4())):
+            for provider in (self.provider, str(uuid.uuid4())):
                 path = f'/resource_providers/{provider}/allocations'
                 yield Request('GET', path, caller)
 
     def _oddities(self) -> Iterator[Request]:
-        scene = self.scene
-        for caller in (scene.attacker, scene.deployed.admin):
+        for caller in (self.alice, self.admin):
             for path in (
-                f'/allocations/{scene.foreign}\n',
-                f'/allocations/{scene.own.upper()}',
-                f'/allocations/{scene.own}/',
+                f'/allocations/{self.foreign}\n',
+                f'/allocations/{self.own.upper()}',
+                f'/allocations/{self.own}/',
                 '/allocations',
                 '/',
                 '',
@@ -140,7 +92,7 @@ class Cast:
                 '/resource_providers',
             ):
                 yield Request('GET', path, caller)
-            path = f'/allocations/{scene.own}'
+            path = f'/allocations/{self.own}'
             yield Request('GET', path, caller, headers=(('Accept', 'text/plain'),))
             yield Request('PATCH', path, caller, body=b'{}')
             for body in (b'', b'[]', b'{', b'null', b'x' * 9000):
@@ -149,16 +101,11 @@ class Cast:
             yield Request('PUT', path, caller, body=b'{}', content_type='text/plain')
 
     def _writes(self) -> Iterator[Request]:
-        scene = self.scene
         for caller, (consumer, version, generation) in itertools.product(
             self.callers,
-            itertools.product(
-                self.consumers.values(), ('1.7', '1.12', '1.38'), (1, None)
-            ),
+            itertools.product(self.kinds.values(), ('1.7', '1.12', '1.38'), (1, None)),
         ):
-            claim = make_claim(
-                scene.provider, scene.attacker, generation, version or '1.38'
-            )
+            claim = make_claim(self.provider, self.alice, generation, version or '1.38')
             yield Request(
                 'PUT',
                 f'/allocations/{consumer}',
@@ -168,8 +115,8 @@ class Cast:
             )
         for caller in self.callers:
             claims = {
-                consumer: make_claim(scene.provider, scene.attacker, 2)
-                for consumer in (scene.own, scene.foreign)
+                consumer: make_claim(self.provider, self.alice, 2)
+                for consumer in (self.own, self.foreign)
             }
             body = json.dumps(claims).encode()
             yield Request('POST', '/allocations', caller, body=body)
@@ -179,5 +126,5 @@ class Cast:
 
     def _deletes(self) -> Iterator[Request]:
         for caller in self.callers:
-            for consumer in self.consumers.values():
+            for consumer in self.kinds.values():
                 yield Request('DELETE', f'/allocations/{consumer}', caller)

@@ -24,7 +24,7 @@ from consumer_guard.guard.request import (
 from tests.fuzz import accepted, names
 from tests.fuzz import requests as made
 from tests.fuzz.bodies import Pairs, Raw, encode
-from tests.fuzz.profiles import budget
+from tests.profiles import budget
 
 any_path = st.one_of(
     made.paths(),

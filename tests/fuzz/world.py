@@ -15,6 +15,7 @@ import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
+import sqlalchemy as sa
 import yaml
 from placement import handler
 from placement import microversion as placement_microversion
@@ -31,10 +32,13 @@ from consumer_guard.guard import model
 from consumer_guard.guard.authorizer import Rules
 from consumer_guard.guard.wsgi import ConsumerGuard
 from consumer_guard.rules.rulebook import PolicyText, Rulebook
-from tests.deployment import OWNER_RULES, Deployment, Tokens, User
+from tests.administrator import User
+from tests.configuration import OWNER_RULES
+from tests.deployment import Deployment, Tokens
 from tests.fuzz import names
 from tests.fuzz.requests import Request
 from tests.fuzz.wire import Answer, Application, Environ, send
+from tests.rows import NOBODY, Row, Tables
 from tests.specification import Consumer
 
 #: Loggers that would write a traceback a request.
@@ -43,9 +47,6 @@ _LOUD = ('placement', 'keystonemiddleware', 'consumer_guard.generations.watch')
 OPERATION_OF = {
     (operation.method, operation.path): operation for operation in model.OPERATIONS
 }
-#: placement's default for ``incomplete_consumer_project_id``.
-INCOMPLETE_PROJECT = '00000000-0000-0000-0000-000000000000'
-
 ROLLED_TO = -100
 
 #: Differently configured guards over one placement. For ``roll`` the counters
@@ -217,16 +218,6 @@ class _Tee:
         return moved
 
 
-@dataclasses.dataclass(frozen=True)
-class Known:
-    """A consumer as the database has it."""
-
-    project_id: str | None
-    user_id: str | None
-    generation: int | None
-    holds: bool
-
-
 class Scenario:
     """Consumers of A, of B and of nobody, and the ways to reach them.
 
@@ -261,6 +252,7 @@ class Scenario:
         }
         self.bare = self._pipeline(placement)
         self._populate()
+        self._tables = Tables(database, sa.StaticPool)
         self._connection = sqlite3.connect(
             database.removeprefix('sqlite:///'), isolation_level=None
         )
@@ -280,6 +272,7 @@ class Scenario:
         for table in ('consumers', 'allocations'):
             self._connection.execute(f'DELETE FROM {table}')
         self._connection.close()
+        self._tables.engine.dispose()
         self._auditor.removeHandler(self._audit)
         self._auditor.propagate = True
         for name in _LOUD:
@@ -309,23 +302,7 @@ class Scenario:
         deployed = self._deployed
         others = User((), names.OTHERS_PROJECT, names.OTHERS_USER)
         for provider in (names.PROVIDER, names.ANOTHER_PROVIDER):
-            made = deployed.request(
-                'POST',
-                '/resource_providers',
-                self.admin,
-                body={'name': provider, 'uuid': provider},
-            )
-            assert made.status_int == 200, made.text
-            stocked = deployed.request(
-                'PUT',
-                f'/resource_providers/{provider}/inventories',
-                self.admin,
-                body={
-                    'resource_provider_generation': 0,
-                    'inventories': {'VCPU': {'total': 100000}},
-                },
-            )
-            assert stocked.status_int == 200, stocked.text
+            deployed.add_provider(100_000, provider=provider)
         for owner, consumers in (
             (self.attacker, (names.OWN, names.OWN_TOO, names.ORPHAN)),
             (others, (names.FOREIGN, names.HIDDEN, names.UNOWNED, names.BARE)),
@@ -335,75 +312,39 @@ class Scenario:
 
     def _plant(self) -> None:
         """Rows that placement's API does not make at once."""
-        run = self._connection.execute
-        for consumer, generation in (
-            (names.OWN_TOO, 7),
-            (names.HIDDEN, names.HIDDEN_GENERATION),
-        ):
-            run(
-                'UPDATE consumers SET generation = ? WHERE uuid = ?',
-                (generation, consumer),
-            )
-        run(
-            'INSERT OR IGNORE INTO projects (external_id) VALUES (?)',
-            (INCOMPLETE_PROJECT,),
-        )
-        run(
-            'UPDATE consumers SET project_id = (SELECT id FROM projects '
-            'WHERE external_id = ?) WHERE uuid = ?',
-            (INCOMPLETE_PROJECT, names.UNOWNED),
-        )
-        run('DELETE FROM allocations WHERE consumer_id = ?', (names.ORPHAN,))
-        run('DELETE FROM consumers WHERE uuid = ?', (names.BARE,))
+        self._tables.set_generation(names.OWN_TOO, 7)
+        self._tables.set_generation(names.HIDDEN, names.HIDDEN_GENERATION)
+        self._tables.set_project(names.UNOWNED, NOBODY)
+        self._tables.remove_allocations(names.ORPHAN)
+        self._tables.remove_row(names.BARE)
         for trap in names.TRAPS:
-            run(
-                'INSERT INTO consumers (created_at, uuid, project_id, user_id, '
-                'generation) SELECT created_at, ?, project_id, user_id, 1 '
-                'FROM consumers WHERE uuid = ?',
-                (trap, names.OWN),
-            )
             # Not on the provider that is listed: their ids hold B's.
-            run(
-                'INSERT INTO allocations (created_at, resource_provider_id, '
-                'consumer_id, resource_class_id, used) SELECT created_at, '
-                '(SELECT id FROM resource_providers WHERE uuid = ?), ?, '
-                'resource_class_id, 1 FROM allocations WHERE consumer_id = ?',
-                (names.ANOTHER_PROVIDER, trap, names.OWN),
-            )
-
-    def read_known(self) -> dict[str, Known]:
-        """All the consumers, by id, as they are now."""
-        rows = self._connection.execute(
-            'SELECT c.uuid, p.external_id, u.external_id, c.generation, '
-            'EXISTS (SELECT 1 FROM allocations a WHERE a.consumer_id = c.uuid) '
-            'FROM consumers c LEFT JOIN projects p ON p.id = c.project_id '
-            'LEFT JOIN users u ON u.id = c.user_id'
-        )
-        return {row[0]: Known(row[1], row[2], row[3], bool(row[4])) for row in rows}
+            self._tables.copy(names.OWN, trap, names.ANOTHER_PROVIDER)
 
     def _describe_known(self) -> dict[str, Consumer]:
         """The consumers in the words of the specification."""
         described = {
             id_: Consumer(
-                None if known.project_id == INCOMPLETE_PROJECT else known.project_id,
+                None if known.project_id == NOBODY else known.project_id,
                 known.user_id,
                 None,
                 known.generation,
-                known.holds,
+                known.used > 0,
             )
             for id_, known in self.known.items()
         }
         described[names.BARE] = Consumer(None, None, None, None)
         return described
 
+    def read_known(self) -> dict[str, Row]:
+        """All the consumers, by id, as they are now."""
+        return self._tables.read_consumers()
+
     def read_holders(self, provider: str) -> set[str]:
         """The consumers that hold allocations on a provider, by its id."""
-        rows = self._connection.execute(
-            'SELECT consumer_id FROM allocations a JOIN resource_providers p '
-            'ON p.id = a.resource_provider_id WHERE p.uuid = ?',
-            (provider,),
-        )
-        return {row[0] for row in rows}
+        rows = self._tables.read_named()
+        held = [row for row in rows if row[0] == 'allocation']
+        return {consumer for _, consumer, uuid, *_ in held if uuid == provider}
 
     def _read_generations(self) -> list[tuple[int, int]]:
         return self._connection.execute(
@@ -446,4 +387,5 @@ class Scenario:
             'SELECT consumer_id, resource_provider_id, resource_class_id, used '
             'FROM allocations'
         )
-        return self.read_known(), sorted(allocations), self._read_generations()
+        known = {id_: row[1:] for id_, row in self.read_known().items()}
+        return known, sorted(allocations), self._read_generations()

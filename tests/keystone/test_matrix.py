@@ -103,12 +103,6 @@ EXPECTED: Mapping[str, Mapping[str, tuple[int, ...]]] = {
 }
 
 
-def _reshape(town: Town) -> object:
-    path = f'/resource_providers/{town.provider}/inventories'
-    stock = town.admin.must('GET', path)
-    return {'inventories': {town.provider: stock}, 'allocations': {}}
-
-
 def perform(town: Town, client: Client, operation: str) -> int:
     """One operation of the matrix on consumers of its own; its status."""
     own, foreign = town.add_consumer(town.alpha), town.add_consumer(town.beta)
@@ -134,7 +128,7 @@ def perform(town: Town, client: Client, operation: str) -> int:
         'POST both': ('POST', '/allocations', {own: mine, foreign: theirs}),
         'DELETE own': ('DELETE', f'/allocations/{own}', None),
         'DELETE foreign': ('DELETE', f'/allocations/{foreign}', None),
-        'reshape': ('POST', '/reshaper', _reshape(town)),
+        'reshape': ('POST', '/reshaper', town.admin.make_reshape(town.provider, {})),
         'root': ('GET', '/', None),
     }[operation]
     before = [town.show(own), town.show(foreign)]

@@ -5,10 +5,12 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from tests.administrator import User as Owner
+from tests.administrator import make_claim, without_provider_generations
 from tests.cloud.identities import Project, User
-from tests.cloud.placement import OPEN_RULES, Client, Placement, make_claim
+from tests.cloud.placement import Client, Placement
 from tests.cloud.stack import Cloud
-from tests.deployment import OWNER_RULES
+from tests.configuration import OPEN_RULES, OWNER_RULES
 
 #: Keystone is not waited for without end, but on a busy machine it is slow.
 _IMPATIENT = {'http_connect_timeout': 8, 'http_request_max_retries': 0}
@@ -58,7 +60,7 @@ class Town:
         self.alpha = self.identities.add_project()
         self.beta = self.identities.add_project()
         self.admin = self.client(cloud.log_in_as_admin())
-        self.provider = self.admin.add_provider(total=100_000)
+        self.provider = self.admin.add_provider(100_000)
         self.own = self.add_consumer(self.alpha)
         self.foreign = self.add_consumer(self.beta)
 
@@ -82,23 +84,18 @@ class Town:
 
     def add_consumer(self, project: Project) -> str:
         """A consumer of one VCPU; returns its uuid."""
-        user_id = uuid.uuid4().hex
-        return self.admin.add_consumer(self.provider, project.id, user_id)
+        return self.admin.add_consumer(self.provider, Owner((), project.id))
 
     def show(self, consumer: str) -> dict[str, Any]:
         """The consumer as the administrator sees it, but for its provider."""
-        shown: dict[str, Any] = self.admin.must('GET', f'/allocations/{consumer}')
-        for held in shown['allocations'].values():
-            # The provider's generation moves with everybody's writes.
-            del held['generation']
-        return shown
+        return without_provider_generations(self.admin.show(consumer))
 
     def claim(
         self, project: Project, generation: int | None = 1, amount: int = 1
     ) -> dict[str, Any]:
         """The body of one consumer, claimed for a project."""
-        user_id = uuid.uuid4().hex
-        return make_claim(self.provider, project.id, user_id, generation, amount)
+        owner = Owner((), project.id)
+        return make_claim(self.provider, owner, generation, amount=amount)
 
     def read(
         self,

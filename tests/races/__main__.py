@@ -15,7 +15,8 @@ import time
 from typing import Any
 
 from tests import servers
-from tests.deployment import OWNER_RULES, Deployment, Tokens
+from tests.configuration import OWNER_RULES
+from tests.deployment import Deployment, Tokens
 from tests.functional.between import step_into
 from tests.races import evidence
 from tests.races.crowd import Crowd

@@ -13,11 +13,10 @@ import sqlalchemy as sa
 import webob
 
 from consumer_guard.generations.store import Kind, Swap, swap
-from tests.deployment import Deployment, User, make_claim
+from tests.administrator import User, make_claim
+from tests.deployment import Deployment, make_request
 from tests.races.evidence import Swapped, Told
-
-_ROW = sa.text('SELECT generation FROM consumers WHERE uuid = :uuid')
-_PROJECT = sa.text('SELECT id FROM projects WHERE external_id = :id')
+from tests.rows import Tables
 
 
 class Crowd:
@@ -35,7 +34,8 @@ class Crowd:
         self._deployed = deployed
         self._seed = seed
         self._driver = driver
-        self.engine = sa.create_engine(deployed.database, pool_size=10)
+        self.tables = Tables(deployed.database, sa.QueuePool)
+        self.engine = self.tables.engine
         self._provider = deployed.add_provider(10**8)
         self._owners = [deployed.add_user('member', 'reader') for _ in range(2)]
         self._keeper = deployed.add_user('member', 'reader')
@@ -45,7 +45,10 @@ class Crowd:
         ]
         for user in (self._owners[1], self._keeper):
             deployed.add_consumer(self._provider, user)
-        self._projects = {user: self._find_project(user) for user in self._owners}
+        self._projects = {
+            user: self.tables.name('projects', 'external_id', user.project_id)
+            for user in self._owners
+        }
         self._lock = threading.Lock()
         self._active: dict[int, tuple[bool, frozenset[str]]] = {}
         self._local = threading.local()
@@ -55,11 +58,6 @@ class Crowd:
         self.owners_landed: list[Swapped] = []
         self.told: list[Told] = []
         sa.event.listen(driver.engine, 'after_cursor_execute', self._note_swap)
-
-    def _find_project(self, user: User) -> int:
-        with self.engine.connect() as connection:
-            found = connection.execute(_PROJECT, {'id': user.project_id}).scalar_one()
-        return int(found)
 
     def _note_swap(
         self, _c: Any, cursor: Any, statement: str, parameters: Any, *_rest: Any
@@ -123,18 +121,7 @@ class Crowd:
         version: str = '1.38',
         body: object = None,
     ) -> webob.Response:
-        request = webob.Request.blank(
-            path,
-            method=method,
-            headers={
-                'X-Auth-Token': caller.token,
-                'OpenStack-API-Version': f'placement {version}',
-                'Accept': 'application/json',
-            },
-        )
-        if body is not None:
-            request.content_type = 'application/json'
-            request.json = body
+        request = make_request(method, path, caller, version=version, body=body)
         answer = request.get_response(self._deployed.application)
         who = 'role' if caller is self._deployed.admin else 'owner'
         with self._lock:
@@ -181,8 +168,7 @@ class Crowd:
         uuid = chance.choice(self._consumers)
         path, admin = f'/allocations/{uuid}', self._deployed.admin
         owner = chance.choice([*self._owners, *self._owners, self._keeper])
-        with self.engine.connect() as connection:
-            generation = connection.execute(_ROW, {'uuid': uuid}).scalar()
+        generation = self.tables.read_generation(uuid)
         kind = chance.random()
         if kind < 0.1:
             with self._overlapping(False, uuid):

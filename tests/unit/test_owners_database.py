@@ -26,7 +26,8 @@ from consumer_guard.owners.database import LONGEST_ID, DatabaseOwners
 from consumer_guard.owners.drivers import load_driver
 from tests import statements as statements_at_drivers
 from tests.forking import hookless_fork
-from tests.servers import Tables, get_pool
+from tests.rows import Tables
+from tests.servers import get_pool
 
 NOBODY = '00000000-0000-0000-0000-000000000000'
 SECRET = 'Wonderful-17'

@@ -7,70 +7,17 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent import futures
 from pathlib import Path
 
 import pytest
 
 from consumer_guard.guard import model
 from consumer_guard.guard.errors import PolicyLocked
+from consumer_guard.rules.files import PolicyLocations
 from consumer_guard.rules.reloading import ReloadedRules
 from consumer_guard.rules.rulebook import PolicyText, Rulebook
-
-LIST = model.ALLOCATIONS_LIST.rule
-USAGES = model.USAGES.rule
-WIDE = f'"{LIST}": "role:reader"\n'
-NARROW = f'"{LIST}": "role:nobody"\n'
-READER = model.Caller(
-    {'project_id': 'A', 'roles': ['reader']}, frozenset({'reader'}), 'project', 'req-1'
-)
-
-
-class PolicyFolder:
-    """A folder of policy files, a clock, and rules loaded from them."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.main = path / 'policy.yaml'
-        self.extra = path / 'policy.d'
-        self.now = 1000.0
-        self.builds = 0
-        self.forbidden: set[str] = set()
-        self.builder: Callable[[Sequence[PolicyText]], Rulebook] = Rulebook.build
-        self.between: list[Callable[[], object]] = []
-
-    def find_file(self, name: str) -> str | None:
-        """As ``ConfigOpts.find_file`` does for one configuration folder."""
-        if name == 'policy.d' and self.between:
-            # The state of the main file is taken by now; it is not read yet.
-            self.between.pop()()
-        path = self.path / name
-        return str(path) if path.exists() else None
-
-    def build(self, files: Sequence[PolicyText]) -> Rulebook:
-        """Count the builds."""
-        self.builds += 1
-        return self.builder(files)
-
-    def load(self, *, explicit: bool = False, interval: float = 1.0) -> ReloadedRules:
-        """Load the files."""
-        return ReloadedRules(
-            find_file=self.find_file,
-            policy_file='policy.yaml',
-            policy_file_is_explicit=explicit,
-            policy_dirs=['policy.d'],
-            poll_interval=interval,
-            build=self.build,
-            clock=lambda: self.now,
-        )
-
-    def check(self, files: ReloadedRules, times: int = 1) -> None:
-        """Let intervals pass, with a request at the end of each."""
-        for _ in range(times):
-            self.now += 1.0
-            try:
-                files.current()
-            except PolicyLocked:
-                continue
+from tests.unit.policy_folder import LIST, NARROW, USAGES, WIDE, PolicyFolder, judge
 
 
 @pytest.fixture
@@ -79,11 +26,6 @@ def folder(tmp_path: Path) -> PolicyFolder:
     made = PolicyFolder(tmp_path)
     made.main.write_text(NARROW)
     return made
-
-
-def truth(files: ReloadedRules, rule: str = LIST) -> model.Truth:
-    """What a reader of project A gets, on a consumer of project B."""
-    return files.current().judge(rule, READER, {'project_id': 'B'}, final=True)
 
 
 def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -99,7 +41,7 @@ def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
 def test_files_are_in_force_from_the_start_and_read_once(folder: PolicyFolder) -> None:
     folder.main.write_text(WIDE)
     files = folder.load()
-    assert truth(files) is model.Truth.YES
+    assert judge(files) is model.Truth.YES
     assert (files.problem, files.loaded_at, files.failed_reloads) == (None, 1000.0, 0)
     folder.check(files, 5)
     assert (folder.builds, files.loaded_at) == (1, 1000.0)
@@ -109,8 +51,8 @@ def test_without_files_the_defaults_are_in_force(folder: PolicyFolder) -> None:
     """Y01"""
     folder.main.unlink()
     files = folder.load()
-    assert truth(files) is model.Truth.NO
-    assert truth(files, USAGES) is model.Truth.NO
+    assert judge(files) is model.Truth.NO
+    assert judge(files, USAGES) is model.Truth.NO
     assert files.problem is None
 
 
@@ -118,12 +60,184 @@ def test_an_edit_is_in_force_after_two_equal_checks(folder: PolicyFolder) -> Non
     """Never at a request in between."""
     files = folder.load()
     folder.main.write_text(WIDE)
-    assert truth(files) is model.Truth.NO
+    assert judge(files) is model.Truth.NO
     folder.check(files)
-    assert truth(files) is model.Truth.NO
+    assert judge(files) is model.Truth.NO
     folder.check(files)
-    assert truth(files) is model.Truth.YES
+    assert judge(files) is model.Truth.YES
     assert (folder.builds, files.loaded_at) == (2, 1002.0)
+
+
+@pytest.mark.parametrize('seconds', [0.95, 2.0, 1000.0])
+def test_an_edit_that_is_an_interval_old_is_in_force_at_the_first_check(
+    folder: PolicyFolder, seconds: float
+) -> None:
+    folder.main.write_text(WIDE)
+    files = folder.load()
+    folder.pass_time(0.5)
+    folder.main.write_text(NARROW)
+    folder.pass_time(seconds)
+    assert judge(files) is model.Truth.NO
+    assert folder.builds == 2
+
+
+def test_an_edit_that_is_younger_than_an_interval_is_confirmed_first(
+    folder: PolicyFolder,
+) -> None:
+    files = folder.load()
+    folder.pass_time(1000.0)
+    folder.main.write_text(WIDE)
+    folder.pass_time(0.85)
+    assert judge(files) is model.Truth.NO
+    folder.pass_time(1.0)
+    assert judge(files) is model.Truth.YES
+
+
+def test_an_edit_with_a_forged_mtime_is_as_old_as_its_ctime(
+    folder: PolicyFolder,
+) -> None:
+    """Neither older nor younger."""
+    files = folder.load()
+    folder.pass_time(1000.0)
+    folder.main.write_text(WIDE)
+    os.utime(folder.main, (1, 1))
+    folder.pass_time(0.5)
+    assert judge(files) is model.Truth.NO
+    folder.pass_time(0.5)
+    os.utime(folder.main, (4e9, 4e9))
+    folder.pass_time(1000.0)
+    assert judge(files) is model.Truth.YES
+
+
+def test_an_old_file_that_is_renamed_into_place_is_as_old_as_the_rename(
+    folder: PolicyFolder,
+) -> None:
+    aside = folder.path / 'aside'
+    aside.write_text(WIDE)
+    files = folder.load()
+    folder.pass_time(1000.0)
+    aside.replace(folder.main)
+    folder.pass_time(0.5)
+    assert judge(files) is model.Truth.NO
+    folder.pass_time(1.0)
+    assert judge(files) is model.Truth.YES
+
+
+@pytest.mark.parametrize('whole', [False, True], ids=['file', 'directory'])
+def test_a_removal_that_is_younger_than_an_interval_is_confirmed_first(
+    folder: PolicyFolder, whole: bool
+) -> None:
+    """A file may be missing for the moment in which another takes its place."""
+    folder.main.write_text(WIDE)
+    folder.extra.mkdir()
+    (folder.extra / 'revoke.yaml').write_text(NARROW)
+    files = folder.load()
+    folder.pass_time(1000.0)
+    (folder.extra / 'revoke.yaml').unlink()
+    if whole:
+        folder.extra.rmdir()
+    folder.pass_time(0.5)
+    assert judge(files) is model.Truth.NO
+    folder.pass_time(1.0)
+    assert judge(files) is model.Truth.YES
+
+
+def test_a_removal_that_is_an_interval_old_is_in_force_at_the_first_check(
+    folder: PolicyFolder,
+) -> None:
+    folder.extra.mkdir()
+    (folder.extra / 'open.yaml').write_text(WIDE)
+    files = folder.load()
+    folder.pass_time(1000.0)
+    (folder.extra / 'open.yaml').unlink()
+    folder.pass_time(1.0)
+    assert judge(files) is model.Truth.NO
+
+
+def test_a_directory_that_is_moved_into_place_is_confirmed_first(
+    folder: PolicyFolder,
+) -> None:
+    """Its files may be old."""
+    aside = folder.path / 'aside'
+    aside.mkdir()
+    (aside / 'open.yaml').write_text(WIDE)
+    files = folder.load()
+    folder.pass_time(1000.0)
+    aside.rename(folder.extra)
+    folder.pass_time(0.5)
+    assert judge(files) is model.Truth.NO
+    folder.pass_time(1.0)
+    assert judge(files) is model.Truth.YES
+
+
+def test_a_main_file_that_is_missing_for_a_moment_is_no_problem(
+    folder: PolicyFolder,
+) -> None:
+    files = folder.load()
+    folder.pass_time(1000.0)
+    folder.main.unlink()
+    folder.pass_time(0.5)
+    assert judge(files) is model.Truth.NO
+    assert files.problem is None
+
+
+def test_a_link_that_is_set_back_to_old_files_is_as_old_as_the_link(
+    folder: PolicyFolder,
+) -> None:
+    """As a ConfigMap: the files are behind a link to the version's folder."""
+    for name, content in (('..1', WIDE), ('..2', NARROW)):
+        (folder.path / name).mkdir()
+        (folder.path / name / 'policy.yaml').write_text(content)
+    (folder.path / '..data').symlink_to('..2')
+    folder.main.unlink()
+    folder.main.symlink_to('..data/policy.yaml')
+    files = folder.load()
+    folder.pass_time(1000.0)
+    (folder.path / '..new').symlink_to('..1')
+    (folder.path / '..new').replace(folder.path / '..data')
+    folder.pass_time(0.5)
+    assert judge(files) is model.Truth.NO
+    folder.pass_time(1.0)
+    assert judge(files) is model.Truth.YES
+
+
+def test_an_edit_on_a_file_system_whose_clock_is_ahead_is_confirmed_first(
+    folder: PolicyFolder,
+) -> None:
+    folder.skew = 3600.0
+    files = folder.load()
+    folder.pass_time(1000.0)
+    folder.main.write_text(WIDE)
+    folder.pass_time(1000.0)
+    assert judge(files) is model.Truth.NO
+    folder.pass_time(1.0)
+    assert judge(files) is model.Truth.YES
+
+
+@pytest.mark.parametrize('seconds', [-3600.0, -1.0, 1.0, 3600.0])
+def test_an_edit_before_the_clock_is_set_is_in_force_at_the_first_check(
+    folder: PolicyFolder, seconds: float
+) -> None:
+    folder.main.write_text(WIDE)
+    files = folder.load()
+    folder.pass_time(1000.0)
+    folder.main.write_text(NARROW)
+    folder.pass_time(1.0)
+    folder.set_clock(seconds)
+    folder.pass_time(1.0)
+    assert judge(files) is model.Truth.NO
+
+
+def test_a_worker_that_is_locked_since_its_start_loads_an_old_repair_at_once(
+    folder: PolicyFolder,
+) -> None:
+    folder.main.write_text('broken')
+    files = folder.load()
+    folder.pass_time(1000.0)
+    folder.main.write_text(WIDE)
+    folder.pass_time(2.0)
+    assert judge(files) is model.Truth.YES
+    assert files.problem is None
 
 
 def test_files_are_checked_once_per_interval(folder: PolicyFolder) -> None:
@@ -133,8 +247,8 @@ def test_files_are_checked_once_per_interval(folder: PolicyFolder) -> None:
     folder.main.unlink()
     folder.extra.write_text('a file where a directory should be')
     for _ in range(100):
-        folder.now += 0.009
-        assert truth(files) is model.Truth.NO
+        folder.pass_time(0.009)
+        assert judge(files) is model.Truth.NO
     assert files.problem is None
 
 
@@ -144,7 +258,7 @@ def test_a_file_with_an_older_mtime_is_an_edit(folder: PolicyFolder) -> None:
     folder.main.write_text(WIDE)
     os.utime(folder.main, (1, 1))
     folder.check(files, 2)
-    assert truth(files) is model.Truth.YES
+    assert judge(files) is model.Truth.YES
 
 
 @pytest.mark.parametrize('in_place', [True, False])
@@ -154,7 +268,7 @@ def test_a_file_of_the_same_size_and_mtime_is_an_edit(
     """ctime differs, and the inode where it is another file."""
     before = folder.main.stat()
     files = folder.load()
-    time.sleep(0.02)  # the kernel's clock for files is coarse
+    folder.pass_time(0.5)
     other = folder.main if in_place else folder.path / 'new'
     other.write_text(NARROW.replace('nobody', 'reader'))
     os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
@@ -163,7 +277,7 @@ def test_a_file_of_the_same_size_and_mtime_is_an_edit(
     assert (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
     assert (after.st_ino == before.st_ino) is in_place
     folder.check(files, 2)
-    assert truth(files) is model.Truth.YES
+    assert judge(files) is model.Truth.YES
 
 
 def test_a_half_written_file_is_not_in_force(folder: PolicyFolder) -> None:
@@ -192,7 +306,7 @@ def test_files_that_keep_changing_are_an_error_after_a_minute(
     assert files.problem == 'the policy files differ at every check'
     assert len(errors(caplog)) == 1
     folder.check(files)
-    assert truth(files) is model.Truth.YES
+    assert judge(files) is model.Truth.YES
     assert files.problem is None
 
 
@@ -204,9 +318,9 @@ def test_files_that_change_while_they_are_read_are_not_in_force(
     folder.check(files)
     folder.between.append(lambda: folder.main.write_text(NARROW + '#'))
     folder.check(files)
-    assert (folder.builds, truth(files)) == (1, model.Truth.NO)
+    assert (folder.builds, judge(files)) == (1, model.Truth.NO)
     folder.check(files, 2)
-    assert (folder.builds, truth(files)) == (2, model.Truth.NO)
+    assert (folder.builds, judge(files)) == (2, model.Truth.NO)
 
 
 BROKEN = {
@@ -237,7 +351,7 @@ def test_a_bad_edit_keeps_the_last_good_rules(
     folder.main.write_bytes(content)
     folder.check(files, 2)
     builds = folder.builds
-    assert truth(files) is model.Truth.NO
+    assert judge(files) is model.Truth.NO
     assert files.current().text(LIST) == 'role:nobody'
     assert files.failed_reloads == 1
     assert str(folder.main) in (files.problem or '')
@@ -249,7 +363,7 @@ def test_a_bad_edit_keeps_the_last_good_rules(
     assert str(folder.main) in errors(caplog)[1]
     folder.main.write_text(WIDE)
     folder.check(files, 2)
-    assert (files.problem, truth(files)) == (None, model.Truth.YES)
+    assert (files.problem, judge(files)) == (None, model.Truth.YES)
     assert len(errors(caplog)) == 2
 
 
@@ -264,7 +378,7 @@ def test_a_bad_edit_that_is_undone_before_the_second_check_is_no_problem(
     folder.check(files)
     aside.replace(folder.main)
     folder.check(files, 3)
-    assert (files.problem, truth(files)) == (None, model.Truth.NO)
+    assert (files.problem, judge(files)) == (None, model.Truth.NO)
 
 
 def test_a_main_file_that_vanishes_keeps_the_last_good_rules(
@@ -280,7 +394,7 @@ def test_a_main_file_that_vanishes_keeps_the_last_good_rules(
     assert 'missing; write the wanted rules into it, or restart' in errors(caplog)[0]
     folder.main.write_text(WIDE)
     folder.check(files, 2)
-    assert (files.problem, truth(files)) == (None, model.Truth.YES)
+    assert (files.problem, judge(files)) == (None, model.Truth.YES)
 
 
 def test_a_main_file_that_vanishes_is_not_replaced_by_another_folders(
@@ -293,7 +407,7 @@ def test_a_main_file_that_vanishes_is_not_replaced_by_another_folders(
     folder.path.mkdir()
     (folder.path / 'policy.yaml').write_text(WIDE)
     folder.check(files, 3)
-    assert truth(files) is model.Truth.NO
+    assert judge(files) is model.Truth.NO
     assert 'missing' in (files.problem or '')
 
 
@@ -307,7 +421,7 @@ def test_a_main_file_that_never_had_rules_may_vanish_and_return(
     assert files.problem is None
     folder.main.write_text(WIDE)
     folder.check(files, 2)
-    assert truth(files) is model.Truth.YES
+    assert judge(files) is model.Truth.YES
 
 
 def test_a_directory_in_place_of_the_main_file_keeps_the_last_good_rules(
@@ -318,14 +432,14 @@ def test_a_directory_in_place_of_the_main_file_keeps_the_last_good_rules(
     folder.main.unlink()
     folder.main.mkdir()
     folder.check(files, 3)
-    assert truth(files) is model.Truth.NO
+    assert judge(files) is model.Truth.NO
     assert files.failed_reloads == 3
     assert len(errors(caplog)) == 1
     assert 'not a regular file' in (files.problem or '')
     folder.main.rmdir()
     folder.main.write_text(WIDE)
     folder.check(files, 2)
-    assert (files.problem, truth(files)) == (None, model.Truth.YES)
+    assert (files.problem, judge(files)) == (None, model.Truth.YES)
 
 
 def test_a_pipe_in_place_of_the_main_file_is_not_read(folder: PolicyFolder) -> None:
@@ -339,13 +453,13 @@ def test_a_pipe_in_place_of_the_main_file_is_not_read(folder: PolicyFolder) -> N
 
 @pytest.fixture
 def deny_reading(folder: PolicyFolder) -> Iterator[Callable[[Path], None]]:
-    """Make ``open`` and ``scandir`` of a path fail with EACCES, for root too.
+    """Make ``open`` and ``listdir`` of a path fail with EACCES, for root too.
 
     An audit hook cannot be removed, so it reads a set that is emptied.
     """
 
     def hook(event: str, args: tuple[object, ...]) -> None:
-        if event in ('open', 'os.scandir') and args[0] in folder.forbidden:
+        if event in ('open', 'os.listdir') and args[0] in folder.forbidden:
             raise PermissionError(13, 'Permission denied', args[0])
 
     sys.addaudithook(hook)
@@ -361,12 +475,12 @@ def test_a_file_without_permission_keeps_the_last_good_rules(
     folder.main.write_text(WIDE)
     deny_reading(folder.main)
     folder.check(files, 5)
-    assert truth(files) is model.Truth.NO
+    assert judge(files) is model.Truth.NO
     assert files.failed_reloads == 4
     assert 'Permission denied' in (files.problem or '')
     folder.forbidden.clear()
     folder.check(files)
-    assert (files.problem, truth(files)) == (None, model.Truth.YES)
+    assert (files.problem, judge(files)) == (None, model.Truth.YES)
 
 
 def test_a_directory_without_permission_keeps_the_last_good_rules(
@@ -379,7 +493,7 @@ def test_a_directory_without_permission_keeps_the_last_good_rules(
     files = folder.load()
     deny_reading(folder.extra)
     folder.check(files, 3)
-    assert truth(files) is model.Truth.NO
+    assert judge(files) is model.Truth.NO
     assert 'Permission denied' in (files.problem or '')
     folder.forbidden.clear()
     folder.check(files)
@@ -401,7 +515,7 @@ def test_a_directory_that_find_file_calls_absent_keeps_the_last_good_rules(
     folder.extra.symlink_to(loop)
     assert folder.find_file('policy.d') is None
     folder.check(files, 3)
-    assert truth(files) is model.Truth.NO
+    assert judge(files) is model.Truth.NO
     assert 'OSError' in (files.problem or '')
 
 
@@ -413,23 +527,23 @@ def test_a_file_of_the_directory_that_comes_changes_or_goes_is_an_edit(
     extra = folder.extra / '10-open.yaml'
     extra.write_text(WIDE)
     folder.check(files, 2)
-    assert truth(files) is model.Truth.YES
+    assert judge(files) is model.Truth.YES
     extra.write_text(NARROW)
     folder.check(files, 2)
-    assert truth(files) is model.Truth.NO
+    assert judge(files) is model.Truth.NO
     extra.write_text(WIDE)
     folder.check(files, 2)
-    assert truth(files) is model.Truth.YES
+    assert judge(files) is model.Truth.YES
     extra.unlink()
     folder.check(files, 2)
-    assert truth(files) is model.Truth.NO
+    assert judge(files) is model.Truth.NO
     extra.write_text(WIDE)
     folder.check(files, 2)
-    assert truth(files) is model.Truth.YES
+    assert judge(files) is model.Truth.YES
     extra.unlink()
     folder.extra.rmdir()
     folder.check(files, 2)
-    assert (truth(files), files.problem) == (model.Truth.NO, None)
+    assert (judge(files), files.problem) == (model.Truth.NO, None)
 
 
 def test_every_visible_file_of_the_directory_counts_in_order(
@@ -441,13 +555,13 @@ def test_every_visible_file_of_the_directory_counts_in_order(
     (folder.extra / 'folder').mkdir()
     (folder.extra / 'folder' / 'a.yaml').write_text(WIDE)
     files = folder.load()
-    assert truth(files) is model.Truth.NO
+    assert judge(files) is model.Truth.NO
     (folder.extra / 'README.txt').write_text(WIDE)
     folder.check(files, 2)
-    assert truth(files) is model.Truth.YES
+    assert judge(files) is model.Truth.YES
     (folder.extra / 'x.yaml~').write_text(NARROW)
     folder.check(files, 2)
-    assert truth(files) is model.Truth.NO
+    assert judge(files) is model.Truth.NO
     assert [Path(path).name for path in files.current().rule_counts] == [
         'policy.yaml',
         'README.txt',
@@ -464,10 +578,10 @@ def test_a_link_that_leads_nowhere_keeps_the_last_good_rules(
     (folder.path / 'mounted').write_text(NARROW)
     (folder.extra / 'a.yaml').symlink_to(folder.path / 'mounted')
     files = folder.load()
-    assert truth(files) is model.Truth.NO
+    assert judge(files) is model.Truth.NO
     (folder.path / 'mounted').unlink()
     folder.check(files, 3)
-    assert truth(files) is model.Truth.NO
+    assert judge(files) is model.Truth.NO
     assert 'a.yaml' in (files.problem or '')
 
 
@@ -491,7 +605,7 @@ def test_a_bad_file_at_the_start_locks_until_it_is_repaired(
     assert len(errors(caplog)) == 1
     folder.main.write_text(WIDE)
     folder.check(files, 2)
-    assert (files.problem, truth(files)) == (None, model.Truth.YES)
+    assert (files.problem, judge(files)) == (None, model.Truth.YES)
 
 
 def test_an_explicit_file_that_is_missing_at_the_start_locks(
@@ -505,7 +619,7 @@ def test_an_explicit_file_that_is_missing_at_the_start_locks(
     assert 'policy.yaml: the main policy file is missing' in (files.problem or '')
     folder.main.write_text(WIDE)
     folder.check(files, 2)
-    assert truth(files) is model.Truth.YES
+    assert judge(files) is model.Truth.YES
 
 
 def test_an_unreadable_file_at_the_start_locks(
@@ -517,10 +631,10 @@ def test_an_unreadable_file_at_the_start_locks(
     with pytest.raises(PolicyLocked):
         files.current()
     folder.check(files, 3)
-    assert files.failed_reloads == 3
+    assert files.failed_reloads == 4
     folder.forbidden.clear()
     folder.check(files)
-    assert truth(files) is model.Truth.NO
+    assert judge(files) is model.Truth.NO
 
 
 @pytest.mark.parametrize('error', [RuntimeError, MemoryError, RecursionError, KeyError])
@@ -536,34 +650,128 @@ def test_any_exception_keeps_the_last_good_rules(
     folder.builder = fail
     folder.main.write_text(WIDE)
     folder.check(files, 3)
-    assert truth(files) is model.Truth.NO
+    assert judge(files) is model.Truth.NO
     assert error.__name__ in (files.problem or '')
     folder.builder = Rulebook.build
     folder.check(files)
-    assert (files.problem, truth(files)) == (None, model.Truth.YES)
+    assert (files.problem, judge(files)) == (None, model.Truth.YES)
 
 
-def test_one_thread_checks_while_the_others_go_on(folder: PolicyFolder) -> None:
-    """A slow disk stops one request, not all."""
-    files = folder.load()
-    folder.main.write_text(WIDE)
-    folder.check(files)
-    building, go_on = threading.Event(), threading.Event()
+class Slow:
+    """Builds as slowly as a disk that hangs, until it is released."""
 
-    def build_slowly(texts: Sequence[PolicyText]) -> Rulebook:
-        building.set()
-        assert go_on.wait(10)
+    def __init__(self) -> None:
+        self.building = threading.Event()
+        self.release = threading.Event()
+
+    def __call__(self, texts: Sequence[PolicyText]) -> Rulebook:
+        """Wait, then build."""
+        self.building.set()
+        assert self.release.wait(10)
         return Rulebook.build(texts)
 
-    folder.builder = build_slowly
-    thread = threading.Thread(target=folder.check, args=(files,))
-    thread.start()
-    assert building.wait(10)
-    folder.now += 100
-    assert truth(files) is model.Truth.NO
-    go_on.set()
-    thread.join()
-    assert truth(files) is model.Truth.YES
+
+@pytest.fixture
+def threads() -> Iterator[futures.ThreadPoolExecutor]:
+    """Threads that are waited for."""
+    with futures.ThreadPoolExecutor() as executor:
+        yield executor
+
+
+def test_while_one_thread_checks_in_time_the_others_go_on(
+    folder: PolicyFolder, threads: futures.ThreadPoolExecutor
+) -> None:
+    """A slow disk stops one request, not all."""
+    files = folder.load()
+    folder.pass_time(0.5)
+    folder.main.write_text(WIDE)
+    folder.pass_time(1.0)
+    folder.builder = slow = Slow()
+    first = threads.submit(judge, files)
+    assert slow.building.wait(10)
+    assert judge(files) is model.Truth.NO
+    slow.release.set()
+    assert first.result() is model.Truth.YES
+
+
+@pytest.fixture
+def judge_in_two_threads(
+    folder: PolicyFolder,
+    threads: futures.ThreadPoolExecutor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[[ReloadedRules], list[model.Truth]]:
+    """Let a second thread come while the first one builds."""
+
+    def judge_both(files: ReloadedRules) -> list[model.Truth]:
+        folder.builder = slow = Slow()
+        first = threads.submit(judge, files)
+        assert slow.building.wait(10)
+        arrived, getpid = threading.Event(), os.getpid
+
+        def arrive() -> int:
+            # Called after an interval was found to be over, before the lock.
+            arrived.set()
+            return getpid()
+
+        with monkeypatch.context() as patched:
+            patched.setattr(os, 'getpid', arrive)
+            second = threads.submit(judge, files)
+            assert arrived.wait(10)
+        slow.release.set()
+        return [first.result(), second.result()]
+
+    return judge_both
+
+
+@pytest.mark.parametrize('seconds', [2.0, 1000.0])
+def test_while_one_thread_checks_late_the_others_wait(
+    folder: PolicyFolder,
+    judge_in_two_threads: Callable[[ReloadedRules], list[model.Truth]],
+    seconds: float,
+) -> None:
+    """Y22: none of a worker's first requests is judged by revoked rules."""
+    folder.main.write_text(WIDE)
+    files = folder.load()
+    folder.main.write_text(NARROW)
+    folder.pass_time(seconds)
+    assert judge_in_two_threads(files) == [model.Truth.NO] * 2
+
+
+def test_while_a_confirmation_is_due_the_others_wait(
+    folder: PolicyFolder,
+    judge_in_two_threads: Callable[[ReloadedRules], list[model.Truth]],
+) -> None:
+    """The edit may be two intervals old when its second check begins."""
+    folder.main.write_text(WIDE)
+    files = folder.load()
+    folder.pass_time(0.2)
+    folder.main.write_text(NARROW)
+    folder.pass_time(0.8)
+    assert judge(files) is model.Truth.YES
+    folder.pass_time(1.2)
+    assert judge_in_two_threads(files) == [model.Truth.NO] * 2
+
+
+def test_a_check_that_hangs_delays_the_others_once(
+    folder: PolicyFolder,
+    threads: futures.ThreadPoolExecutor,
+    judge_in_two_threads: Callable[[ReloadedRules], list[model.Truth]],
+) -> None:
+    """They go on with the rules in force until it is over, and wait again later."""
+    files = folder.load()
+    folder.main.write_text(WIDE)
+    folder.pass_time(1000.0)
+    folder.builder = slow = Slow()
+    first = threads.submit(judge, files)
+    assert slow.building.wait(10)
+    for _ in range(15):
+        assert judge(files) is model.Truth.NO
+        folder.pass_time(1.0)
+    slow.release.set()
+    assert first.result() is model.Truth.YES
+    folder.main.write_text(NARROW)
+    folder.pass_time(1000.0)
+    assert judge_in_two_threads(files) == [model.Truth.NO] * 2
 
 
 def test_a_thread_that_comes_late_does_not_check_again(
@@ -583,9 +791,9 @@ def test_a_thread_that_comes_late_does_not_check_again(
     monkeypatch.setattr(os, 'getpid', let_another_pass)
     folder.check(files)
     assert others == []
-    assert (folder.builds, truth(files)) == (1, model.Truth.NO)
+    assert (folder.builds, judge(files)) == (1, model.Truth.NO)
     folder.check(files)
-    assert truth(files) is model.Truth.YES
+    assert judge(files) is model.Truth.YES
 
 
 def test_a_lock_held_at_a_fork_does_not_stop_the_child(folder: PolicyFolder) -> None:
@@ -610,7 +818,7 @@ def test_a_lock_held_at_a_fork_does_not_stop_the_child(folder: PolicyFolder) -> 
     folder.builder = fork_and_build
     folder.check(files)
     assert answers == [1]
-    assert truth(files) is model.Truth.YES
+    assert judge(files) is model.Truth.YES
 
 
 def test_rules_are_never_wider_under_edits_and_eight_threads(
@@ -618,10 +826,8 @@ def test_rules_are_never_wider_under_edits_and_eight_threads(
 ) -> None:
     """Y08: narrow, broken, empty and vanished by turns, under eight threads."""
     files = ReloadedRules(
-        find_file=folder.find_file,
-        policy_file='policy.yaml',
+        PolicyLocations(folder.find_file, 'policy.yaml', ['policy.d']),
         policy_file_is_explicit=False,
-        policy_dirs=['policy.d'],
         poll_interval=0.002,
         build=folder.build,
     )

@@ -208,16 +208,32 @@ def test_a_name_similar_to_ours_gets_a_warning(
     assert warnings[0].name == 'consumer_guard.rules.rulebook'
 
 
-@pytest.mark.parametrize('text', ['@', 'not !', 'rule:open', 'role:x or @'])
+@pytest.mark.parametrize(
+    'text',
+    [
+        *('@', 'not !', 'rule:open', 'role:x or @'),
+        *('is_admin_project:True', 'role:x or is_admin_project:True'),
+    ],
+)
 def test_a_rule_that_allows_everybody_is_honoured_with_one_warning(
     text: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Y02: once a snapshot, not a request."""
+    """Y02, Y25: once per snapshot, not per request."""
     book = build(f'"{LIST}": "{text}"\nopen: "@"')
     for _ in range(3):
-        assert judge(book, target={}) is YES
+        assert judge(book, target={}, is_admin_project=True) is YES
     warnings = [one for one in caplog.records if one.levelno == logging.WARNING]
     assert [LIST in one.getMessage() for one in warnings] == [True]
+
+
+@pytest.mark.parametrize(
+    'text', ['role:x and is_admin_project:True', 'is_admin_project:False', 'role:x']
+)
+def test_a_rule_that_allows_somebody_gets_no_warning(
+    text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    build(f'"{LIST}": "{text}"')
+    assert [one for one in caplog.records if one.levelno >= logging.WARNING] == []
 
 
 def test_a_new_snapshot_logs_every_rule_and_its_file(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.deployment import User
+from tests.administrator import User
 from tests.wsgi_servers import site as sites
 from tests.wsgi_servers.site import Site
 from tests.wsgi_servers.starters import STARTERS, Missing

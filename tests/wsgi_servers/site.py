@@ -4,17 +4,13 @@
 import dataclasses
 import json
 import pathlib
-import shutil
-import uuid
 from collections.abc import Mapping
-
-import yaml
+from typing import Any
 
 from tests import servers
-from tests.deployment import NAIVE_RULES, OWNER_RULES, User, make_claim
+from tests.administrator import VERSION, Administrator, User
+from tests.configuration import NAIVE_RULES, OWNER_RULES, Configuration
 from tests.wsgi_servers.wire import Answer, Connection, connect, make_head
-
-_ETC = pathlib.Path(__file__).parent.parent.parent / 'etc' / 'consumer-guard'
 
 #: Asks for an owner while it is loaded: what a server forks afterwards finds a
 #: connection of the look-up that is not its own.
@@ -27,42 +23,17 @@ webob.Request.blank(
 ).get_response(application)
 """
 
+ADMIN = User(('admin',), 'admin')
 SERVICE = User(('service',), 'service')
 
 
 def write(folder: pathlib.Path) -> None:
     """The configuration, the module and the database of one site."""
-    shutil.copytree(_ETC, folder, dirs_exist_ok=True)
-    write_options(folder)
-    (folder / 'policy.yaml').write_text(yaml.safe_dump(OWNER_RULES))
-    # Placement is wide open: whatever is refused, the guard refused.
-    (folder / 'placement-policy.yaml').write_text(yaml.safe_dump(NAIVE_RULES))
     database = f'sqlite:///{folder}/placement.db'
-    (folder / 'placement.conf').write_text(
-        '[placement_database]\n'
-        f'connection = {database}\n'
-        '[oslo_policy]\n'
-        f'policy_file = {folder / "placement-policy.yaml"}\n'
-    )
+    # Placement is wide open: whatever is refused, the guard refused.
+    Configuration(folder, database, rules=OWNER_RULES, placement_rules=NAIVE_RULES)
     (folder / 'served_app.py').write_text(_MODULE)
     servers.create_schema(database)
-
-
-def write_options(folder: pathlib.Path, **options: object) -> None:
-    """Options of ``[consumer_guard]``; read when the application is loaded."""
-    lines = [
-        '[consumer_guard]',
-        *(f'{key} = {value}' for key, value in options.items()),
-    ]
-    (folder / 'consumer-guard.conf').write_text('\n'.join([*lines, '']))
-
-
-def make_environment(folder: pathlib.Path) -> dict[str, str]:
-    """What tells the application where its configuration is."""
-    return {
-        'OS_PLACEMENT_CONFIG_DIR': str(folder),
-        'CONSUMER_GUARD_PASTE_CONFIG': str(folder / 'api-paste-noauth.ini'),
-    }
 
 
 def make_headers(user: User, version: str = '1.38') -> dict[str, str]:
@@ -76,7 +47,7 @@ def make_headers(user: User, version: str = '1.38') -> dict[str, str]:
 
 
 @dataclasses.dataclass(frozen=True)
-class Site:
+class Site(Administrator):
     """A server that serves.
 
     :ivar mount: where, without a slash at the end
@@ -122,37 +93,11 @@ class Site:
             connection.send(data)
             return connection.receive(to_head=method == 'HEAD')
 
-    def add_provider(self) -> str:
-        """A provider with VCPU; returns its uuid."""
-        provider = str(uuid.uuid4())
-        admin = User(('admin',), 'admin')
-        made = self.ask(
-            'POST', '/resource_providers', admin, {'name': provider, 'uuid': provider}
-        )
-        assert made.status == 200, made.body
-        stocked = self.ask(
-            'PUT',
-            f'/resource_providers/{provider}/inventories',
-            admin,
-            {
-                'resource_provider_generation': 0,
-                'inventories': {'VCPU': {'total': 10_000}},
-            },
-        )
-        assert stocked.status == 200, stocked.body
-        return provider
-
-    def add_consumer(self, provider: str, owner: User) -> str:
-        """A consumer of one VCPU, at generation 1."""
-        consumer = str(uuid.uuid4())
-        claim = make_claim(provider, owner, None)
-        written = self.ask('PUT', f'/allocations/{consumer}', SERVICE, claim)
-        assert written.status == 204, written.body
-        return consumer
-
-    def show(self, consumer: str) -> dict[str, object]:
-        """A consumer as a role-holder sees it."""
-        answer = self.ask('GET', f'/allocations/{consumer}', SERVICE)
-        assert answer.status == 200, answer.body
-        shown: dict[str, object] = answer.json
-        return shown
+    def must(
+        self, method: str, path: str, body: object = None, version: str = VERSION
+    ) -> Any:
+        """Send a request of the administrator, which has to succeed."""
+        headers = {'OpenStack-API-Version': f'placement {version}'}
+        answer = self.ask(method, path, ADMIN, body, headers=headers)
+        assert answer.status < 300, answer.body
+        return answer.json if answer.body else None

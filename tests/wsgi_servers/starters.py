@@ -10,8 +10,9 @@ import sys
 from collections.abc import Callable, Iterator
 
 from tests import serving
+from tests.configuration import make_environment
 from tests.wsgi_servers import debian
-from tests.wsgi_servers.site import Site, make_environment
+from tests.wsgi_servers.site import Site
 
 Starter = Callable[[pathlib.Path, str], contextlib.AbstractContextManager[Site]]
 
@@ -30,7 +31,9 @@ def _run(
     command: list[str],
     environment: dict[str, str] | None = None,
 ) -> contextlib.AbstractContextManager['subprocess.Popen[bytes]']:
-    made = make_environment(folder) | {'PYTHONPATH': str(debian.ROOT)}
+    made = make_environment(folder, 'api-paste-noauth.ini') | {
+        'PYTHONPATH': str(debian.ROOT)
+    }
     return serving.serve(
         command,
         f'http://127.0.0.1:{port}{mount}/',

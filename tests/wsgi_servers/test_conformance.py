@@ -15,7 +15,8 @@ import uuid
 
 import pytest
 
-from tests.deployment import User, make_claim
+from tests.administrator import User, make_claim
+from tests.configuration import write_options
 from tests.wsgi_servers import site as sites
 from tests.wsgi_servers.site import SERVICE, Site
 from tests.wsgi_servers.starters import PROCESSES
@@ -323,8 +324,7 @@ def test_a_graceful_reload(
     site: Site, alice: User, bob: User, hers: str, his: str
 ) -> None:
     """Last here: new options come in force, and in between nothing is shown."""
-    site_options = {'denial': 'conceal'}
-    sites.write_options(site.folder, **site_options)
+    write_options(site.folder, denial='conceal')
     os.kill(site.pid, signal.SIGUSR1 if _is_apache(site) else signal.SIGHUP)
     deadline = time.monotonic() + RELOAD
     seen: set[int] = set()

@@ -20,6 +20,7 @@ from tests.functional.owners.databases import (
     settings,
     start,
 )
+from tests.rows import Tables
 
 
 @pytest.fixture(scope='session')
@@ -44,14 +45,14 @@ def url(
     request: pytest.FixtureRequest,
     server: Callable[[str], servers.Server],
     tmp_path_factory: pytest.TempPathFactory,
+    make_sqlite: Callable[..., str],
 ) -> str:
     """URL of a database with placement's schema."""
     dialect, driver, charset, collation = DATABASES[request.param]
     if dialect == 'sqlite':
-        made = f'sqlite:///{tmp_path_factory.mktemp("owners")}/placement.db'
-    else:
-        running = server(dialect)
-        made = running.url(running.create_database(charset, collation), driver)
+        return make_sqlite(tmp_path_factory.mktemp('owners') / 'placement.db')
+    running = server(dialect)
+    made = running.url(running.create_database(charset, collation), driver)
     servers.create_schema(made)
     return made
 
@@ -64,8 +65,8 @@ def database_source(url: str) -> Iterator[DatabaseSource]:
 
 
 @pytest.fixture
-def tables(url: str) -> servers.Tables:
-    return servers.Tables(url)
+def tables(url: str) -> Tables:
+    return Tables(url)
 
 
 @pytest.fixture

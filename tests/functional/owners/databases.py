@@ -12,6 +12,7 @@ from consumer_guard.owners.api import OwnerLookupSettings
 from consumer_guard.owners.database import DatabaseOwners
 from consumer_guard.testing import NOBODY, Consumer
 from tests import servers
+from tests.rows import Tables
 
 #: Name of a database here: its dialect, driver, character set and collation.
 DATABASES: dict[str, tuple[str, str | None, str | None, str | None]] = {
@@ -57,9 +58,8 @@ class DatabaseSource:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.tables = servers.Tables(url)
         # Connecting costs more than adding a consumer.
-        self.tables.engine = sa.create_engine(url)
+        self.tables = Tables(url, sa.QueuePool)
 
     def add(self, consumer: Consumer) -> None:
         """Add rows."""
@@ -77,13 +77,8 @@ class DatabaseSource:
 
     def change(self, consumer: Consumer) -> None:
         """Change the row in ``consumers``."""
-        self.tables.run(
-            'UPDATE consumers SET project_id = :project, generation = :generation'
-            ' WHERE uuid = :uuid',
-            project=self.tables.name('projects', 'external_id', consumer.project_id),
-            generation=consumer.generation,
-            uuid=consumer.uuid,
-        )
+        self.tables.set_project(consumer.uuid, consumer.project_id)
+        self.tables.set_generation(consumer.uuid, consumer.generation)
 
     def close(self) -> None:
         """Give back the connections."""

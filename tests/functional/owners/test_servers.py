@@ -17,12 +17,13 @@ from consumer_guard.testing.sources import make_id
 from tests import servers, statements
 from tests.forking import hookless_fork
 from tests.functional.owners.databases import on, settings, start
+from tests.rows import Tables
 
 TIMEOUT = 1.0
 
 
 @pytest.mark.on_database('mysql')
-def test_mariadb_itself_is_lax(url: str, tables: servers.Tables) -> None:
+def test_mariadb_itself_is_lax(url: str, tables: Tables) -> None:
     """What the contract's lookalikes are about: they are equal there."""
     if not url.startswith('mysql'):
         pytest.skip('only MariaDB and MySQL are lax')
@@ -49,7 +50,7 @@ def test_mariadb_itself_is_lax(url: str, tables: servers.Tables) -> None:
 
 @pytest.mark.parametrize('count', [2, 2000, 70_000])
 def test_one_statement_however_many(
-    tables: servers.Tables, make: Callable[..., DatabaseOwners], count: int
+    tables: Tables, make: Callable[..., DatabaseOwners], count: int
 ) -> None:
     lookup = make(timeout=60.0)
     ids = [make_id() for _ in range(count)]
@@ -74,7 +75,7 @@ def prepared(url: str, lookup: DatabaseOwners) -> str:
     if not url.startswith('postgresql+psycopg:'):
         pytest.skip('only psycopg 3 prepares')
     id_ = make_id()
-    servers.Tables(url).consume(id_, 'project-p')
+    Tables(url).consume(id_, 'project-p')
     for _ in range(10):
         lookup.find([id_])
     return id_
@@ -149,7 +150,7 @@ def test_preparing_is_given_up_once_its_name_is_taken(
 
 @pytest.mark.on_database('postgresql')
 def test_a_table_that_changes_under_a_prepared_statement(
-    tables: servers.Tables, lookup: DatabaseOwners, prepared: str
+    tables: Tables, lookup: DatabaseOwners, prepared: str
 ) -> None:
     """An upgrade of placement's schema costs one query more, once."""
     change = 'ALTER TABLE projects ALTER COLUMN external_id TYPE {}'
@@ -168,7 +169,7 @@ def test_a_table_that_changes_under_a_prepared_statement(
 
 
 def test_no_transaction_stays_open(
-    url: str, tables: servers.Tables, lookup: DatabaseOwners
+    url: str, tables: Tables, lookup: DatabaseOwners
 ) -> None:
     id_ = make_id()
     tables.consume(id_)
@@ -197,7 +198,7 @@ def test_no_transaction_stays_open(
 
 @pytest.mark.parametrize('fork', [os.fork, hookless_fork])
 def test_forked_children_leave_the_parents_pool_alone(
-    tables: servers.Tables, make: Callable[..., DatabaseOwners], fork: Callable[[], int]
+    tables: Tables, make: Callable[..., DatabaseOwners], fork: Callable[[], int]
 ) -> None:
     lookup = make(timeout=30.0)
     ids = [make_id() for _ in range(4)]
@@ -251,7 +252,7 @@ def test_a_stopped_server(
 ) -> None:
     running, url = faulty
     id_ = make_id()
-    servers.Tables(url).consume(id_)
+    Tables(url).consume(id_)
     assert victim.find([id_])[id_].status is OwnerStatus.RECORDED
     running.stop()
     for _ in range(3):
@@ -287,7 +288,7 @@ def test_a_killed_connection_is_retried(
 ) -> None:
     running, url = faulty
     id_ = make_id()
-    servers.Tables(url).consume(id_, 'project-k')
+    Tables(url).consume(id_, 'project-k')
     for _ in range(3):
         victim.find([id_])
         number = session(victim)
@@ -306,7 +307,7 @@ def test_a_restart_between_two_look_ups(
 ) -> None:
     running, url = faulty
     id_ = make_id()
-    servers.Tables(url).consume(id_)
+    Tables(url).consume(id_)
     with victim.engine.connect(), victim.engine.connect():
         pass  # more than one dead connection in the pool
     running.stop()
@@ -346,7 +347,7 @@ def test_a_slow_look_up(
 ) -> None:
     running, url = faulty
     id_ = make_id()
-    servers.Tables(url).consume(id_)
+    Tables(url).consume(id_)
     victim.find([id_])
     with locked_table(url):
         for _ in range(2):
@@ -362,7 +363,7 @@ def test_a_frozen_server(
 ) -> None:
     running, url = faulty
     id_ = make_id()
-    servers.Tables(url).consume(id_)
+    Tables(url).consume(id_)
     victim.find([id_])
     running.freeze(sessions=True)
     try:
@@ -406,7 +407,7 @@ def test_drivers(
     database = running.create_database()
     url, plain_url = running.url(database, driver), running.url(database)
     servers.create_schema(plain_url)
-    tables = servers.Tables(plain_url)
+    tables = Tables(plain_url)
     ids = [make_id() for _ in range(5)]
     for id_ in ids[:3]:
         tables.consume(id_)
@@ -458,7 +459,7 @@ def test_ids_are_quoted_for_the_mode_of_the_session(
     url = running.url(running.create_database())
     servers.create_schema(url)
     ids = ["\\') OR 1=1 -- ", "'') OR 1=1 -- ", '\\" OR 1=1 -- ', make_id()]
-    tables = servers.Tables(url)
+    tables = Tables(url)
     for id_ in ids[2:]:
         tables.consume(id_)
     lookup = DatabaseOwners(settings(f'{url}?sql_mode={mode}', timeout=10.0))

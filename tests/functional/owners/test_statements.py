@@ -12,7 +12,7 @@ from placement.db.sqlalchemy import models
 
 from consumer_guard.owners.statements import TABLES, Queries, Query, Row, for_dialect
 from consumer_guard.testing.sources import make_id
-from tests import servers
+from tests.rows import Tables
 
 #: Consumers in the tables, enough for planners to prefer an index.
 COUNT = 5000
@@ -34,7 +34,7 @@ QUERIES: dict[str, tuple[Callable[[Queries], Query], int]] = {
 def filled(url: str) -> Iterator[tuple[sa.Engine, list[str]]]:
     """An engine on filled tables, and the ids of their consumers."""
     ids = [make_id() for _ in range(COUNT)]
-    servers.Tables(url).fill(ids)
+    Tables(url).fill(ids)
     engine = sa.create_engine(url, isolation_level='AUTOCOMMIT')
     with engine.connect() as connection:
         for table in TABLES:

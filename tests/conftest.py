@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What all tests share: the profile of the properties, placement's schema."""
+
+import fcntl
+import os
+import pathlib
+import shutil
+from collections.abc import Callable
+
+import pytest
+
+from tests import profiles, servers
+
+profiles.load()
+
+
+@pytest.fixture(scope='session')
+def make_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
+    """Make an SQLite file with placement's schema; returns its URL.
+
+    Placement's migrations run once for all processes of a run; files are copies.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    if 'PYTEST_XDIST_WORKER' in os.environ:
+        folder = folder.parent
+    template = folder / 'placement.db'
+    with open(folder / 'placement.lock', 'w') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not template.exists():
+            migrated = folder / 'migrated.db'
+            servers.create_schema(f'sqlite:///{migrated}')
+            migrated.rename(template)
+
+    def make(path: pathlib.Path) -> str:
+        shutil.copy(template, path)
+        return f'sqlite:///{path}'
+
+    return make
