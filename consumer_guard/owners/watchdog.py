@@ -70,7 +70,11 @@ class Watchdog:
             if watched.thread is None:
                 thread = threading.Thread(
                     target=_watch,
-                    args=(weakref.ref(self), watched, self._timeout / _CHECKS_PER_TIMEOUT),
+                    args=(
+                        weakref.ref(self),
+                        watched,
+                        self._timeout / _CHECKS_PER_TIMEOUT,
+                    ),
                     name='consumer_guard look-ups',
                     daemon=True,
                 )
