@@ -167,7 +167,7 @@ def _override(conf: cfg.ConfigOpts, local_conf: Mapping[str, str]) -> dict[str, 
         try:
             conf.set_override(key, local_conf[key], group=GROUP)
         except ValueError as exc:
-            reason = places_of.explain(_OPTIONS[key], places[key], exc)
+            reason = places_of.explain_value(_OPTIONS[key], places[key], exc)
             raise places_of.make_error(
                 _OPTIONS[key], GROUP, places[key], reason
             ) from None

@@ -92,7 +92,7 @@ def read_option(
     try:
         value = conf[group][option.dest]
     except (ValueError, cfg.Error, RecursionError) as exc:
-        reason = explain(option, place, exc)
+        reason = explain_value(option, place, exc)
         raise make_error(option, group, place, reason) from None
     if isinstance(value, str) and '\n' in value:
         raise make_error(option, group, place, 'the value must be on one line')
@@ -109,7 +109,7 @@ def make_error(
     )
 
 
-def explain(option: cfg.Opt, place: Place | None, error: Exception) -> str:
+def explain_value(option: cfg.Opt, place: Place | None, error: Exception) -> str:
     """What is wrong with a value; the value itself is shown if it is no secret."""
     if isinstance(error, ValueError) and option.secret:
         return 'bad value'
