@@ -172,8 +172,8 @@ def refuse_claims(caller: Caller, rule: Rule, facts: Facts) -> str | None:
             return 'no_allocations'
         if judge(rule, caller, claimed[id_].target(id_)) != YES:
             return 'not_the_claimed'
-    same = all(recorded[id_].generation == claimed[id_].generation for id_ in claimed)
-    return None if same else 'generation'
+    pairs = [(recorded[id_].generation, claimed[id_].generation) for id_ in claimed]
+    return None if all(was == new is not None for was, new in pairs) else 'generation'
 
 
 def judge(rule: Rule, caller: Caller, target: Mapping[str, Any] | None) -> int:

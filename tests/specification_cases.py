@@ -158,7 +158,7 @@ class Cases:
             self._pick(('mine', 'mine', 'mine', 'theirs', 'theirs', None, '')),
             self._pick(('me', 'me', 'me', 'other', 'other', None, '')),
             self._pick(_TYPES),
-            self._pick((1, 1, 1, 2, 0, -1)),
+            self._pick((1, 1, 1, 2, 0, -1, None)),
             self._pick((True, False)),
         )
 

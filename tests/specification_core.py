@@ -42,14 +42,18 @@ _UNREADABLE_QUERIES = (
     'project_id=mine%00',
     'project_id=%FF',
 )
-_UNREADABLE_BODIES: tuple[bytes, ...] = (
-    b'',
-    b'[',
-    b'[]',
-    b'"\xff"',
-    b'{"allocations": 5}',
-    b'{"allocations": {}, "project_id": " mine", "user_id": "me",'
-    b' "consumer_generation": 1}',
+_UNREADABLE_BODIES = (b'', b'[', b'[]', b'"\xff"', b'{"allocations": {}}')
+#: Each makes a readable claim unreadable; a key without a value is left out.
+_UNREADABLE_CLAIMS: tuple[tuple[str, Any], ...] = (
+    ('allocations', None),
+    ('allocations', 5),
+    *((name, 5) for name in ('project_id', 'user_id', 'consumer_type')),
+    *((name, '') for name in ('project_id', 'user_id')),
+    *((name, ' mine') for name in ('project_id', 'user_id')),
+    *((name, 'mine\x00') for name in ('project_id', 'user_id')),
+    *((name, 'm' * 256) for name in ('project_id', 'user_id')),
+    *((name, None) for name in ('project_id', 'user_id', 'consumer_generation')),
+    *(('consumer_generation', value) for value in (True, '1', 1.5, [1])),
 )
 
 
@@ -245,18 +249,40 @@ def make_request(case: Case) -> GuardedRequest:
 
 
 def _make_payload(case: Case) -> GivenPayload:
-    facts = case.facts
+    facts, claims = case.facts, _write_claims(case)
     if facts.payload == 'unreadable':
-        queries, bodies = _UNREADABLE_QUERIES, _UNREADABLE_BODIES
-        query = queries[case.variant % len(queries)]
-        return GivenPayload(query, bodies[case.variant % len(bodies)], _MAX_BODY_SIZE)
-    document: Any = {id_: _write_claim(one) for id_, one in facts.claimed.items()}
-    if case.operation == 'allocations:update':
-        (document,) = document.values() or [{}]
-    body = json.dumps(document).encode() if document else b'{}'
+        query = _UNREADABLE_QUERIES[case.variant % len(_UNREADABLE_QUERIES)]
+        return GivenPayload(query, _write_unreadable(case, claims), _MAX_BODY_SIZE)
+    body = _write_body(case, claims)
     if facts.payload == 'too_large':
         body += b' ' * _MAX_BODY_SIZE
-    return GivenPayload(urlencode(facts.query), body, _MAX_BODY_SIZE)
+    # Placement ignores parameters that it does not know.
+    others = '&x=1&x=%20' if case.variant % 2 else ''
+    return GivenPayload(urlencode(facts.query) + others, body, _MAX_BODY_SIZE)
+
+
+def _write_unreadable(case: Case, claims: dict[str, dict[str, Any]]) -> bytes:
+    number = case.variant % (len(_UNREADABLE_BODIES) + len(_UNREADABLE_CLAIMS))
+    if number < len(_UNREADABLE_BODIES) or not claims:
+        return _UNREADABLE_BODIES[number % len(_UNREADABLE_BODIES)]
+    # The last claim alone: every one has to be readable.
+    claim = [*claims.values()][-1]
+    name, value = _UNREADABLE_CLAIMS[number - len(_UNREADABLE_BODIES)]
+    claim[name] = value
+    if value is None:
+        del claim[name]
+    return _write_body(case, claims)
+
+
+def _write_body(case: Case, claims: dict[str, dict[str, Any]]) -> bytes:
+    document: Any = claims
+    if case.operation == 'allocations:update' and claims:
+        (document,) = claims.values()
+    return json.dumps(document).encode()
+
+
+def _write_claims(case: Case) -> dict[str, dict[str, Any]]:
+    return {id_: _write_claim(claim) for id_, claim in case.facts.claimed.items()}
 
 
 def _write_claim(claim: Consumer) -> dict[str, Any]:

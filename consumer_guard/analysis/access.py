@@ -1,46 +1,50 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may do what, over all caller classes: a pure function of the rules.
+"""Who can do what, over all caller classes: a pure function of the rules.
 
-Each cell is a decision of the authorizer on a made request
-about an invented consumer; no database and no placement is asked.
+Each cell is the authorizer's decision on a simulated request about an invented
+consumer; neither the database nor placement is needed.
 """
 
 import enum
-import json
+import math
+import types
+import urllib.parse
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from consumer_guard.analysis import prediction, simulation
-from consumer_guard.analysis.callers import CALLER_CLASSES as CALLER_CLASSES
-from consumer_guard.analysis.callers import (
-    FOREIGN_PROJECT_ID,
-    FOREIGN_USER_ID,
-    PROJECT_ID,
-    USER_ID,
-)
-from consumer_guard.analysis.callers import CallerClass as CallerClass
-from consumer_guard.analysis.simulation import KnownOwners
-from consumer_guard.guard import model
+from consumer_guard.analysis.simulation import KnownOwners, Subject
+from consumer_guard.guard import model, ownership
 from consumer_guard.guard.authorizer import Authorizer
-from consumer_guard.guard.decision import Outcome, Reason
+from consumer_guard.guard.decision import CONSEQUENCES, Outcome, Reason
 from consumer_guard.guard.model import (
     Caller,
     Operation,
     Owner,
     Ownership,
     OwnerStatus,
+    Ruling,
+    make_target,
 )
-from consumer_guard.guard.request import (
-    GuardedRequest,
-)
+from consumer_guard.guard.request import GuardedRequest
 from consumer_guard.rules.rulebook import Rulebook
 
-_PROVIDER = '50000000-0000-4000-8000-000000000005'
-_GENERATION = 1
-_TYPE = 'INSTANCE'
-#: Seconds; nothing is asked, so it never ends.
-_PATIENCE = 3600.0
+#: The project that the table is about, and a user of it that owns its consumer.
+PROJECT_ID = 'a' * 32
+USER_ID = '1' * 32
+#: A project, and its user, whose consumer is "foreign" to every row.
+FOREIGN_PROJECT_ID = 'f' * 32
+FOREIGN_USER_ID = 'e' * 32
+
+
+class CallerClass(NamedTuple):
+    """A row: callers that are told apart by role, scope and project.
+
+    :ivar name: unique; stands in files that are compared later
+    """
+
+    name: str
+    caller: Caller
 
 
 class Relation(enum.Enum):
@@ -52,12 +56,11 @@ class Relation(enum.Enum):
     UNOWNED = "nobody's"  #: recorded without a real project
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """What becomes of one request.
+class Cell(NamedTuple):
+    """The answer to one request.
 
-    :ivar outcome: FILTER stands for a list; ``reason`` tells of this consumer
-        in it
+    :ivar outcome: FILTER stands for a list; ``reason`` and ``answer`` are then
+        about this consumer in it
     :ivar answer: what the client gets, in one line
     """
 
@@ -68,64 +71,101 @@ class Cell:
     @property
     def allowed(self) -> bool:
         """Whether the guard lets the caller have it."""
-        return self.outcome is not Outcome.REFUSE and self.reason in (
-            Reason.ROLE,
-            Reason.OWNER,
-        )
+        granted = CONSEQUENCES[self.reason].status == 200
+        return granted and self.outcome is not Outcome.REFUSE
 
 
-Key = tuple[str, str, Relation]
 #: By name of the caller class, name of the operation, relation; in that order.
-Survey = Mapping[Key, Cell]
+AccessTable = Mapping[tuple[str, str, Relation], Cell]
 
-_CONSUMERS = {
-    relation: f'{number}0000000-0000-4000-8000-00000000000{number}'
-    for number, relation in enumerate(Relation, 1)
-}
+_OWN_PROJECT = types.MappingProxyType(
+    {'project_id': PROJECT_ID, 'project_domain_id': 'default'}
+)
+_OTHER_PROJECT = types.MappingProxyType(
+    {'project_id': 'b' * 32, 'project_domain_id': 'default'}
+)
 
-_OWNERS = {
-    owner.consumer_uuid: owner
-    for owner in (
-        Owner(
-            _CONSUMERS[Relation.OWNED],
-            OwnerStatus.RECORDED,
-            PROJECT_ID,
-            USER_ID,
-            _TYPE,
-            _GENERATION,
-            1,
-            True,
-        ),
-        Owner(
-            _CONSUMERS[Relation.FOREIGN],
-            OwnerStatus.RECORDED,
-            FOREIGN_PROJECT_ID,
-            FOREIGN_USER_ID,
-            _TYPE,
-            _GENERATION,
-            2,
-            True,
-        ),
-        Owner(
-            _CONSUMERS[Relation.UNOWNED],
-            OwnerStatus.UNOWNED,
-            generation=_GENERATION,
-            row_id=3,
-            has_allocations=True,
-        ),
+# Keystone's implied roles come along: admin, manager, member, reader.
+_MEMBER = ('member', 'reader')
+_MANAGER = ('manager', *_MEMBER)
+_ADMIN = ('admin', *_MANAGER)
+
+_COLLEAGUE = '2' * 32
+_STRANGER = '3' * 32
+_OPERATOR = '4' * 32
+
+
+def make_class(name: str, user_id: str, *roles: str, **token: Any) -> CallerClass:
+    """A row.
+
+    :param token: further fields of :class:`consumer_guard.analysis.simulation.Subject`
+    """
+    subject = Subject(user_id, roles, user_domain_id='default', **token)
+    return CallerClass(name, simulation.simulate_caller(subject))
+
+
+def make_role_classes(role: str) -> tuple[CallerClass, ...]:
+    """The rows of a role that only this cloud has."""
+    return (
+        make_class(f'{role} of the project', USER_ID, role, **_OWN_PROJECT),
+        make_class(f'{role} of another project', _STRANGER, role, **_OTHER_PROJECT),
     )
-}
-
-#: Whose sums are asked for, where the operation has no consumer.
-_ASKED = {
-    Relation.OWNED: f'project_id={PROJECT_ID}&user_id={USER_ID}',
-    Relation.FOREIGN: f'project_id={FOREIGN_PROJECT_ID}&user_id={FOREIGN_USER_ID}',
-    Relation.UNKNOWN: f'project_id={"9" * 32}',
-    Relation.UNOWNED: 'project_id={nobodys}',
-}
 
 
-def survey(
+#: The rows, the strongest first.
+CALLER_CLASSES: tuple[CallerClass, ...] = (
+    make_class('admin', _OPERATOR, *_ADMIN, project_id='c' * 32),
+    make_class('service', '5' * 32, 'service', project_id='d' * 32),
+    make_class('manager of the project', USER_ID, *_MANAGER, **_OWN_PROJECT),
+    make_class('member of the project', USER_ID, *_MEMBER, **_OWN_PROJECT),
+    make_class('reader of the project', USER_ID, 'reader', **_OWN_PROJECT),
+    make_class(
+        'member of the project, another user', _COLLEAGUE, *_MEMBER, **_OWN_PROJECT
+    ),
+    make_class(
+        'reader of the project, another user', _COLLEAGUE, 'reader', **_OWN_PROJECT
+    ),
+    make_class('member of another project', _STRANGER, *_MEMBER, **_OTHER_PROJECT),
+    make_class('reader of another project', _STRANGER, 'reader', **_OTHER_PROJECT),
+    make_class('system admin', _OPERATOR, *_ADMIN, system=True),
+    make_class('system reader', _OPERATOR, 'reader', system=True),
+    make_class('domain admin', _OPERATOR, *_ADMIN, domain_id='default'),
+    make_class('domain reader', _OPERATOR, 'reader', domain_id='default'),
+    make_class('no roles', USER_ID, **_OWN_PROJECT),
+    make_class('no project', USER_ID, *_MEMBER),
+)
+
+_PROVIDER_ID = '50000000-0000-4000-8000-000000000005'
+_TYPE = 'INSTANCE'
+
+_CONSUMER_IDS = types.MappingProxyType(
+    {
+        relation: f'{number}0000000-0000-4000-8000-00000000000{number}'
+        for number, relation in enumerate(Relation, 1)
+    }
+)
+
+_OWNERS = KnownOwners(
+    {
+        _CONSUMER_IDS[relation]: Owner(
+            _CONSUMER_IDS[relation],
+            OwnerStatus.RECORDED if project_id else OwnerStatus.UNOWNED,
+            project_id,
+            user_id,
+            _TYPE,
+            generation=1,
+            has_allocations=True,
+        )
+        for relation, project_id, user_id in (
+            (Relation.OWNED, PROJECT_ID, USER_ID),
+            (Relation.FOREIGN, FOREIGN_PROJECT_ID, FOREIGN_USER_ID),
+            (Relation.UNOWNED, None, None),
+        )
+    }
+)
+
+
+def compute_access(
     rulebook: Rulebook,
     *,
     classes: Sequence[CallerClass] = CALLER_CLASSES,
@@ -133,7 +173,7 @@ def survey(
     conceal: bool = False,
     passage_role: str = 'consumer_guard_passage',
     nobodys_project_id: str = '00000000-0000-0000-0000-000000000000',
-) -> Survey:
+) -> AccessTable:
     """Decide every operation for every caller class and relation.
 
     Writes keep the recorded owner (where there is none they claim the project
@@ -145,68 +185,70 @@ def survey(
     :param passage_role: '' when it is turned off
     """
     # Security: remote checks are never called about invented owners.
-    authorizer = Authorizer(
-        rulebook.offline(), KnownOwners(_OWNERS), patience=_PATIENCE
-    )
+    offline = rulebook.offline()
+    authorizer = Authorizer(offline, _OWNERS, patience=math.inf)
+    requests = {
+        (operation, relation): make_cell_request(
+            operation, relation, nobodys_project_id
+        )
+        for operation in operations
+        for relation in Relation
+    }
     cells = {}
-    for one in classes:
-        for operation in operations:
-            for relation in Relation:
-                request = make_cell_request(operation, relation, nobodys_project_id)
-                decision = authorizer.authorize(request, one.caller)
-                answer = prediction.predict(
-                    request, decision, conceal=conceal, passage_role=passage_role
-                )
-                cell = Cell(decision.outcome, decision.reason, answer)
-                if decision.outcome is Outcome.FILTER:
-                    cell = _look_into_list(authorizer, request, one.caller, relation)
-                cells[one.name, operation.name, relation] = cell
+    for name, caller in classes:
+        for (operation, relation), request in requests.items():
+            decision = authorizer.authorize(request, caller)
+            answer = prediction.predict(
+                request, decision, conceal=conceal, passage_role=passage_role
+            )
+            cell = Cell(decision.outcome, decision.reason, answer)
+            if decision.outcome is Outcome.FILTER:
+                cell = _judge_listed(offline, operation, caller, relation)
+            cells[name, operation.name, relation] = cell
     return cells
 
 
-def _look_into_list(
-    authorizer: Authorizer, request: GuardedRequest, caller: Caller, relation: Relation
+def _judge_listed(
+    rulebook: Rulebook, operation: Operation, caller: Caller, relation: Relation
 ) -> Cell:
-    """What a filtered list tells the caller of this consumer."""
-    uuid = _CONSUMERS[relation]
-    if authorizer.find_visible(request, caller, (uuid,)):
-        return Cell(Outcome.FILTER, Reason.OWNER, prediction.LISTED)
-    reason = {Relation.UNKNOWN: Reason.ABSENT, Relation.UNOWNED: Reason.UNOWNED}.get(
-        relation, Reason.NOT_ALLOWED
-    )
-    return Cell(Outcome.FILTER, reason, prediction.NOT_LISTED)
+    """Whether a filtered list shows this consumer to the caller, and why."""
+
+    def judge(target: Mapping[str, str], about: str) -> Ruling:
+        truth = rulebook.judge(operation.rule, caller, target, final=True)
+        return Ruling(operation.rule, about, truth, target)
+
+    owners = _OWNERS.find((_CONSUMER_IDS[relation],))
+    decision = ownership.conclude_recorded(owners, judge)
+    listed = decision.outcome is Outcome.PASSAGE
+    answer = prediction.LISTED if listed else prediction.NOT_LISTED
+    return Cell(Outcome.FILTER, decision.reason, answer)
 
 
 def make_cell_request(
     operation: Operation, relation: Relation, nobodys_project_id: str
 ) -> GuardedRequest:
-    """The request that a cell is about, as the guard takes it in."""
-    uuid = _CONSUMERS[relation]
-    path = operation.path.format(consumer_uuid=uuid, uuid=_PROVIDER)
+    """The request that a cell is about."""
+    uuid = _CONSUMER_IDS[relation]
+    (owner,) = _OWNERS.find((uuid,)).values()
+    path = operation.path.format(consumer_uuid=uuid, uuid=_PROVIDER_ID)
     if operation.ownership is Ownership.SUMS:
-        path += '?' + _ASKED[relation].format(nobodys=nobodys_project_id)
-    body = b''
-    if operation.method in ('PUT', 'POST'):
-        body = json.dumps(_make_body(operation, relation)).encode()
+        nobodys = nobodys_project_id if relation is Relation.UNOWNED else '9' * 32
+        project_id = owner.project_id or nobodys
+        path += '?' + urllib.parse.urlencode(
+            make_target(project_id=project_id, user_id=owner.user_id)
+        )
+    claim = simulation.make_claim(
+        _PROVIDER_ID,
+        owner.project_id or PROJECT_ID,
+        owner.user_id or USER_ID,
+        owner.generation,
+        _TYPE,
+    )
     made = simulation.make_request(
-        operation.method, path, microversion='latest', body=body
+        operation.method,
+        path,
+        microversion='latest',
+        body=simulation.make_body(operation, {uuid: claim}),
     )
     assert made is not None  # noqa: S101  # every operation has a route
     return made
-
-
-def _make_body(operation: Operation, relation: Relation) -> dict[str, Any]:
-    uuid = _CONSUMERS[relation]
-    owner = _OWNERS.get(uuid)
-    claim = {
-        'allocations': {_PROVIDER: {'resources': {'VCPU': 1}}},
-        'project_id': (owner and owner.project_id) or PROJECT_ID,
-        'user_id': (owner and owner.user_id) or USER_ID,
-        'consumer_generation': owner and owner.generation,
-        'consumer_type': _TYPE,
-    }
-    if operation is model.ALLOCATIONS_UPDATE:
-        return claim
-    if operation is model.RESHAPE:
-        return {'inventories': {}, 'allocations': {uuid: claim}}
-    return {uuid: claim}

@@ -1,46 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
 """What changes from one set of rules to another, newly allowed first."""
 
-import enum
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from consumer_guard.analysis.access import Cell, survey
+from consumer_guard.analysis.access import Cell, compute_access
 from consumer_guard.analysis.equivalence import Change, Comparison, compare_rules
-from consumer_guard.analysis.replay import Effect, Kind, Tally
+from consumer_guard.analysis.replay import ReplaySummary
+from consumer_guard.analysis.scenarios import describe_scenario
 from consumer_guard.analysis.terms import list_leaves
-from consumer_guard.analysis.wording import describe_scenario
 from consumer_guard.guard import model
-from consumer_guard.guard.model import Operation
+from consumer_guard.guard.model import Operation, Truth
 from consumer_guard.rules.rulebook import Rulebook
-
-
-class Rank(enum.IntEnum):
-    """In this order changes are shown."""
-
-    NEWLY_ALLOWED = 0
-    NEWLY_REFUSED = 1
-    UNDECIDED = 2
-    ALLOWED_OTHERWISE = 3
-    REFUSED_OTHERWISE = 4
-
-    def __str__(self) -> str:
-        """In words."""
-        return self.name.lower().replace('_', ' ')
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One line of the result.
+    """One line of the result, its columns in order.
 
-    :ivar by: 'class', 'rule' or 'record': how it was found
+    :ivar by: 'class', 'rule' or 'record': how it is shown
     :ivar who: caller class, caller in words, or service
     :ivar whose: the relation of the consumer to the class, else ''
     :ivar count: recorded requests, None where none are counted
     :ivar example: request id of one of them
     """
 
-    rank: Rank
+    change: Change
     by: str
     operation: str
     who: str
@@ -49,23 +34,6 @@ class Difference:
     new: str
     count: int | None = None
     example: str = ''
-
-
-_RANK_OF_CHANGE = {
-    Change.ALLOWED: Rank.NEWLY_ALLOWED,
-    Change.REFUSED: Rank.NEWLY_REFUSED,
-    Change.OTHERWISE: Rank.REFUSED_OTHERWISE,
-}
-_RANK_OF_EFFECT = {
-    Effect.ALLOWED: Rank.NEWLY_ALLOWED,
-    Effect.REFUSED: Rank.NEWLY_REFUSED,
-    Effect.UNDECIDED: Rank.UNDECIDED,
-}
-_TRUTHS = {
-    model.Truth.YES: 'allowed',
-    model.Truth.UNKNOWN: 'left to the owner, or unknown',
-    model.Truth.NO: 'refused',
-}
 
 
 def compare_all(old: Rulebook, new: Rulebook) -> dict[Operation, Comparison]:
@@ -81,97 +49,97 @@ def compare_all(old: Rulebook, new: Rulebook) -> dict[Operation, Comparison]:
 def list_differences(
     old: Rulebook,
     new: Rulebook,
-    comparisons: dict[Operation, Comparison],
-    tally: Tally | None,
+    comparisons: Mapping[Operation, Comparison],
+    replayed: ReplaySummary | None,
 ) -> list[Difference]:
     """All that changes: for classes, in rules, and for recorded requests."""
-    found = [*_compare_classes(old, new), *_show_rules(old, new, comparisons)]
-    if tally is not None:
-        found += [
-            _show_requests(effect, kind, tally) for effect, kind in sorted_kinds(tally)
-        ]
-    return sorted(found, key=lambda difference: difference.rank)
+    differences = [*_compare_classes(old, new)]
+    for operation, comparison in comparisons.items():
+        differences += _describe_rules(operation, comparison, old, new)
+    if replayed is not None:
+        differences += _describe_requests(replayed)
+    order = list(Change)
+    return sorted(differences, key=lambda each: order.index(each.change))
 
 
 def _compare_classes(old: Rulebook, new: Rulebook) -> Iterator[Difference]:
-    before, after = survey(old), survey(new)
-    for (who, operation, relation), cell in after.items():
-        former = before[who, operation, relation]
-        if former == cell:
-            continue
-        # Only the reason is another; the rule's own line tells of it.
-        if not (former.allowed or cell.allowed) and former.answer == cell.answer:
+    former = compute_access(old)
+    for (caller, operation, relation), cell in compute_access(new).items():
+        before = former[caller, operation, relation]
+        change = _classify_cells(before, cell)
+        # Where only the reason of a refusal changes, the rule's own line shows it.
+        if before == cell or (
+            change is Change.REFUSED_OTHERWISE and before.answer == cell.answer
+        ):
             continue
         yield Difference(
-            _rank_cells(former, cell),
+            change,
             'class',
             operation,
-            who,
+            caller,
             relation.value,
-            _say(former),
-            _say(cell),
+            f'{before.answer}: {before.reason.value}',
+            f'{cell.answer}: {cell.reason.value}',
         )
 
 
-def _rank_cells(old: Cell, new: Cell) -> Rank:
+def _classify_cells(old: Cell, new: Cell) -> Change:
     if old.allowed is new.allowed:
-        return Rank.ALLOWED_OTHERWISE if new.allowed else Rank.REFUSED_OTHERWISE
-    return Rank.NEWLY_ALLOWED if new.allowed else Rank.NEWLY_REFUSED
+        return Change.ALLOWED_OTHERWISE if new.allowed else Change.REFUSED_OTHERWISE
+    return Change.ALLOWED if new.allowed else Change.REFUSED
 
 
-def _say(cell: Cell) -> str:
-    return f'{cell.answer}: {cell.reason.value}'
-
-
-def _show_rules(
-    old: Rulebook, new: Rulebook, comparisons: dict[Operation, Comparison]
+def _describe_rules(
+    operation: Operation, comparison: Comparison, old: Rulebook, new: Rulebook
 ) -> Iterator[Difference]:
-    for operation, comparison in comparisons.items():
-        rule = operation.rule
-        nodes = old.node(rule), new.node(rule)
-        leaves = list_leaves(*nodes)
-        for change, world in comparison.witnesses.items():
-            yield Difference(
-                _RANK_OF_CHANGE[change],
-                'rule',
-                operation.name,
-                describe_scenario(world, leaves),
-                '',
-                _TRUTHS[world.judge(nodes[0])],
-                _TRUTHS[world.judge(nodes[1])],
-            )
-        if not comparison.decided:
-            more = 'more callers' if comparison.witnesses else 'any caller'
-            yield Difference(
-                Rank.UNDECIDED,
-                'rule',
-                operation.name,
-                f'whether it changes for {more}: too much is in the rules to say',
-                '',
-                old.text(rule),
-                new.text(rule),
-            )
+    rule = operation.rule
+    old_node, new_node = old.node(rule), new.node(rule)
+    leaves = list_leaves(old_node, new_node)
+    for change, scenario in comparison.counterexamples.items():
+        yield Difference(
+            change,
+            'rule',
+            operation.name,
+            describe_scenario(scenario, leaves),
+            '',
+            _describe_truth(scenario.judge(old_node)),
+            _describe_truth(scenario.judge(new_node)),
+        )
+    if not comparison.decided:
+        more = 'more callers' if comparison.counterexamples else 'any caller'
+        yield Difference(
+            Change.UNDECIDED,
+            'rule',
+            operation.name,
+            f'whether it changes for {more}: too much is in the rules to say',
+            '',
+            old.text(rule),
+            new.text(rule),
+        )
 
 
-def sorted_kinds(tally: Tally) -> list[tuple[Effect, Kind]]:
-    """The kinds of requests, the most frequent first."""
-    return sorted(tally.kinds, key=lambda key: (-tally.kinds[key].number, key[1]))
+def _describe_truth(truth: Truth) -> str:
+    if truth is Truth.UNKNOWN:
+        return 'left to the owner, or unknown'
+    return 'allowed' if truth is Truth.YES else 'refused'
 
 
-def _show_requests(effect: Effect, kind: Kind, tally: Tally) -> Difference:
-    count = tally.kinds[effect, kind]
-    old, new = {
-        Effect.ALLOWED: ('refused, or in part', 'allowed, or in part'),
-        Effect.REFUSED: ('allowed, or in part', 'refused, or in part'),
-    }.get(effect, ('', ''))
-    return Difference(
-        _RANK_OF_EFFECT[effect],
-        'record',
-        kind.operation,
-        f'{kind.service} (user {kind.user_id}, project {kind.project_id})',
-        '',
-        old,
-        new,
-        count.number,
-        count.example,
-    )
+def _describe_requests(replayed: ReplaySummary) -> Iterator[Difference]:
+    """The groups of requests, the most frequent first."""
+    groups = sorted(replayed.groups.items(), key=lambda item: (-item[1], item[0][1]))
+    for (change, group), count in groups:
+        old, new = 'allowed, or in part', 'refused, or in part'
+        if change is Change.ALLOWED:
+            old, new = new, old
+        decided = change is not Change.UNDECIDED
+        yield Difference(
+            change,
+            'record',
+            group.operation,
+            f'{group.service} (user {group.user_id}, project {group.project_id})',
+            '',
+            old if decided else '',
+            new if decided else '',
+            count,
+            replayed.examples[change, group],
+        )

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether two rules say the same, decided on the rules themselves.
+"""Whether two rules are equivalent, decided on the rules themselves.
 
-Two rules are equal when they have the same truth, of three, in every world
-(:mod:`consumer_guard.analysis.scenarios`). Where worlds cannot be listed completely, they
-are equal when they have the same truth for all truths of their leaves, of
+Two rules are equal when they have the same truth, of three, in every scenario
+(:mod:`consumer_guard.analysis.scenarios`). Where not all scenarios can be listed,
+they are equal when they have the same truth for all truths of their leaves, of
 which more may be possible than really are. Where neither shows it, it stays
 undecided; it is never taken for equal.
 """
@@ -11,7 +11,7 @@ undecided; it is never taken for equal.
 import enum
 import itertools
 import math
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 
 from consumer_guard.analysis.scenarios import (
@@ -20,93 +20,80 @@ from consumer_guard.analysis.scenarios import (
     list_scenarios,
     list_shapes,
 )
-from consumer_guard.analysis.terms import Vocabulary, list_leaves
+from consumer_guard.analysis.terms import list_leaves, read_terms
 from consumer_guard.guard.model import TARGET_KEYS, Operation, Truth
 from consumer_guard.rules import nodes
 from consumer_guard.rules.leaves import Constant, HasRole
 
-#: Worlds, and truths of leaves, that are looked at before it is undecided.
-LIMIT = 2**16
+#: Scenarios, and truths of leaves, that are tried before it is undecided.
+_MAX_TRIES = 2**16
 
 _MOST_KEYS = len(TARGET_KEYS)
 
 
-class Change(enum.Enum):
-    """How one rule differs from another."""
+class Change(enum.StrEnum):
+    """How new rules differ from old ones, in the order in which it is shown."""
 
     ALLOWED = 'newly allowed'
     REFUSED = 'newly refused'
-    #: No instead of unknown or the other way round: both refuse, but the one
-    #: without a look-up, and ``denial = conceal`` tells them apart.
-    OTHERWISE = 'refused otherwise'
+    UNDECIDED = 'undecided'
+    ALLOWED_OTHERWISE = 'allowed otherwise'
+    #: No instead of unknown or the other way round: both refuse, but no needs no
+    #: look-up, and ``denial = conceal`` tells them apart.
+    REFUSED_OTHERWISE = 'refused otherwise'
+    OTHERWISE = 'another way'  #: the same answer for another reason
+    UNCHANGED = 'unchanged'
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """What is known of two rules.
 
-    :ivar witnesses: for each change one world that shows it
+    :ivar counterexamples: one scenario for each change that they show
     :ivar decided: whether there is no other change
     """
 
-    witnesses: Mapping[Change, Scenario]
+    counterexamples: Mapping[Change, Scenario]
     decided: bool
 
     @property
     def equal(self) -> bool:
-        """Whether the rules are proven to say the same."""
-        return self.decided and not self.witnesses
+        """Whether the rules are proven to be equivalent."""
+        return self.decided and not self.counterexamples
 
 
-def compare_rules(
-    old: nodes.Node, new: nodes.Node, operation: Operation, *, limit: int = LIMIT
-) -> Comparison:
+def compare_rules(old: nodes.Node, new: nodes.Node, operation: Operation) -> Comparison:
     """Compare two rules on all that the guard judges an operation's rule on."""
-    return compare(old, new, list_shapes(operation), limit=limit)
+    return compare(old, new, list_shapes(operation))
 
 
-def compare(
-    old: nodes.Node, new: nodes.Node, shapes: Iterable[Shape], *, limit: int = LIMIT
-) -> Comparison:
-    """Compare two rules on targets of some shapes.
-
-    :param limit: how many worlds, and how many truths of leaves, are looked at
-    """
-    if _spell(old) == _spell(new):
+def compare(old: nodes.Node, new: nodes.Node, shapes: Iterable[Shape]) -> Comparison:
+    """Compare two rules on targets of some shapes."""
+    if _normalize(old) == _normalize(new):
         return Comparison({}, decided=True)
     leaves = list_leaves(old, new)
-    words = Vocabulary.read(leaves.values())
-    worlds = list_scenarios(words, shapes)
-    found: dict[Change, Scenario] = {}
-    for world in itertools.islice(worlds, limit):
-        change = tell_change(world.judge(old), world.judge(new))
-        if change is not None and (
-            change not in found or _weigh(world) < _weigh(found[change])
-        ):
-            found[change] = world
-    exhausted = next(worlds, None) is None
-    if exhausted and words.is_plain:
-        return Comparison(found, decided=True)
-    possible = _find_possible_changes(old, new, leaves, limit)
-    return Comparison(found, decided=possible is not None and possible <= set(found))
+    terms = read_terms(leaves.values())
+    scenarios = list_scenarios(terms, shapes)
+    counterexamples: dict[Change, Scenario] = {}
+    for scenario in itertools.islice(scenarios, _MAX_TRIES):
+        change = classify(scenario.judge(old), scenario.judge(new))
+        if change is not Change.UNCHANGED:
+            shown = counterexamples.setdefault(change, scenario)
+            counterexamples[change] = min(shown, scenario, key=_weigh)
+    if terms.is_exact and next(scenarios, None) is None:
+        return Comparison(counterexamples, decided=True)
+    possible = _find_possible_changes(old, new, leaves)
+    decided = possible is not None and possible <= {*counterexamples}
+    return Comparison(counterexamples, decided)
 
 
-def tell_change(old: Truth, new: Truth) -> Change | None:
-    """What a change of truth is for the caller, None for none."""
+def classify(old: Truth, new: Truth) -> Change:
+    """What a change of truth is for the caller."""
     if old is new:
-        return None
+        return Change.UNCHANGED
     if new is Truth.YES:
         return Change.ALLOWED
-    return Change.REFUSED if old is Truth.YES else Change.OTHERWISE
-
-
-def list_truths(leaf: nodes.Node) -> tuple[Truth, ...]:
-    """The truths that a leaf can have at all."""
-    if isinstance(leaf, Constant):
-        return (leaf.truth,)
-    if isinstance(leaf, HasRole):
-        return (Truth.NO, Truth.YES)
-    return tuple(Truth)
+    return Change.REFUSED if old is Truth.YES else Change.REFUSED_OTHERWISE
 
 
 def evaluate_on(node: nodes.Node, truths: Mapping[str, Truth]) -> Truth:
@@ -116,64 +103,61 @@ def evaluate_on(node: nodes.Node, truths: Mapping[str, Truth]) -> Truth:
     if isinstance(node, nodes.Not):
         return Truth(2 - evaluate_on(node.node, truths))
     if isinstance(node, nodes.AllOf):
-        return min(evaluate_on(one, truths) for one in node.nodes)
+        return min(evaluate_on(operand, truths) for operand in node.nodes)
     if isinstance(node, nodes.AnyOf):
-        return max(evaluate_on(one, truths) for one in node.nodes)
+        return max(evaluate_on(operand, truths) for operand in node.nodes)
     return truths[str(node)]
 
 
-def assign(choices: Mapping[str, Iterable[Truth]]) -> Iterator[dict[str, Truth]]:
-    """All the ways to give each leaf one of its truths."""
-    for truths in itertools.product(*choices.values()):
-        yield dict(zip(choices, truths, strict=True))
-
-
 def _find_possible_changes(
-    old: nodes.Node,
-    new: nodes.Node,
-    leaves: Mapping[str, nodes.Node],
-    limit: int,
+    old: nodes.Node, new: nodes.Node, leaves: Mapping[str, nodes.Node]
 ) -> set[Change] | None:
     """The changes that any truths of the leaves make; None when too many."""
-    choices = {text: list_truths(leaf) for text, leaf in leaves.items()}
-    if math.prod(map(len, choices.values())) > limit:
+    choices = [_list_truths(leaf) for leaf in leaves.values()]
+    if math.prod(map(len, choices)) > _MAX_TRIES:
         return None
-    possible: set[Change] = set()
-    for truths in assign(choices):
-        change = tell_change(evaluate_on(old, truths), evaluate_on(new, truths))
-        if change is not None:
-            possible.add(change)
-    return possible
+    changes = set()
+    for truths in itertools.product(*choices):
+        assigned = dict(zip(leaves, truths, strict=True))
+        changes.add(classify(evaluate_on(old, assigned), evaluate_on(new, assigned)))
+    return changes - {Change.UNCHANGED}
 
 
-def _spell(node: nodes.Node) -> Hashable:
+def _list_truths(leaf: nodes.Node) -> tuple[Truth, ...]:
+    """The truths that a leaf can have at all."""
+    if isinstance(leaf, Constant):
+        return (leaf.truth,)
+    return (Truth.NO, Truth.YES) if isinstance(leaf, HasRole) else tuple(Truth)
+
+
+def _normalize(node: nodes.Node) -> Hashable:
     """The rule without names of other rules, brackets, order and repetition.
 
     Kleene's and and or (minimum and maximum) do not depend on them.
     """
     if isinstance(node, nodes.Reference):
-        return _spell(node.node)
+        return _normalize(node.node)
     if isinstance(node, nodes.Not):
-        return ('not', _spell(node.node))
+        return ('not', _normalize(node.node))
     if isinstance(node, nodes.AllOf | nodes.AnyOf):
         parts: set[Hashable] = set()
-        for one in map(_spell, node.nodes):
-            flat = isinstance(one, tuple) and one[0] is type(node)
-            parts |= one[1] if flat else {one}  # type: ignore[index]
+        for operand in map(_normalize, node.nodes):
+            flat = isinstance(operand, tuple) and operand[0] is type(node)
+            parts |= operand[1] if flat else {operand}  # type: ignore[index]
         return (type(node), frozenset(parts)) if len(parts) > 1 else parts.pop()
     return (type(node), str(node))
 
 
-def _weigh(world: Scenario) -> tuple[int, ...]:
-    """How much there is to say of a world; the least is shown."""
-    credentials = world.caller.credentials
-    texts = [*credentials.values(), *world.target.values()]
-    known = frozenset(world.target.values())
+def _weigh(scenario: Scenario) -> tuple[int, ...]:
+    """How much a description of a scenario has to say; the least is shown."""
+    credentials = scenario.caller.credentials
+    texts = [*credentials.values(), *scenario.target.values()]
+    known = frozenset(scenario.target.values())
     return (
         sum(value == 'None' or value == '' for value in texts),
-        len(world.caller.roles),
-        sum(truth is not Truth.NO for truth in world.answers.values()),
-        -len(world.target) if world.final else -_MOST_KEYS,
+        len(scenario.caller.roles),
+        sum(truth is not Truth.NO for truth in scenario.answers.values()),
+        -len(scenario.target) if scenario.final else -_MOST_KEYS,
         sum(text in known for text in texts if isinstance(text, str)),
-        int(world.final),
+        int(scenario.final),
     )

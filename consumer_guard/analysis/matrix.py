@@ -1,26 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The survey of the rules as a table, and what two of them differ in. Pure."""
+"""The access table for people and for files, and how two of them differ. Pure."""
 
-import enum
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from consumer_guard.analysis.access import (
     CALLER_CLASSES,
+    AccessTable,
     CallerClass,
-    Cell,
     Relation,
-    survey,
+    compute_access,
+    make_role_classes,
 )
-from consumer_guard.analysis.callers import make_role_classes
-from consumer_guard.analysis.terms import Vocabulary, list_leaves
+from consumer_guard.analysis.equivalence import Change
+from consumer_guard.analysis.terms import list_leaves, read_terms
 from consumer_guard.guard import model
 from consumer_guard.guard.decision import Outcome
 from consumer_guard.rules.rulebook import Rulebook
 
-#: One cell in a file: its key, then what stands in it.
+#: One cell in a file: its key, then what it holds.
 FIELDS = ('caller', 'operation', 'relation', 'allowed', 'outcome', 'reason', 'answer')
 _KEYS = 3
+
+#: One cell, in the order of :data:`FIELDS`.
+MatrixRow = Sequence[str | bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +32,16 @@ class Matrix:
     """Caller class by operation by relation.
 
     :ivar rules: text of the rule in force, by name of the operation
-    :ivar elsewhere: names of the operations whose rules ask elsewhere too
+    :ivar remote: names of the operations whose rules have remote checks
     """
 
     classes: tuple[CallerClass, ...]
-    cells: Mapping[tuple[str, str, Relation], Cell]
+    cells: AccessTable
     rules: Mapping[str, str]
-    elsewhere: tuple[str, ...]
+    remote: tuple[str, ...]
 
     def records(self) -> list[tuple[str | bool, ...]]:
-        """One row a cell, in the order of :data:`FIELDS`."""
+        """One row per cell, in the order of :data:`FIELDS`."""
         return [
             (
                 *(caller, operation, relation.value),
@@ -51,14 +55,12 @@ class Matrix:
 
     def summarise(self, caller: str, operation: str) -> str:
         """The relations that are allowed, ``all``, or ``-`` for none."""
-        found = {one: self.cells[caller, operation, one] for one in Relation}
-        allowed = [one.value for one, cell in found.items() if cell.allowed]
-        text = ', '.join(allowed) if allowed else '-'
-        if len(allowed) == len(Relation):
-            text = 'all'
-        if any(cell.outcome is Outcome.FILTER for cell in found.values()):
+        cells = {each: self.cells[caller, operation, each] for each in Relation}
+        allowed = [each.value for each, cell in cells.items() if cell.allowed]
+        text = 'all' if len(allowed) == len(Relation) else ', '.join(allowed)
+        if any(cell.outcome is Outcome.FILTER for cell in cells.values()):
             return f'list of {text}' if allowed else 'empty list'
-        return text
+        return text or '-'
 
 
 def make_matrix(
@@ -69,49 +71,40 @@ def make_matrix(
     passage_role: str,
     nobodys_project_id: str,
 ) -> Matrix:
-    """Survey the rules.
+    """Compute the access table of the rules.
 
     :param roles: further roles that get rows, beside those in the rules
     """
-    vocabularies = {
-        one.name: Vocabulary.read(list_leaves(rulebook.node(one.rule)).values())
-        for one in model.OPERATIONS
+    terms = {
+        each.name: read_terms(list_leaves(rulebook.node(each.rule)).values())
+        for each in model.OPERATIONS
     }
-    known = {role for one in CALLER_CLASSES for role in one.caller.roles}
+    known = {role for each in CALLER_CLASSES for role in each.caller.roles}
     named = {role.lower() for role in roles}
-    for vocabulary in vocabularies.values():
-        named |= set(vocabulary.roles)
-    # Nobody comes with the passage role: it is taken away.
+    named.update(*(each.roles for each in terms.values()))
+    # No caller comes with the passage role: it is removed.
     named -= known | {passage_role.lower()}
     classes = [*CALLER_CLASSES]
     for role in sorted(named):
         classes += make_role_classes(role)
     return Matrix(
         tuple(classes),
-        survey(
+        compute_access(
             rulebook,
             classes=classes,
             conceal=conceal,
             passage_role=passage_role,
             nobodys_project_id=nobodys_project_id,
         ),
-        {one.name: rulebook.text(one.rule) for one in model.OPERATIONS},
-        tuple(name for name, one in vocabularies.items() if one.foreign),
+        {each.name: rulebook.text(each.rule) for each in model.OPERATIONS},
+        tuple(name for name, each in terms.items() if each.remote),
     )
 
 
-class Change(enum.Enum):
-    """How a cell differs; the order is that of a comparison."""
-
-    ALLOWED = 'newly allowed'
-    REFUSED = 'newly refused'
-    OTHER = 'another way'  #: allowed or refused as before, but not for the same reason
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
+class CellDifference(NamedTuple):
     """One cell that differs.
 
+    :ivar change: newly allowed, newly refused, or another way
     :ivar before: reason and answer; '' where there was no such cell
     """
 
@@ -123,40 +116,33 @@ class Difference:
     now: str
 
 
-def compare(
-    before: Iterable[Sequence[str | bool]], now: Iterable[Sequence[str | bool]]
-) -> list[Difference]:
+def compare_cells(
+    before: Iterable[MatrixRow], now: Iterable[MatrixRow]
+) -> list[CellDifference]:
     """What differs, newly allowed first, then in the order of the table.
 
-    :param before: rows as :meth:`Matrix.records` makes them; a cell that is not
-        there counts as refused
+    :param before: as :meth:`Matrix.records` makes them; a cell that is not there
+        counts as refused
     """
-    old = {tuple(row[:_KEYS]): tuple(row[_KEYS:]) for row in before}
-    new = {tuple(row[:_KEYS]): tuple(row[_KEYS:]) for row in now}
-    found = []
-    for key in [*new, *(key for key in old if key not in new)]:
+    old = {tuple(map(str, row[:_KEYS])): row[_KEYS:] for row in before}
+    new = {tuple(map(str, row[:_KEYS])): row[_KEYS:] for row in now}
+    differences = []
+    for key in new | old:
         if old.get(key) == new.get(key):
             continue
-        was, is_ = (bool(side[key][0]) if key in side else False for side in (old, new))
-        change = Change.OTHER
-        if was is not is_:
-            change = Change.ALLOWED if is_ else Change.REFUSED
-        caller, operation, relation = map(str, key)
-        found.append(
-            Difference(
-                change,
-                caller,
-                operation,
-                relation,
-                _describe(old.get(key)),
-                _describe(new.get(key)),
-            )
+        was, is_now = (
+            bool(side[key][0]) if key in side else False for side in (old, new)
         )
+        change = Change.OTHERWISE
+        if was is not is_now:
+            change = Change.ALLOWED if is_now else Change.REFUSED
+        texts = [_describe_cell(side.get(key)) for side in (old, new)]
+        differences.append(CellDifference(change, *key, *texts))
     order = list(Change)
-    return sorted(found, key=lambda one: order.index(one.change))
+    return sorted(differences, key=lambda each: order.index(each.change))
 
 
-def _describe(content: Sequence[str | bool] | None) -> str:
+def _describe_cell(content: MatrixRow | None) -> str:
     if content is None:
         return ''
     allowed, _, reason, answer = content

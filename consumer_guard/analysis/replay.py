@@ -7,8 +7,10 @@ one under both rules.
 """
 
 import dataclasses
+import functools
 import itertools
 import math
+import types
 import urllib.parse
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -47,17 +49,24 @@ _MAX_LINE_NUMBERS = 10
 #: Combinations of truths of unknown checks that are tried per record.
 _MAX_COMBINATIONS = 2**12
 
-_OPENNESS = {Outcome.REFUSE: 0, Outcome.FILTER: 1, Outcome.PASSAGE: 2, Outcome.ROLE: 2}
+_OPENNESS = types.MappingProxyType(
+    {Outcome.REFUSE: 0, Outcome.FILTER: 1, Outcome.PASSAGE: 2, Outcome.ROLE: 2}
+)
 
 #: Outcomes under the old and the new rule; None is one that the record does not
 #: decide.
 Pair = tuple[Outcome | None, Outcome | None]
 
+_REFUSED: frozenset[Pair] = frozenset({(Outcome.REFUSE, Outcome.REFUSE)})
+
 #: Any project or user.
 _ID = 'id'
 _CALLER = Caller({}, frozenset(), 'project', simulation.REQUEST_ID)
 #: A target that the record does not name.
-_UNNAMED = (None, Target('', None, (), frozenset({'project_id'})))
+_UNNAMED: tuple[str | None, Target] = (
+    None,
+    Target('', None, (), frozenset({'project_id'})),
+)
 
 #: Truths of the leaves by their text, one mapping per pass: the owner unknown
 #: first, then the targets in their order.
@@ -80,7 +89,6 @@ class ReplaySummary:
     :ivar totals: decisions by effect
     :ivar groups: changed and undecided decisions by effect and group
     :ivar examples: request id of the first of each group
-    :ivar other: lines about other events
     :ivar invalid: how many lines are not records
     :ivar invalid_lines: the numbers of the first of them
     :ivar unexplained: decisions that the old rules do not explain
@@ -89,75 +97,69 @@ class ReplaySummary:
     totals: Counter[Change] = field(default_factory=Counter)
     groups: Counter[tuple[Change, RequestGroup]] = field(default_factory=Counter)
     examples: dict[tuple[Change, RequestGroup], str] = field(default_factory=dict)
-    other: int = 0
     invalid: int = 0
     invalid_lines: list[int] = field(default_factory=list)
     unexplained: int = 0
 
 
-class Replayer:
-    """Decides records under two sets of rules.
+def replay(
+    lines: Iterable[str], old: Rulebook, new: Rulebook, equal: Collection[str]
+) -> ReplaySummary:
+    """Decide all records in the lines again.
 
     :param equal: names of the operations whose rules are proven equal
     """
+    summary = ReplaySummary()
+    # A service repeats the same few requests all day.
+    decide = functools.cache(functools.partial(_decide, old, new))
+    for number, line in enumerate(lines, 1):
+        try:
+            record = read_line(line)
+        except ValueError:
+            summary.invalid += 1
+            if summary.invalid <= _MAX_LINE_NUMBERS:
+                summary.invalid_lines.append(number)
+            continue
+        if record is None:
+            continue
+        outcomes = decide(_drop_unread(record.case, old, new))
+        _count(summary, record, outcomes, equal=record.case.operation.name in equal)
+    return summary
 
-    def __init__(self, old: Rulebook, new: Rulebook, equal: Collection[str]) -> None:
-        self._old = old
-        self._new = new
-        self._equal = equal
-        # A service repeats the same few requests all day.
-        self._outcomes: dict[Case, frozenset[Pair]] = {}
 
-    def replay(self, lines: Iterable[str]) -> ReplaySummary:
-        """Decide all records in the lines again."""
-        summary = ReplaySummary()
-        for number, line in enumerate(lines, 1):
-            try:
-                record = read_line(line)
-            except ValueError:
-                summary.invalid += 1
-                if summary.invalid <= _MAX_LINE_NUMBERS:
-                    summary.invalid_lines.append(number)
-                continue
-            if record is None:
-                summary.other += 1
-            else:
-                self._count(record, summary)
-        return summary
-
-    def _count(self, record: Record, summary: ReplaySummary) -> None:
+def _count(
+    summary: ReplaySummary, record: Record, outcomes: Collection[Pair], *, equal: bool
+) -> None:
+    effects = {_classify(old, new) for old, new in outcomes}
+    effect = effects.pop() if len(effects) == 1 else Change.UNDECIDED
+    if equal:
+        effect = Change.UNCHANGED
+    summary.totals[effect] += 1
+    summary.unexplained += _is_unexplained(record, {old for old, _ in outcomes})
+    if effect is not Change.UNCHANGED:
         operation = record.case.operation.name
-        outcomes = self._decide(record.case)
-        effects = {_classify(old, new) for old, new in outcomes}
-        effect = effects.pop() if len(effects) == 1 else Change.UNDECIDED
-        if operation in self._equal:
-            effect = Change.UNCHANGED
-        summary.totals[effect] += 1
-        summary.unexplained += _is_unexplained(record, {old for old, _ in outcomes})
-        if effect is not Change.UNCHANGED:
-            group = RequestGroup(
-                operation, record.service, record.project_id, record.user_id
-            )
-            summary.groups[effect, group] += 1
-            summary.examples.setdefault((effect, group), record.request_id)
+        group = RequestGroup(
+            operation, record.service, record.project_id, record.user_id
+        )
+        summary.groups[effect, group] += 1
+        summary.examples.setdefault((effect, group), record.request_id)
 
-    def _decide(self, case: Case) -> frozenset[Pair]:
-        rule = case.operation.rule
-        reads = self._old.reads(rule) | self._new.reads(rule)
-        # project_id: nobody may read the sums of no project, see conclude_sums.
-        kept = reads | {'project_id'}
-        targets = tuple([target.keep(kept) for target in case.targets])
-        case = dataclasses.replace(case, targets=targets)
-        if case not in self._outcomes:
-            if case.scope and not self._old.admits(rule, case.scope):
-                # All rules have the same scopes.
-                outcomes = frozenset({(Outcome.REFUSE, Outcome.REFUSE)})
-            else:
-                outcomes = list_outcomes(
-                    case, self._old.node(rule), self._new.node(rule)
-                )
-            self._outcomes[case] = outcomes
-        return self._outcomes[case]
+
+def _drop_unread(case: Case, old: Rulebook, new: Rulebook) -> Case:
+    """The case without the attributes that no rule reads."""
+    rule = case.operation.rule
+    # project_id: nobody may read the sums of no project, see conclude_sums.
+    kept = old.reads(rule) | new.reads(rule) | {'project_id'}
+    targets = tuple([target.keep(kept) for target in case.targets])
+    return dataclasses.replace(case, targets=targets)
+
+
+def _decide(old: Rulebook, new: Rulebook, case: Case) -> frozenset[Pair]:
+    rule = case.operation.rule
+    # All rules have the same scopes.
+    if case.scope and not old.admits(rule, case.scope):
+        return _REFUSED
+    return list_outcomes(case, old.node(rule), new.node(rule))
 
 
 def _classify(old: Outcome | None, new: Outcome | None) -> Change:
@@ -191,45 +193,45 @@ def list_outcomes(case: Case, old: nodes.Node, new: nodes.Node) -> frozenset[Pai
         consequence = CONSEQUENCES[case.reason]
         without_rules = consequence.phase in (Phase.IDENTITY, Phase.OBLIGATIONS)
         if without_rules and consequence.status < 500:
-            return frozenset({(Outcome.REFUSE, Outcome.REFUSE)})
+            return _REFUSED
     if not case.scope:
         return frozenset({(None, None)})
-    owners, request = _simulate(case)
-    requests = [
-        request._replace(canonical_path=not obstructed)
-        for obstructed in _list_obstructed(case)
-    ]
+    request, owners = _simulate(case)
+
+    @functools.cache
+    def decide(truths: tuple[Truth, ...], obstructed: bool) -> Outcome | None:
+        rules = _KnownTruths(truths)
+        authorizer = Authorizer(rules, owners, patience=math.inf)
+        simulated = request._replace(canonical_path=not obstructed)
+        outcome = authorizer.authorize(simulated, _CALLER).outcome
+        certain = case.whole and rules.complete
+        return None if outcome is Outcome.PASSAGE and not certain else outcome
+
     return frozenset(
         (
-            _authorize(case, request, owners, old, passes),
-            _authorize(case, request, owners, new, passes),
+            decide(tuple([evaluate_on(old, leaves) for leaves in passes]), obstructed),
+            decide(tuple([evaluate_on(new, leaves) for leaves in passes]), obstructed),
         )
         for passes in _list_passes(case, list_leaves(old, new))
-        for request in requests
+        for obstructed in _list_obstructed(case)
     )
 
 
-class _RecordedRule:
-    """A rule whose checks have given truths; the rules of an authorizer.
-
-    The consumer type of a target is the number of its pass, see
-    :func:`_simulate`; a target that the record does not name has none.
+class _KnownTruths:
+    """The rules of an authorizer, whose rulings are known.
 
     :ivar complete: whether the record names all targets that were judged
     """
 
-    def __init__(self, node: nodes.Node, passes: Passes) -> None:
-        self._node = node
-        self._passes = passes
+    def __init__(self, truths: tuple[Truth, ...]) -> None:
+        self._truths = truths
         self.complete = True
 
-    def current(self) -> '_RecordedRule':
-        """Itself, always."""
+    def current(self) -> '_KnownTruths':
         return self
 
     def reads(self, rule: str) -> frozenset[str]:  # noqa: ARG002  # the protocol's
-        """The target keys that the rule reads."""
-        return self._node.reads
+        return frozenset()
 
     def judge(
         self,
@@ -239,39 +241,25 @@ class _RecordedRule:
         *,
         final: bool,
     ) -> Truth:
-        """The truth that follows; YES for a target that the record does not name."""
+        """The truth of the target's pass; YES where the record names no target."""
         number = int(target.get('consumer_type', 0))
         if final and not number:
             self.complete = False
             return Truth.YES
-        return evaluate_on(self._node, self._passes[number])
+        return self._truths[number]
 
 
-def _authorize(
-    case: Case,
-    request: GuardedRequest,
-    owners: OwnerLookup,
-    node: nodes.Node,
-    passes: Passes,
-) -> Outcome | None:
-    """The outcome; None where it depends on what the record does not name."""
-    rule = _RecordedRule(node, passes)
-    authorizer = Authorizer(rule, owners, patience=math.inf)
-    outcome = authorizer.authorize(request, _CALLER).outcome
-    if outcome is Outcome.PASSAGE and not (case.whole and rule.complete):
-        return None
-    return outcome
-
-
-def _simulate(case: Case) -> tuple[OwnerLookup, GuardedRequest]:
-    """Owners and a request like those of the record, under invented ids.
+def _simulate(case: Case) -> tuple[GuardedRequest, OwnerLookup]:
+    """A request and owners like those of the record, under invented ids.
 
     The consumer type of a target is the number of the pass in which the rule is
     judged on it; None for a target that the record does not name.
     """
-    numbered = [(str(number), target) for number, target in enumerate(case.targets, 1)]
+    numbered: list[tuple[str | None, Target]] = [
+        (str(number), target) for number, target in enumerate(case.targets, 1)
+    ]
     recorded, claimed, asked = (
-        [one for one in numbered if one[1].about == about] or [_UNNAMED]
+        [each for each in numbered if each[1].about == about] or [_UNNAMED]
         for about in ('recorded owner', 'claimed owner', 'asked owner')
     )
     owners, claims = {}, {}
@@ -287,7 +275,7 @@ def _simulate(case: Case) -> tuple[OwnerLookup, GuardedRequest]:
             consumer_type=number,
             has_allocations=True,
         )
-        claims[uuid] = simulation.make_claim(_ID, _ID, None, claim_number)
+        claims[uuid] = simulation.make_claim(_ID, _ID, _ID, None, claim_number)
     number, target = asked[0]
     has_project = 'project_id' in {*dict(target.known), *target.masked}
     query = make_target(consumer_type=number, project_id=_ID if has_project else None)
@@ -300,31 +288,28 @@ def _simulate(case: Case) -> tuple[OwnerLookup, GuardedRequest]:
             urllib.parse.urlencode(query), simulation.make_body(case.operation, claims)
         ),
     )
-    return simulation.KnownOwners(owners), request
+    return request, simulation.KnownOwners(owners)
 
 
 def _list_obstructed(case: Case) -> tuple[bool, ...]:
     """Whether anything but the rules stops an owner; both where it is not known.
 
-    The seal of a write, and the spelling of ids, are known only where the
+    The seal of a write, and whether ids are canonical, are known only where the
     request came so far.
     """
-    ownership = case.operation.ownership
-    spelt = [target.canonical for target in case.targets]
-    reached = False
-    if case.reason is not None:
-        consequence = CONSEQUENCES[case.reason]
-        reached = consequence.phase is Phase.CONCLUDE
-        if not consequence.by_rule and consequence.status < 500:
-            return (True,)
-    if False in spelt:
+    consequence = CONSEQUENCES[case.reason] if case.reason is not None else None
+    canonical = {target.canonical for target in case.targets}
+    if False in canonical or (
+        consequence and not consequence.by_rule and consequence.status < 500
+    ):
         return (True,)
-    if ownership is Ownership.SEALED_WRITE:
-        certain = case.by == 'ownership'
+    ownership = case.operation.ownership
+    certain = case.by == ('filter' if ownership is Ownership.FILTER else 'ownership')
+    if ownership is Ownership.READ:
+        concluded = consequence is not None and consequence.phase is Phase.CONCLUDE
+        certain = certain or concluded or canonical == {True}
     elif ownership is Ownership.SUMS:
         certain = True
-    else:
-        certain = reached or (bool(spelt) and None not in spelt)
     return (False,) if certain else (False, True)
 
 

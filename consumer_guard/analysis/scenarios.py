@@ -1,35 +1,43 @@
 # SPDX-License-Identifier: Apache-2.0
 """All callers and targets that some rules can tell apart.
 
-A world is one caller, one target, and the answers of the checks that are asked
-elsewhere. Values are invented; what counts is which of them are equal. Where
-the vocabulary is plain the worlds are all there are: any real caller and
-target make the leaves as true as one of the worlds does.
+A scenario is one caller, one target, and the answers of the remote checks. Values
+are invented; what counts is which of them are equal. Where the terms are exact
+there are no others: any real caller and target make the leaves as true as one of
+the scenarios does.
 """
 
 import itertools
+import types
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from consumer_guard.analysis.terms import (
-    CREDENTIALS,
-    OTHER_SCOPES,
-    PLURAL,
-    Vocabulary,
-    list_subsets,
-)
+from consumer_guard.analysis.terms import CREDENTIALS, PLURAL, Terms
 from consumer_guard.guard.model import Caller, Operation, Ownership, Truth
 from consumer_guard.rules import nodes
+from consumer_guard.rules.leaves import Constant, CredentialIs, HasRole
+
+#: (credential, target key, truth) that is not described by the check's text.
+_RELATIONS = types.MappingProxyType(
+    {
+        ('project_id', 'project_id', Truth.YES): "of the owner's project",
+        ('project_id', 'project_id', Truth.NO): 'of another project than the owner',
+        ('user_id', 'user_id', Truth.YES): 'who is the owning user',
+        ('user_id', 'user_id', Truth.NO): 'who is not the owning user',
+    }
+)
+
+#: Missing roles that are named; more are counted only.
+_MAX_ROLES = 6
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(NamedTuple):
     """Which keys the targets of one pass have.
 
     :ivar required: always there
     :ivar optional: there or not
-    :ivar final: whether checks that ask elsewhere are asked
+    :ivar final: whether remote checks are called
     """
 
     required: frozenset[str]
@@ -37,10 +45,7 @@ class Shape:
     final: bool
 
 
-_FIRST_PASS = Shape(frozenset(), frozenset(), final=False)
-_RECORDED = frozenset({'consumer_uuid', 'project_id'})
-_ASKED = frozenset({'project_id'})
-_MAYBE = frozenset({'user_id', 'consumer_type'})
+_OWNER_UNKNOWN = Shape(frozenset(), frozenset(), final=False)
 
 
 def list_shapes(operation: Operation) -> tuple[Shape, ...]:
@@ -49,22 +54,23 @@ def list_shapes(operation: Operation) -> tuple[Shape, ...]:
     First with the owner unknown; then, where ownership can allow anything, on
     an owner (:mod:`consumer_guard.guard.ownership`).
     """
+    required, optional = {'consumer_uuid', 'project_id'}, {'user_id', 'consumer_type'}
     if operation.ownership is Ownership.NEVER:
-        return (_FIRST_PASS,)
+        return (_OWNER_UNKNOWN,)
     if operation.ownership is Ownership.SUMS:
-        return (_FIRST_PASS, Shape(_ASKED, _MAYBE, final=True))
-    if operation.ownership is Ownership.SEALED_WRITE:
+        required = {'project_id'}
+    elif operation.ownership is Ownership.SEALED_WRITE:
         # A body may claim no project.
-        claimed = Shape(frozenset({'consumer_uuid'}), _ASKED | _MAYBE, final=True)
-        return (_FIRST_PASS, claimed)
-    return (_FIRST_PASS, Shape(_RECORDED, _MAYBE, final=True))
+        required, optional = {'consumer_uuid'}, {'project_id', *optional}
+    owner = Shape(frozenset(required), frozenset(optional), final=True)
+    return (_OWNER_UNKNOWN, owner)
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """One caller and one target.
 
-    :ivar answers: of the checks that are asked elsewhere, by their text
+    :ivar answers: of the remote checks, by their text
     """
 
     caller: Caller
@@ -73,14 +79,10 @@ class Scenario:
     answers: Mapping[str, Truth]
 
     def judge(self, node: nodes.Node) -> Truth:
-        """What a rule says here."""
+        """The truth of a rule."""
+        call = self._answer if self.final else None
         return node.evaluate(
-            nodes.Facts(
-                self.caller.credentials,
-                self.caller.roles,
-                self.target,
-                self._answer if self.final else None,
-            )
+            nodes.Facts(self.caller.credentials, self.caller.roles, self.target, call)
         )
 
     def _answer(
@@ -92,33 +94,38 @@ class Scenario:
         return truth is Truth.YES
 
 
-def list_scenarios(words: Vocabulary, shapes: Iterable[Shape]) -> Iterator[Scenario]:
-    """All worlds, those that are said in few words first in each shape."""
+def list_scenarios(terms: Terms, shapes: Iterable[Shape]) -> Iterator[Scenario]:
+    """All scenarios, in each shape those with a short description first."""
     for shape in shapes:
-        asked = words.foreign if shape.final else ()
-        for target in _list_targets(words, shape):
-            for credentials in _list_credentials(words, target):
-                caller = _make_caller(credentials)
-                for truths in itertools.product(Truth, repeat=len(asked)):
-                    answers = dict(zip(asked, truths, strict=True))
+        remote = terms.remote if shape.final else ()
+        for target in _list_targets(terms, shape):
+            for credentials in _list_credentials(terms, target):
+                roles = frozenset([role.lower() for role in credentials['roles']])
+                caller = Caller(credentials, roles, 'project', 'req-0')
+                for truths in itertools.product(Truth, repeat=len(remote)):
+                    answers = dict(zip(remote, truths, strict=True))
                     yield Scenario(caller, target, shape.final, answers)
 
 
-def _list_targets(words: Vocabulary, shape: Shape) -> Iterator[dict[str, str]]:
-    keys = sorted(shape.required | (shape.optional & frozenset(words.keys)))
+def _list_targets(terms: Terms, shape: Shape) -> Iterator[dict[str, str]]:
+    keys = sorted(shape.required | (shape.optional & frozenset(terms.keys)))
+    owner = {
+        key: _make_distinct(
+            f'owner-{key}', terms.groups[key].texts if key in terms.groups else ()
+        )
+        for key in keys
+    }
     candidates = []
     for index, key in enumerate(keys):
-        values: list[str | None] = [_invent(f'owner-{key}', words, key)]
+        values: list[str | None] = [owner[key]]
         if key not in shape.required:
             values.append(None)
-        group = words.groups.get(key)
-        if group is not None:
-            values += sorted(text for text in group.texts if text)
+        if key in terms.groups:
+            group = terms.groups[key]
+            values += sorted(filter(None, group.texts))
             # Equal to another key's: named by the first of them.
             values += [
-                _invent(f'owner-{other}', words, other)
-                for other in keys[:index]
-                if f't:{other}' in group.terms
+                owner[other] for other in keys[:index] if f't:{other}' in group.terms
             ]
         candidates.append(values)
     for chosen in itertools.product(*candidates):
@@ -126,30 +133,35 @@ def _list_targets(words: Vocabulary, shape: Shape) -> Iterator[dict[str, str]]:
 
 
 def _list_credentials(
-    words: Vocabulary, target: Mapping[str, str]
+    terms: Terms, target: Mapping[str, str]
 ) -> Iterator[dict[str, Any]]:
-    base: dict[str, Any] = dict.fromkeys(CREDENTIALS - OTHER_SCOPES)
+    base: dict[str, Any] = dict.fromkeys(CREDENTIALS - {'system'})
     base |= {'user_id': 'caller', 'project_id': 'caller-project'}
     base |= {'is_admin_project': True, 'service_roles': []}
-    base |= dict.fromkeys(OTHER_SCOPES - {'system'})
-    names = sorted({*words.rights, 'roles'})
-    choices = [_list_values(words, name, target) for name in names]
+    names = sorted({*terms.templates, 'roles'})
+    choices = [_list_values(terms, name, target) for name in names]
     for chosen in itertools.product(*choices):
         yield base | dict(zip(names, chosen, strict=True))
 
 
-def _list_values(words: Vocabulary, name: str, target: Mapping[str, str]) -> list[Any]:
+def _list_values(terms: Terms, name: str, target: Mapping[str, str]) -> list[Any]:
     """The values of one credential that can be told apart."""
     if name == 'is_admin_project':
         return [True, False]
-    rights = words.rights.get(name, ())
-    filled = [right.fill(target) for right in rights]
+    templates = terms.templates.get(name, ())
     if name == 'roles':
-        filled += [*words.roles, *(right.fill(target) for right in words.named)]
+        templates += terms.role_templates
+    filled = [template.fill(target) for template in templates]
+    if name == 'roles':
+        filled += terms.roles
     texts = sorted({text for text in filled if text})
     if name in PLURAL:
-        return [list(some) for some in list_subsets(texts)]
-    values: list[Any] = [_avoid(f'caller-{name}', texts), *texts]
+        return [
+            list(some)
+            for size in range(len(texts) + 1)
+            for some in itertools.combinations(texts, size)
+        ]
+    values: list[Any] = [_make_distinct(f'caller-{name}', texts), *texts]
     if 'None' in texts:
         values.append(None)
     if '' in filled:
@@ -157,12 +169,7 @@ def _list_values(words: Vocabulary, name: str, target: Mapping[str, str]) -> lis
     return values
 
 
-def _invent(text: str, words: Vocabulary, key: str) -> str:
-    group = words.groups.get(key)
-    return _avoid(text, group.texts if group else ())
-
-
-def _avoid(text: str, others: Iterable[str]) -> str:
+def _make_distinct(text: str, others: Iterable[str]) -> str:
     """A text like this one that is none of the others."""
     taken = frozenset(others)
     while text in taken:
@@ -170,6 +177,41 @@ def _avoid(text: str, others: Iterable[str]) -> str:
     return text
 
 
-def _make_caller(credentials: dict[str, Any]) -> Caller:
-    roles = frozenset([role.lower() for role in credentials['roles']])
-    return Caller(credentials, roles, 'project', 'req-0')
+def describe_scenario(scenario: Scenario, leaves: Mapping[str, nodes.Node]) -> str:
+    """Describe for operators, in one clause, why the leaves are as true as they are.
+
+    :param leaves: of the rules that differ, see
+        :func:`consumer_guard.analysis.terms.list_leaves`
+    """
+    held, missing, relations, others = (
+        list[str](),
+        list[str](),
+        list[str](),
+        list[str](),
+    )
+    for text, leaf in leaves.items():
+        truth = scenario.judge(leaf)
+        if isinstance(leaf, HasRole):
+            (held if truth is Truth.YES else missing).append(text)
+        elif isinstance(leaf, Constant) or (not scenario.final and leaf.reads):
+            continue  # the same everywhere, or the owner is unknown
+        elif relation := _find_relation(leaf, truth):
+            relations.append(relation)
+        else:
+            word = {Truth.YES: 'true', Truth.NO: 'false'}.get(truth, 'unknown')
+            others.append(f'{text} is {word}')
+    who = 'a caller with ' + ' and '.join(held) if held else 'a caller'
+    if missing:
+        more = len(missing) - _MAX_ROLES
+        named = missing[:_MAX_ROLES] + ([f'{more} others'] if more > 0 else [])
+        who += f'{"," if held else ""} without {" or ".join(named)}'
+    if not scenario.final:
+        relations.append('whoever owns it')
+    where = [f'where {" and ".join(others)}'] if others else []
+    return ', '.join([who, *relations, *where])
+
+
+def _find_relation(leaf: nodes.Node, truth: Truth) -> str | None:
+    if not isinstance(leaf, CredentialIs) or not leaf.key or not leaf.right.key:
+        return None
+    return _RELATIONS.get((leaf.key, leaf.right.key, truth))

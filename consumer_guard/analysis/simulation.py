@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Requests and callers made of values, for the commands that predict decisions.
+"""Requests, callers and owners made of values, to predict decisions with.
 
 Routes, microversions, queries and bodies are read by what reads them for the
 middleware, so that nothing is decided twice.
 """
 
+import json
 import urllib.parse
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Any
 from consumer_guard.guard import identity, model
 from consumer_guard.guard.body import parse_body
 from consumer_guard.guard.errors import TooLarge
-from consumer_guard.guard.model import Caller, Owner, OwnerStatus
+from consumer_guard.guard.model import Caller, Operation, Owner, OwnerStatus
 from consumer_guard.guard.request import (
     KNOWN_MICROVERSIONS,
     GuardedRequest,
@@ -24,7 +25,9 @@ from consumer_guard.guard.request import (
 )
 
 #: Stands for the request id where there is no request.
-REQUEST_ID = 'req-rehearsal'
+REQUEST_ID = 'req-simulated'
+
+_ABSENT = Owner('', OwnerStatus.ABSENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,20 +91,52 @@ def make_request(
     """
     raw, _, query = path.partition('?')
     # PEP 3333: bytes as Latin-1, after the server's one decoding.
-    found = match_operation(
+    matched = match_operation(
         method, urllib.parse.unquote_to_bytes(raw).decode('latin-1')
     )
-    if found is None:
+    if matched is None:
         return None
     header = None if microversion is None else f'placement {microversion}'
     return make_guarded_request(
-        *found,
+        *matched,
         read_microversion(header, tuple(versions)),
         GivenPayload(query, body, max_body_size),
     )
 
 
-def make_caller(subject: Subject, passage_role: str = '') -> Caller:
+def make_claim(
+    provider_uuid: str,
+    project_id: str,
+    user_id: str,
+    generation: int | None,
+    consumer_type: str | None,
+) -> dict[str, Any]:
+    """A claim of one VCPU, as the latest microversion has it in a body."""
+    return {
+        'allocations': {provider_uuid: {'resources': {'VCPU': 1}}},
+        'project_id': project_id,
+        'user_id': user_id,
+        'consumer_generation': generation,
+        'consumer_type': consumer_type,
+    }
+
+
+def make_body(operation: Operation, claims: Mapping[str, Any]) -> bytes:
+    """The body of a request for an operation; empty where it has none.
+
+    :param claims: by consumer id; a single one for PUT
+    """
+    if operation.method not in ('PUT', 'POST'):
+        return b''
+    document: Any = claims
+    if operation is model.ALLOCATIONS_UPDATE:
+        (document,) = claims.values()
+    elif operation is model.RESHAPE:
+        document = {'inventories': {}, 'allocations': claims}
+    return json.dumps(document).encode()
+
+
+def simulate_caller(subject: Subject, passage_role: str = '') -> Caller:
     """The caller that a subject is for policy checks.
 
     :param passage_role: taken away first, as from every incoming request
@@ -128,49 +163,32 @@ def _list_roles(roles: Sequence[str], passage_role: str) -> list[str]:
     return [
         role
         for role in roles
-        if role
-        and role == role.strip()
+        if role == role.strip()
         and ',' not in role
-        and role.lower() != passage_role.lower()
+        and role.lower() not in ('', passage_role.lower())
     ]
 
 
 class KnownOwners:
-    """An :class:`consumer_guard.guard.model.OwnerLookup` over fixed values."""
+    """An :class:`consumer_guard.guard.model.OwnerLookup` over fixed values.
 
-    def __init__(self, owners: Mapping[str, Owner]) -> None:
-        self._owners = owners
-
-    def find(self, consumer_ids: Collection[str]) -> Mapping[str, model.Owner]:
-        """Absent is what is not among the values."""
-        return {
-            id_: self._owners.get(id_) or Owner(id_, OwnerStatus.ABSENT)
-            for id_ in consumer_ids
-        }
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-
-class OneOwner:
-    """An :class:`consumer_guard.guard.model.OwnerLookup` that knows one owner of all.
-
-    :param owner: recorded for whatever is asked
-    :param generations: of consumers, by id, where the owner's is not theirs
+    :param owners: by consumer id
+    :param default: the owner of all other consumers
     """
 
-    def __init__(self, owner: Owner, generations: Mapping[str, int]) -> None:
-        self._owner = owner
-        self._generations = generations
+    def __init__(
+        self,
+        owners: Mapping[str, Owner],
+        default: Owner = _ABSENT,
+    ) -> None:
+        self._owners = owners
+        self._default = default
 
-    def find(self, consumer_ids: Collection[str]) -> Mapping[str, model.Owner]:
-        """The same owner for every id."""
+    def find(self, consumer_ids: Collection[str]) -> Mapping[str, Owner]:
+        """The owner of every id."""
         return {
-            id_: self._owner._replace(
-                consumer_uuid=id_,
-                generation=self._generations.get(id_, self._owner.generation),
-            )
-            for id_ in consumer_ids
+            uuid: self._owners.get(uuid) or self._default._replace(consumer_uuid=uuid)
+            for uuid in consumer_ids
         }
 
     def close(self) -> None:

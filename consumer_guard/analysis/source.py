@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Policy files as they are written: with line numbers, and names said twice."""
+"""Policy files as sources: with line numbers and repeated names."""
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import yaml
 
@@ -11,16 +11,15 @@ from consumer_guard.guard.errors import PolicyFileError
 from consumer_guard.rules.files import PolicyLocations, PolicyText
 from consumer_guard.rules.parsing import parse_file
 
-#: In a directory that has this folder in it, these are the policy files.
-MAIN, DIRECTORY = 'policy.yaml', 'policy.d'
+#: The policy files of a directory that has this folder in it.
+_MAIN, _FOLDER = 'policy.yaml', 'policy.d'
 
 
-@dataclass(frozen=True, slots=True)
-class WrittenRule:
+class SourceRule(NamedTuple):
     """One rule of a file.
 
-    :ivar value: what YAML made of it
-    :ivar line: where its name stands, from 1
+    :ivar value: as YAML reads it
+    :ivar line: of its name, from 1
     """
 
     name: str
@@ -29,36 +28,35 @@ class WrittenRule:
     line: int
 
 
-@dataclass(frozen=True, slots=True)
-class WrittenFile:
+class SourceFile(NamedTuple):
     """One file.
 
-    :ivar lost: rules without effect, because the same name follows in this file
+    :ivar lost: rules without effect, because their names are repeated below
     """
 
     path: str
-    rules: tuple[WrittenRule, ...]
-    lost: tuple[WrittenRule, ...]
+    rules: tuple[SourceRule, ...]
+    lost: tuple[SourceRule, ...]
 
 
-def read_written(file: PolicyText) -> WrittenFile:
-    """Read a file's rules and where they stand.
+def read_source(file: PolicyText) -> SourceFile:
+    """Read a file's rules with their line numbers.
 
     :raises PolicyFileError: it is not YAML, or not a mapping of names
     """
     values = {text.name: text.value for text in parse_file(file)}
     root = yaml.compose(file.text, Loader=yaml.SafeLoader)
     if not isinstance(root, yaml.MappingNode):
-        return WrittenFile(file.path, (), ())
-    last: dict[str, WrittenRule] = {}
+        return SourceFile(file.path, (), ())
+    last: dict[str, SourceRule] = {}
     lost = []
     for key, _ in root.value:
         name = str(key.value)
-        rule = WrittenRule(name, values.get(name), file.path, key.start_mark.line + 1)
+        rule = SourceRule(name, values.get(name), file.path, key.start_mark.line + 1)
         if name in last:
             lost.append(last.pop(name))
         last[name] = rule
-    return WrittenFile(file.path, tuple(last.values()), tuple(lost))
+    return SourceFile(file.path, tuple(last.values()), tuple(lost))
 
 
 def read_paths(paths: Iterable[str]) -> list[PolicyText]:
@@ -73,24 +71,22 @@ def read_paths(paths: Iterable[str]) -> list[PolicyText]:
 
 
 def _read_path(path: str) -> list[PolicyText]:
+    folder = os.path.join(path, _FOLDER)
+    main, folders = path, tuple[str, ...]()
+    if os.path.isdir(folder):
+        main, folders = os.path.join(path, _MAIN), (folder,)
+    elif os.path.isdir(path):
+        main, folders = '', (path,)
+    locations = PolicyLocations(_find_existing, main, folders)
     try:
-        if not os.path.isdir(path):
-            return PolicyLocations(_find, path, ()).take_snapshot(path).read() or _miss(
-                path
-            )
-        folder = os.path.join(path, DIRECTORY)
-        if not os.path.isdir(folder):
-            return PolicyLocations(_find, '', (path,)).take_snapshot().read()
-        main = os.path.join(path, MAIN)
-        return PolicyLocations(_find, main, (folder,)).take_snapshot().read()
+        texts = locations.take_snapshot(None if folders else path).read()
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise PolicyFileError(f'{path}: cannot be read: {reason}') from None
+    if not (texts or folders):
+        raise PolicyFileError(f'{path}: there is no such file')
+    return texts
 
 
-def _find(path: str) -> str | None:
+def _find_existing(path: str) -> str | None:
     return path if path and os.path.exists(path) else None
-
-
-def _miss(path: str) -> list[PolicyText]:
-    raise PolicyFileError(f'{path}: there is no such file')

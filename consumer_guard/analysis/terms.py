@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What rules talk about: the roles, credentials, target keys and texts in them.
+"""The terms of rules: their roles, credentials, target keys and texts.
 
 Read from the leaves of the rules, so that all callers and targets that the
 rules can tell apart can be listed (:mod:`consumer_guard.analysis.scenarios`).
 """
 
-import itertools
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from typing import NamedTuple
 
 from consumer_guard.guard.model import TARGET_KEYS
 from consumer_guard.rules.leaves import CredentialIs, HasRole, HasRoleNamed, LiteralIs
@@ -41,15 +40,13 @@ OTHER_SCOPES = frozenset({'system_scope', 'system', 'domain_id'})
 
 PLURAL = frozenset({'roles', 'service_roles'})
 
+_OF_PROJECTS = CREDENTIALS - OTHER_SCOPES
 _MAY_BE_NONE = CREDENTIALS - PLURAL - {'is_admin_project', 'user_id'}
-
-#: A credential, ``c:name``, or a target key, ``t:key``.
-Term = str
 
 
 def list_leaves(*nodes: Node) -> dict[str, Node]:
     """The checks that compare something, by their text; references followed."""
-    found: dict[str, Node] = {}
+    leaves: dict[str, Node] = {}
     rest = list(nodes)
     while rest:
         node = rest.pop()
@@ -58,132 +55,102 @@ def list_leaves(*nodes: Node) -> dict[str, Node]:
         elif isinstance(node, AllOf | AnyOf):
             rest.extend(node.nodes)
         else:
-            found[str(node)] = node
-    return dict(sorted(found.items()))
+            leaves[str(node)] = node
+    return dict(sorted(leaves.items()))
 
 
-@dataclass(frozen=True, slots=True)
-class Vocabulary:
-    """What some leaves talk about.
+class TermGroup(NamedTuple):
+    """What is compared with each other, directly or not.
+
+    :ivar terms: credentials (``c:name``) and target keys (``t:key``)
+    """
+
+    terms: frozenset[str] = frozenset()
+    texts: frozenset[str] = frozenset()
+
+
+class Terms(NamedTuple):
+    """The terms of some leaves.
 
     :ivar roles: names in ``role:name``, lower-cased
-    :ivar named: right sides of ``role:%(key)s``
-    :ivar rights: right sides that a credential is compared with, by its name
+    :ivar role_templates: right sides of ``role:%(key)s``
+    :ivar templates: right sides that a credential is compared with, by its name
     :ivar keys: target keys that are read and that a target can have
-    :ivar groups: for each target key, the texts and the keys that can meet it
-        in a comparison
-    :ivar foreign: checks that are answered elsewhere
-    :ivar is_plain: whether each right side is one text or one key, so that
+    :ivar groups: the group of each target key that is compared
+    :ivar remote: remote checks
+    :ivar is_exact: whether each right side is one text or one key, so that
         listing texts and keys lists all that can be told apart
     """
 
     roles: tuple[str, ...]
-    named: tuple[Template, ...]
-    rights: Mapping[str, tuple[Template, ...]]
+    role_templates: tuple[Template, ...]
+    templates: Mapping[str, tuple[Template, ...]]
     keys: tuple[str, ...]
-    groups: Mapping[str, 'Group']
-    foreign: tuple[str, ...]
-    is_plain: bool
-
-    @classmethod
-    def read(cls, leaves: Iterable[Node]) -> 'Vocabulary':
-        """Read it from the leaves of rules."""
-        leaves = list(leaves)
-        rights: dict[str, list[Template]] = {}
-        named = []
-        reads: set[str] = set()
-        for leaf in leaves:
-            if isinstance(leaf, CredentialIs):
-                rights.setdefault(leaf.path[0], []).append(leaf.right)
-            elif isinstance(leaf, HasRoleNamed):
-                named.append(leaf.right)
-            if not isinstance(leaf, Remote):
-                reads |= leaf.reads
-        return cls(
-            roles=tuple(leaf.name for leaf in leaves if isinstance(leaf, HasRole)),
-            named=tuple(named),
-            rights={
-                name: tuple(some)
-                for name, some in rights.items()
-                if name in CREDENTIALS - OTHER_SCOPES
-            },
-            keys=tuple(sorted(reads & TARGET_KEYS)),
-            groups=_group(leaves),
-            foreign=tuple(leaf.text for leaf in leaves if isinstance(leaf, Remote)),
-            is_plain=all(map(_is_plain, leaves)),
-        )
+    groups: Mapping[str, TermGroup]
+    remote: tuple[str, ...]
+    is_exact: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Terms and texts that are compared with each other, directly or not."""
+def read_terms(leaves: Collection[Node]) -> Terms:
+    """Read the terms of the leaves of rules."""
+    templates: dict[str, tuple[Template, ...]] = {}
+    reads: set[str] = set()
+    for leaf in leaves:
+        if isinstance(leaf, CredentialIs) and leaf.path[0] in _OF_PROJECTS:
+            name = leaf.path[0]
+            templates[name] = (*templates.get(name, ()), leaf.right)
+        if not isinstance(leaf, Remote):
+            reads |= leaf.reads
+    return Terms(
+        roles=tuple(leaf.name for leaf in leaves if isinstance(leaf, HasRole)),
+        role_templates=tuple(
+            leaf.right for leaf in leaves if isinstance(leaf, HasRoleNamed)
+        ),
+        templates=templates,
+        keys=tuple(sorted(reads & TARGET_KEYS)),
+        groups=_group(leaves),
+        remote=tuple(leaf.text for leaf in leaves if isinstance(leaf, Remote)),
+        is_exact=all(map(_is_exact, leaves)),
+    )
 
-    terms: frozenset[Term]
-    texts: frozenset[str]
 
-
-def _is_plain(leaf: Node) -> bool:
+def _is_exact(leaf: Node) -> bool:
     if isinstance(leaf, HasRoleNamed):
         return not leaf.right.keys  # role names are compared in lower case
-    if isinstance(leaf, CredentialIs):
-        if leaf.path[0] in PLURAL and (len(leaf.path) > 1 or leaf.right.keys):
-            return False
-        return _is_single(leaf.right)
-    return not isinstance(leaf, LiteralIs) or _is_single(leaf.right)
+    if not isinstance(leaf, CredentialIs | LiteralIs):
+        return True
+    if isinstance(leaf, CredentialIs) and leaf.path[0] in PLURAL:
+        return len(leaf.path) == 1 and not leaf.right.keys
+    return leaf.right.key is not None or not leaf.right.keys
 
 
-def _is_single(right: Template) -> bool:
-    return right.key is not None or not right.keys
-
-
-def _group(leaves: Iterable[Node]) -> dict[str, Group]:
+def _group(leaves: Iterable[Node]) -> dict[str, TermGroup]:
     """The groups by target key: the connected parts of "is compared with"."""
-    groups: dict[Term, Group] = {}
+    groups: dict[str, TermGroup] = {}
     for leaf in leaves:
-        terms, texts = set[Term](), set[str]()
-        for kind, content in _compared(leaf):
-            (texts if kind == 'text' else terms).add(content)
+        terms, texts = _list_compared(leaf)
         for term in tuple(terms):
-            known = groups.get(term, Group(frozenset(), frozenset()))
+            known = groups.get(term, TermGroup())
             terms |= known.terms
             texts |= known.texts
         # A credential that is None equals a target 'None', which is unknown.
-        if any(term[2:] in _MAY_BE_NONE for term in terms if term[:2] == 'c:'):
+        if any(term.removeprefix('c:') in _MAY_BE_NONE for term in terms):
             texts.add('None')
-        merged = Group(frozenset(terms), frozenset(texts))
-        groups |= dict.fromkeys(terms, merged)
-    return {
-        term.removeprefix('t:'): group
-        for term, group in groups.items()
-        if term.startswith('t:')
-    }
+        groups |= dict.fromkeys(terms, TermGroup(frozenset(terms), frozenset(texts)))
+    return {term[2:]: group for term, group in groups.items() if term[:2] == 't:'}
 
 
-def _compared(leaf: Node) -> Iterator[tuple[str, str]]:
-    """What a leaf compares, as ('text', text) or ('term', term)."""
+def _list_compared(leaf: Node) -> tuple[set[str], set[str]]:
+    """The terms and the texts that a leaf compares."""
     if isinstance(leaf, HasRole):
-        yield 'term', 'c:roles'
-        yield 'text', leaf.name
-        return
+        return {'c:roles'}, {leaf.name}
     if isinstance(leaf, CredentialIs):
-        yield 'term', f'c:{leaf.path[0]}'
+        terms, texts = {f'c:{leaf.path[0]}'}, set[str]()
     elif isinstance(leaf, HasRoleNamed):
-        yield 'term', 'c:roles'
+        terms, texts = {'c:roles'}, set()
     elif isinstance(leaf, LiteralIs):
-        yield 'text', leaf.left
+        terms, texts = set(), {leaf.left}
     else:
-        return
-    for key in leaf.right.keys:
-        yield 'term', f't:{key}'
-    for text in leaf.right.parts[::2]:
-        if text:
-            yield 'text', text
-
-
-def list_subsets(names: Iterable[str]) -> Iterator[tuple[str, ...]]:
-    """All subsets, the small ones first."""
-    unique = sorted({*names})
-    sizes = range(len(unique) + 1)
-    return itertools.chain.from_iterable(
-        itertools.combinations(unique, size) for size in sizes
-    )
+        return set(), set()
+    terms |= {f't:{key}' for key in leaf.right.keys}
+    return terms, texts | {text for text in leaf.right.parts[::2] if text}

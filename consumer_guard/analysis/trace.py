@@ -9,12 +9,10 @@ from consumer_guard.guard.model import Caller, Truth
 from consumer_guard.rules.nodes import (
     AllOf,
     AnyOf,
-    CallRemote,
     Facts,
     Node,
     Not,
     Reference,
-    RemoteCheck,
 )
 from consumer_guard.rules.remote import Remote
 from consumer_guard.rules.rulebook import Rulebook
@@ -25,12 +23,12 @@ _INDENT = '  '
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """One check and what it came to.
+    """One check and its truth.
 
     :ivar check: as oslo.policy writes it; the rule's name at the top
     :ivar joins: ``any of``, ``all of`` or ``not`` where there are parts
-    :ivar why: what the value does not tell by itself, or ''. Security: names
-        attributes, never values; an owner's ids stay out of it
+    :ivar why: an explanation of the truth, or ''. Security: names attributes,
+        never values, so that it holds no id of an owner
     """
 
     check: str
@@ -49,17 +47,16 @@ class Trace:
 
     def as_dict(self) -> dict[str, Any]:
         """The same for machines."""
-        found: dict[str, Any] = {'check': self.check, 'value': self.truth.name.lower()}
-        if self.joins:
-            found['joins'] = self.joins
-        if self.why:
-            found['why'] = self.why
-        if self.parts:
-            found['parts'] = [part.as_dict() for part in self.parts]
-        return found
+        fields = {
+            'joins': self.joins,
+            'why': self.why,
+            'parts': [part.as_dict() for part in self.parts],
+        }
+        shown = {name: value for name, value in fields.items() if value}
+        return {'check': self.check, 'value': self.truth.name.lower(), **shown}
 
 
-def explain(
+def trace_rule(
     rulebook: Rulebook,
     rule: str,
     caller: Caller,
@@ -77,33 +74,40 @@ def explain(
     if entry.scopes is not None and caller.scope not in entry.scopes:
         why = f'for {", ".join(sorted(entry.scopes))} tokens only'
         return Trace(rule, Truth.NO, why=f'{why}, not {caller.scope}')
-    call = _call_once(entry.call_remote) if final and entry.call_remote else None
+    call = entry.call_remote if final else None
     facts = Facts(caller.credentials, caller.roles, target, call)
     return _Tracer(facts).trace(entry.node, rule)
 
 
 class _Tracer:
-    """One run; lives no longer than :func:`explain`."""
+    """One run; lives no longer than :func:`trace_rule`."""
 
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
-        self._shown: set[str] = set()
+        self._references: dict[str, Truth] = {}
 
     def trace(self, node: Node, name: str = '') -> Trace:
-        truth = node.evaluate(self._facts)
         if isinstance(node, Reference):
-            if node.name in self._shown:
-                return Trace(str(node), truth, why='as above')
-            self._shown.add(node.name)
-            return self.trace(node.node, str(node))
-        joins, operands = _take_apart(node)
-        if joins:
-            parts = tuple(self.trace(one) for one in operands)
-            return Trace(name, truth, joins, parts=parts)
-        leaf = Trace(str(node), truth, why=self._explain(node, truth))
+            known = self._references.get(node.name)
+            if known is not None:
+                return Trace(str(node), known, why='as above')
+            traced = self.trace(node.node, str(node))
+            self._references[node.name] = traced.truth
+            return traced
+        if isinstance(node, Not):
+            part = self.trace(node.node)
+            return Trace(name, Truth(2 - part.truth), 'not', parts=(part,))
+        if isinstance(node, AllOf | AnyOf):
+            parts = tuple([self.trace(operand) for operand in node.nodes])
+            join = min if isinstance(node, AllOf) else max
+            words = 'all of' if isinstance(node, AllOf) else 'any of'
+            return Trace(name, join(part.truth for part in parts), words, parts=parts)
+        truth = node.evaluate(self._facts)
+        leaf = Trace(str(node), truth, why=self._find_why(node, truth))
         return Trace(name, truth, 'is', parts=(leaf,)) if name else leaf
 
-    def _explain(self, node: Node, truth: Truth) -> str:
+    def _find_why(self, node: Node, truth: Truth) -> str:
+        """Why a check is unknown, as far as its text does not show it."""
         if truth is not Truth.UNKNOWN:
             return ''
         if isinstance(node, Remote):
@@ -111,36 +115,4 @@ class _Tracer:
                 return 'is answered elsewhere and not asked here'
             return 'is answered elsewhere, and there was no answer'
         missing = sorted(node.reads - set(self._facts.target))
-        if missing:
-            return f'{" and ".join(missing)} not known'
-        return 'cannot be compared'
-
-
-def _take_apart(node: Node) -> tuple[str, tuple[Node, ...]]:
-    if isinstance(node, AllOf):
-        return 'all of', node.nodes
-    if isinstance(node, AnyOf):
-        return 'any of', node.nodes
-    if isinstance(node, Not):
-        return 'not', (node.node,)
-    return '', ()
-
-
-def _call_once(call: CallRemote) -> CallRemote:
-    """Call every check once, although several lines need its answer."""
-    answers: dict[int, bool | Exception] = {}
-
-    def call_once(
-        check: RemoteCheck, target: Mapping[str, str], credentials: Mapping[str, Any]
-    ) -> bool:
-        if id(check) not in answers:
-            try:
-                answers[id(check)] = call(check, target, credentials)
-            except Exception as error:
-                answers[id(check)] = error
-        answer = answers[id(check)]
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    return call_once
+        return f'{" and ".join(missing)} not known' if missing else 'cannot be compared'

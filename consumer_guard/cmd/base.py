@@ -3,7 +3,9 @@
 
 import argparse
 import contextlib
+import json
 from collections.abc import Iterator
+from typing import Any
 
 from cliff import command, lister
 from oslo_config import cfg
@@ -86,3 +88,28 @@ def printable(text: str) -> str:
     Security: escape sequences in it would be the terminal's.
     """
     return ''.join([char if char.isprintable() else '?' for char in text])
+
+
+def read_file(path: str, option: str) -> bytes:
+    """A file that an option names.
+
+    :raises CommandFailed: it cannot be read
+    """
+    try:
+        with open(path, 'rb') as file:
+            return file.read()
+    except OSError as exc:
+        raise CommandFailed(f'{option} {path}: {exc.strerror}') from None
+
+
+def read_json(path: str, option: str) -> Any:
+    """A JSON file that an option names.
+
+    :raises CommandFailed: it cannot be read, or is not JSON
+    """
+    content = read_file(path, option)
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as exc:
+        why = str(exc) if isinstance(exc, json.JSONDecodeError) else 'not readable'
+        raise CommandFailed(f'{option} {path}: not JSON: {why}') from None

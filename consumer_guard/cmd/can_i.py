@@ -4,32 +4,32 @@
 import argparse
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from cliff import show
+from cliff import columns, show
 
 from consumer_guard import assembly
+from consumer_guard.analysis import prediction
 from consumer_guard.analysis.explanation import Explanation, explain
-from consumer_guard.analysis.simulation import OneOwner, make_caller, make_request
-from consumer_guard.assembly import read_rules
-from consumer_guard.cmd import person, verdict
-from consumer_guard.cmd.base import CommandFailed
-from consumer_guard.config.loading import read_configuration
+from consumer_guard.analysis.simulation import (
+    KnownOwners,
+    make_request,
+    simulate_caller,
+)
+from consumer_guard.cmd import subject
+from consumer_guard.cmd.base import CommandFailed, GuardCommand, read_file
 from consumer_guard.config.settings import Settings
 from consumer_guard.generations.watch import GenerationWatch
 from consumer_guard.guard import claims
 from consumer_guard.guard.decision import Reason
 from consumer_guard.guard.errors import RequestError
-from consumer_guard.guard.model import Owner, OwnerLookup, OwnerStatus
+from consumer_guard.guard.model import Caller, Owner, OwnerLookup, OwnerStatus
 from consumer_guard.guard.request import GuardedRequest
 from consumer_guard.telemetry import masking, metrics
 
-#: Exit statuses; 2 is any GuardError (see :func:`consumer_guard.cmd.main.main`).
-_ALLOWED, _REFUSED = 0, 1
 
-
-class CanI(show.ShowOne):
+class CanI(GuardCommand, show.ShowOne):
     """Tell whether a caller may do something, why, and what the answer is.
 
     Decides as the deployed guard does, with the live policy files and the
@@ -37,13 +37,8 @@ class CanI(show.ShowOne):
     allowed, 1 refused, 2 it could not be asked.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._status = _ALLOWED
-
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """The options."""
-        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        """The request, the caller and the owner."""
         parser.add_argument('method', metavar='METHOD', help='GET, PUT, POST, DELETE')
         parser.add_argument(
             'path',
@@ -51,7 +46,7 @@ class CanI(show.ShowOne):
             help='as placement sees it, with its query: /allocations/UUID, '
             "/usages?project_id=ID; without the endpoint's host and prefix",
         )
-        person.add_options(parser)
+        subject.add_options(parser)
         group = parser.add_argument_group('what is asked')
         group.add_argument(
             '--microversion',
@@ -80,22 +75,18 @@ class CanI(show.ShowOne):
             help="show the owner's ids and generation; look the owner up also where "
             'the decision does without',
         )
-        return parser
-
-    def run(self, parsed_args: argparse.Namespace) -> int:
-        """Show the decision, and return it as the exit status."""
-        super().run(parsed_args)
-        return self._status
 
     def take_action(
         self, parsed_args: argparse.Namespace
     ) -> tuple[Sequence[str], Sequence[Any]]:
         """Decide and describe."""
-        conf, settings = read_configuration(getattr(self.app_args, 'config_file', None))
-        rulebook = read_rules(conf, settings)
+        conf, settings = self.read_configuration()
+        rulebook = assembly.read_rules(conf, settings)
         versions = tuple(assembly.find_versions())
         request = _make_request(parsed_args, settings, versions)
-        caller = make_caller(person.read_person(parsed_args), settings.passage_role)
+        caller = simulate_caller(
+            subject.read_subject(parsed_args), settings.passage_role
+        )
         if not caller.credentials['user_id']:
             raise CommandFailed('nobody asks: the user has no id')
         with _open_lookup(parsed_args, settings, request) as (lookup, watch):
@@ -113,15 +104,10 @@ class CanI(show.ShowOne):
             except RequestError as exc:
                 raise CommandFailed(str(exc)) from None
         _demand_decided(explanation, parsed_args)
-        self._status = _ALLOWED if explanation.allowed else _REFUSED
+        self.status = 0 if explanation.allowed else 1
         key = None if parsed_args.show_owner else masking.make_key(settings.audit_key)
-        shown = verdict.describe(
-            request,
-            caller,
-            explanation,
-            settings,
-            masking.make_mask(caller.credentials, key),
-        )
+        mask = masking.make_mask(caller.credentials, key)
+        shown = _describe_explanation(request, caller, explanation, settings, mask)
         return tuple(shown), tuple(shown.values())
 
 
@@ -131,7 +117,7 @@ def _make_request(
     method, path = parsed_args.method.upper(), parsed_args.path
     body = b''
     if parsed_args.body is not None:
-        body = person.read_file(parsed_args.body, '--body')
+        body = read_file(parsed_args.body, '--body')
     request = make_request(
         method,
         path,
@@ -166,9 +152,9 @@ def _open_lookup(
             raise CommandFailed(f'--{name.replace("_", "-")} needs --owner-project')
     lookup = assembly.make_lookup(settings)
     try:
-        # Shadow's watch tells what it would do and rolls nothing.
-        still = dataclasses.replace(settings, enforcement='shadow')
-        yield lookup, assembly.make_watch(still, lookup, lookup, metrics.NONE)
+        # In shadow mode the watch decides and moves no generation.
+        shadow = dataclasses.replace(settings, enforcement='shadow')
+        yield lookup, assembly.make_watch(shadow, lookup, lookup, metrics.NONE)
     finally:
         lookup.close()
 
@@ -176,25 +162,28 @@ def _open_lookup(
 def _suppose(
     parsed_args: argparse.Namespace, settings: Settings, request: GuardedRequest
 ) -> OwnerLookup:
+    """A look-up in which the owner of the options owns every consumer."""
     if not parsed_args.owner_project:
         raise CommandFailed('--owner-project: a project has an id')
-    generations = {}
-    with contextlib.suppress(RequestError):
-        # What cannot be read is told when it is decided.
-        for claim in claims.read_write_body(request).claims:
-            if claim.generation is not None:
-                generations[claim.consumer_uuid] = int(claim.generation)
-    nobodys = parsed_args.owner_project == settings.incomplete_consumer_project_id
+    unowned = parsed_args.owner_project == settings.incomplete_consumer_project_id
     owner = Owner(
         '',
-        OwnerStatus.UNOWNED if nobodys else OwnerStatus.RECORDED,
-        None if nobodys else parsed_args.owner_project,
+        OwnerStatus.UNOWNED if unowned else OwnerStatus.RECORDED,
+        None if unowned else parsed_args.owner_project,
         parsed_args.owner_user,
         parsed_args.owner_type,
         generation=0,
         has_allocations=True,
     )
-    return OneOwner(owner, generations)
+    owners = {}
+    with contextlib.suppress(RequestError):
+        # The decision reports what cannot be read.
+        for claim in claims.read_write_body(request).claims:
+            if claim.generation is not None:
+                owners[claim.consumer_uuid] = owner._replace(
+                    consumer_uuid=claim.consumer_uuid, generation=int(claim.generation)
+                )
+    return KnownOwners(owners, owner)
 
 
 def _demand_decided(explanation: Explanation, parsed_args: argparse.Namespace) -> None:
@@ -207,3 +196,95 @@ def _demand_decided(explanation: Explanation, parsed_args: argparse.Namespace) -
     writes = parsed_args.method.upper() in ('PUT', 'POST')
     if reason is Reason.UNREADABLE and writes and parsed_args.body is None:
         raise CommandFailed('this decision depends on the body: give --body FILE')
+
+
+class _FormattedValue(columns.FormattableColumn[Any]):
+    """A value for machines, with lines for people."""
+
+    def __init__(self, value: Any, lines: Iterable[str]) -> None:
+        super().__init__(value)
+        self._text = '\n'.join(lines)
+
+    def human_readable(self) -> str:
+        return self._text
+
+
+def _describe_explanation(
+    request: GuardedRequest,
+    caller: Caller,
+    explanation: Explanation,
+    settings: Settings,
+    mask: masking.Mask,
+) -> dict[str, Any]:
+    """The fields that are shown.
+
+    :param mask: over the ids of owners
+    """
+    decision, document = explanation.decision, explanation.document
+    rulings = [f'{each.about}: {each.truth.name.lower()}' for each in decision.rulings]
+    owners = [_describe_owner(each, mask) for each in explanation.owners.values()]
+    roles = sorted(caller.roles)
+    answer = explanation.answer
+    if explanation.listed is not None:
+        verb = 'are' if explanation.listed else 'are not'
+        answer = f'{answer}; consumers of this owner {verb} in it'
+    if settings.shadow:
+        answer = f'{prediction.SHADOWED} {answer}'
+    return {
+        'allowed': _FormattedValue(
+            explanation.allowed, ['yes' if explanation.allowed else 'no']
+        ),
+        'reason': decision.reason.value,
+        'answer': answer,
+        'rule': request.operation.rule,
+        'rulings': _FormattedValue(rulings, rulings or ['none']),
+        'trace': _FormattedValue(
+            explanation.trace.as_dict(), explanation.trace.lines()
+        ),
+        'owners': _FormattedValue(
+            owners, map(_format_owner, owners) if owners else ['not asked']
+        ),
+        'roles': _FormattedValue(roles, [', '.join(roles) or 'none']),
+        'scope': caller.scope,
+        'microversion': '.'.join(map(str, request.microversion or ())),
+        'enforcement': settings.enforcement,
+        'denial': settings.denial,
+        'document': _FormattedValue(document, [_format_document(document)]),
+    }
+
+
+def _describe_owner(owner: Owner, mask: masking.Mask) -> dict[str, Any]:
+    """One recorded owner. Security: another's shows no more than a record does."""
+    shown: dict[str, Any] = {
+        'consumer_uuid': owner.consumer_uuid,
+        'standing': owner.status.value,
+    }
+    if owner.status is OwnerStatus.RECORDED:
+        shown['project_id'] = mask.hide(owner.project_id)
+        shown['user_id'] = mask.hide(owner.user_id)
+        if shown['project_id'] == owner.project_id:
+            shown['consumer_type'] = owner.consumer_type
+            shown['generation'] = owner.generation
+            shown['has_allocations'] = owner.has_allocations
+    return shown
+
+
+def _format_owner(shown: dict[str, Any]) -> str:
+    words = [
+        f'{name.removesuffix("_id")} {shown[name]}'
+        for name in ('project_id', 'user_id', 'generation')
+        if shown.get(name) is not None
+    ]
+    if shown['standing'] == OwnerStatus.UNOWNED.value:
+        words = ["nobody's"]
+    elif shown['standing'] == OwnerStatus.ABSENT.value:
+        words = ['not recorded']
+    return f'{shown["consumer_uuid"]}: {", ".join(words)}'
+
+
+def _format_document(document: Any) -> str:
+    """The useful line of a refusal; "placement's" where placement answers."""
+    if document is None:
+        return "placement's"
+    error = document['errors'][0]
+    return f'{error["title"]}: {error["detail"].strip().splitlines()[-1].strip()}'

@@ -5,24 +5,23 @@ import argparse
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from cliff import lister
-
-from consumer_guard.analysis.matrix import FIELDS, Matrix, compare, make_matrix
+from consumer_guard.analysis.matrix import (
+    FIELDS,
+    CellDifference,
+    Matrix,
+    compare_cells,
+    make_matrix,
+)
 from consumer_guard.assembly import read_rules
-from consumer_guard.cmd import matrix_page, person
-from consumer_guard.cmd.base import CommandFailed
-from consumer_guard.config.loading import read_configuration
+from consumer_guard.cmd import matrix_page
+from consumer_guard.cmd.base import CommandFailed, GuardLister, read_json
 from consumer_guard.guard import model
 
-#: Formats for people: one row a caller class. The others: one row a cell.
+#: Formats for people: one row per caller class. The others: one row per cell.
 _FOR_PEOPLE = ('table', 'markdown')
 
-_DIFFERENCE = ('change', 'caller', 'operation', 'relation', 'before', 'now')
 
-_EQUAL, _DIFFERENT = 0, 1
-
-
-class ShowMatrix(lister.Lister):
+class ShowMatrix(GuardLister):
     """Show who may do what: caller classes by operations by whose consumer it is.
 
     Computed from the live policy files alone; no database and no placement is
@@ -31,18 +30,13 @@ class ShowMatrix(lister.Lister):
     nothing could be done.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._status = _EQUAL
-
     @property
     def formatter_namespace(self) -> str:
         """cliff's formats, and Markdown."""
         return 'consumer_guard.matrix_formatter'
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """The options."""
-        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        """Further rows, a page, and a matrix to compare with."""
         parser.add_argument(
             '--role',
             metavar='NAME',
@@ -59,18 +53,12 @@ class ShowMatrix(lister.Lister):
             metavar='FILE',
             help='show only what differs from a matrix that was written with -f json',
         )
-        return parser
-
-    def run(self, parsed_args: argparse.Namespace) -> int:
-        """Show the matrix, and return the exit status."""
-        super().run(parsed_args)
-        return self._status
 
     def take_action(
         self, parsed_args: argparse.Namespace
     ) -> tuple[Sequence[str], Iterable[Sequence[Any]]]:
-        """Survey the rules."""
-        conf, settings = read_configuration(getattr(self.app_args, 'config_file', None))
+        """Compute the matrix, or what differs from another one."""
+        conf, settings = self.read_configuration()
         before = None
         if parsed_args.compare is not None:
             before = _read_records(parsed_args.compare)
@@ -85,12 +73,17 @@ class ShowMatrix(lister.Lister):
             self._note(
                 'enforcement = shadow: this is what would be, nothing is refused'
             )
-        for name in matrix.elsewhere:
+        for name in matrix.remote:
             self._note(f'the rule of {name} asks elsewhere too; that is not asked here')
         if parsed_args.html is not None:
-            _write(parsed_args.html, matrix_page.make_page(matrix, settings))
+            _write_page(parsed_args.html, matrix_page.make_page(matrix, settings))
         if before is not None:
-            return self._compare(before, matrix)
+            differences = compare_cells(before, matrix.records())
+            self.status = 1 if differences else 0
+            self._note(f'{len(differences)} of {len(matrix.cells)} cells differ')
+            return CellDifference._fields, [
+                (each.change.value, *each[1:]) for each in differences
+            ]
         if parsed_args.formatter in _FOR_PEOPLE:
             return _as_table(matrix)
         return FIELDS, matrix.records()
@@ -98,30 +91,12 @@ class ShowMatrix(lister.Lister):
     def _note(self, text: str) -> None:
         self.app.stderr.write(f'{text}\n')
 
-    def _compare(
-        self, before: list[tuple[str | bool, ...]], matrix: Matrix
-    ) -> tuple[Sequence[str], Iterable[Sequence[Any]]]:
-        found = compare(before, matrix.records())
-        self._status = _DIFFERENT if found else _EQUAL
-        self._note(f'{len(found)} of {len(matrix.cells)} cells differ')
-        return _DIFFERENCE, [
-            (
-                one.change.value,
-                one.caller,
-                one.operation,
-                one.relation,
-                one.before,
-                one.now,
-            )
-            for one in found
-        ]
-
 
 def _as_table(matrix: Matrix) -> tuple[Sequence[str], Iterable[Sequence[Any]]]:
     names = [operation.name for operation in model.OPERATIONS]
     return ('caller', *names), [
-        (one.name, *(matrix.summarise(one.name, name) for name in names))
-        for one in matrix.classes
+        (each.name, *(matrix.summarise(each.name, name) for name in names))
+        for each in matrix.classes
     ]
 
 
@@ -130,7 +105,7 @@ def _read_records(path: str) -> list[tuple[str | bool, ...]]:
 
     :raises CommandFailed: it is none
     """
-    document = person.read_json(path, '--compare')
+    document = read_json(path, '--compare')
     if not isinstance(document, list) or not document:
         raise CommandFailed(f'--compare {path}: not a matrix written with -f json')
     records = []
@@ -146,7 +121,7 @@ def _read_records(path: str) -> list[tuple[str | bool, ...]]:
     return records
 
 
-def _write(path: str, text: str) -> None:
+def _write_page(path: str, text: str) -> None:
     try:
         with open(path, 'w', encoding='utf-8') as file:
             file.write(text)

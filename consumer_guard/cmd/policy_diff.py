@@ -3,27 +3,16 @@
 
 import argparse
 import contextlib
+import dataclasses
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from consumer_guard.analysis.diff import compare_all, list_differences
-from consumer_guard.analysis.replay import Effect, Replayer, Tally
+from consumer_guard.analysis.diff import Difference, compare_all, list_differences
+from consumer_guard.analysis.replay import EFFECTS, ReplaySummary, replay
 from consumer_guard.analysis.source import read_paths
 from consumer_guard.cmd.base import CommandFailed, GuardLister, plain_errors, printable
 from consumer_guard.rules.rulebook import Rulebook
-
-_COLUMNS = (
-    'change',
-    'by',
-    'operation',
-    'who',
-    'whose',
-    'old',
-    'new',
-    'count',
-    'example',
-)
 
 
 class DiffPolicy(GuardLister):
@@ -33,9 +22,8 @@ class DiffPolicy(GuardLister):
     file could not be used.
     """
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """The options."""
-        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        """Two sets of files, and records."""
         for name in ('old', 'new'):
             parser.add_argument(
                 name, metavar=name.upper(), help='a policy file, or a directory of them'
@@ -46,57 +34,44 @@ class DiffPolicy(GuardLister):
             help='a file of decision records (logger consumer_guard.audit), judged '
             'again under both; - for the standard input',
         )
-        return parser
 
     def take_action(
         self, parsed_args: argparse.Namespace
-    ) -> tuple[Sequence[str], Iterable[tuple[Any, ...]]]:
+    ) -> tuple[Sequence[str], Iterable[Sequence[Any]]]:
         """Compare; newly allowed first."""
         with plain_errors():
             old = Rulebook.build(read_paths([parsed_args.old]))
             new = Rulebook.build(read_paths([parsed_args.new]))
             comparisons = compare_all(old, new)
-            tally = None
+            replayed = None
             if parsed_args.replay is not None:
                 equal = {
                     operation.name
-                    for operation, comparison in comparisons.items()
-                    if comparison.equal
+                    for operation, known in comparisons.items()
+                    if known.equal
                 }
-                replayer = Replayer(old, new, equal)
                 with _open_records(parsed_args.replay) as lines:
-                    tally = replayer.replay(lines)
-                self._say_totals(tally)
-            found = list_differences(old, new, comparisons, tally)
-        self.status = 1 if found else 0
-        return _COLUMNS, [
-            (
-                str(one.rank),
-                one.by,
-                one.operation,
-                printable(one.who),
-                one.whose,
-                printable(one.old),
-                printable(one.new),
-                one.count,
-                one.example,
-            )
-            for one in found
+                    replayed = replay(lines, old, new, equal)
+                self._write_totals(replayed)
+            differences = list_differences(old, new, comparisons, replayed)
+        self.status = 1 if differences else 0
+        return [column.name for column in dataclasses.fields(Difference)], [
+            [printable(cell) if isinstance(cell, str) else cell for cell in row]
+            for row in map(dataclasses.astuple, differences)
         ]
 
-    def _say_totals(self, tally: Tally) -> None:
-        say = self.app.stderr.write
-        total = sum(tally.totals.values())
-        parts = [f'{tally.totals[effect]} {effect.value}' for effect in Effect]
-        say(f'{total} decisions: {", ".join(parts)}\n')
-        if tally.bad:
-            lines = ', '.join(map(str, tally.bad_lines))
-            more = ', ...' if tally.bad > len(tally.bad_lines) else ''
-            say(f'{tally.bad} lines are no records (line {lines}{more})\n')
-        if tally.otherwise:
-            say(
-                f'{tally.otherwise} decisions were not those of OLD: other rules were '
-                'in force\n'
+    def _write_totals(self, replayed: ReplaySummary) -> None:
+        write = self.app.stderr.write
+        parts = [f'{replayed.totals[effect]} {effect.value}' for effect in EFFECTS]
+        write(f'{replayed.totals.total()} decisions: {", ".join(parts)}\n')
+        if replayed.invalid:
+            lines = ', '.join(map(str, replayed.invalid_lines))
+            more = ', ...' if replayed.invalid > len(replayed.invalid_lines) else ''
+            write(f'{replayed.invalid} lines are no records (line {lines}{more})\n')
+        if replayed.unexplained:
+            write(
+                f'{replayed.unexplained} decisions were not those of OLD: other rules '
+                'were in force\n'
             )
 
 

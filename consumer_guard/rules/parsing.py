@@ -18,7 +18,7 @@ _HIDDEN_BREAK = re.compile('[\x85\u2028\u2029]|\r(?!\n)')
 _MERGE = 'tag:yaml.org,2002:merge'
 
 
-class _Loader(yaml.SafeLoader):
+class _PolicyLoader(yaml.SafeLoader):
     """Reads what oslo.policy reads (``yaml.safe_load``), and notices names.
 
     :ivar repeated: keys that one mapping of the file has twice
@@ -52,7 +52,7 @@ def parse_file(file: PolicyText) -> list[RuleText]:
             'line break that editors do not show; remove it'
         )
     try:
-        loader = _Loader(file.text)
+        loader = _PolicyLoader(file.text)
         # What is empty or false at the top becomes no rules, as in oslo.policy.
         content: object = loader.get_single_data() or {}
     except Exception as error:  # YAML and its constructors, nesting without end

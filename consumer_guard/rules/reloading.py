@@ -43,9 +43,9 @@ REPEAT = 60.0
 # they are not read at the same time. More means that the wall clock was set.
 _TOLERANCE = 0.1
 
-# Seconds to wait for another thread's check, which takes milliseconds where the
+# Seconds to wait for a check by another thread, which takes milliseconds where the
 # disk answers.
-_LONGEST_WAIT = 1.0
+_LONGEST_CHECK = 1.0
 
 _REMEDY = 'write the wanted rules into it, or restart the workers to go on without it'
 
@@ -155,7 +155,7 @@ class ReloadedRules:
         # Security: a thread that finds another one checking goes on with the
         # rules in force; when it is late it waits, but not for a disk that hangs.
         wait = late and not self._stuck
-        if not lock.acquire(blocking=wait, timeout=_LONGEST_WAIT if wait else -1):
+        if not lock.acquire(blocking=wait, timeout=_LONGEST_CHECK if wait else -1):
             self._stuck = self._stuck or wait
             return
         try:

@@ -253,10 +253,12 @@ class TestAnswers:
         assert 'yes         role:reader' in run.out
         assert 'Forbidden: Policy does not allow' in run.out
 
-    def test_delete_says_the_way(self, asker: RemoteCaller, scene: Scene) -> None:
+    def test_a_delete_by_an_owner_is_for_roles_only(
+        self, asker: RemoteCaller, scene: Scene
+    ) -> None:
         path = f'/allocations/{scene.own}'
         told = asker.compare(scene.alice, 'DELETE', path, '1.38')
-        assert 'PUT empty allocations' in told['document']['errors'][0]['detail']
+        assert 'It is for roles only' in told['document']['errors'][0]['detail']
 
     def test_filtered_list_of_a_supposed_owner(
         self, asker: RemoteCaller, scene: Scene
@@ -502,10 +504,10 @@ class TestBadInput:
         tmp_path: pathlib.Path,
     ) -> None:
         (tmp_path / 'policy.yaml').write_text(json.dumps(OWNER_RULES))
-        asked = ('can-i', 'PUT', CONSUMER, '--project', 'p', '--role')
-        commands.run(*asked, 'member').assert_stopped('--body FILE')
+        asked = ('can-i', 'PUT', CONSUMER, '--project', 'p', '--owner-project', 'p')
+        commands.run(*asked, '--role', 'member').assert_stopped('--body FILE')
         # A role-holder's is decided without it.
-        assert commands.run(*asked, 'service').status == 0
+        assert commands.run(*asked, '--role', 'service').status == 0
 
     def test_body_that_is_none(
         self,
@@ -517,7 +519,7 @@ class TestBadInput:
         body.write_text('{')
         run = commands.run(
             *('can-i', 'PUT', CONSUMER, '--project', 'p', '--role', 'member'),
-            *('--body', str(body), '-f', 'json'),
+            *('--body', str(body), '--owner-project', 'p', '-f', 'json'),
         )
         assert run.status == 1
         assert run.json['answer'] == '400'

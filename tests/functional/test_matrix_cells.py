@@ -9,12 +9,14 @@ import pytest
 import webtest
 
 from consumer_guard.analysis import prediction
-from consumer_guard.analysis.access import CallerClass, Cell, Relation
-from consumer_guard.analysis.callers import (
+from consumer_guard.analysis.access import (
     FOREIGN_PROJECT_ID,
     FOREIGN_USER_ID,
     PROJECT_ID,
     USER_ID,
+    CallerClass,
+    Cell,
+    Relation,
 )
 from consumer_guard.analysis.matrix import Matrix, make_matrix
 from consumer_guard.guard import model

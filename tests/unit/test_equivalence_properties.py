@@ -12,7 +12,7 @@ from typing import Any, cast
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consumer_guard.analysis.equivalence import Change, compare_rules, tell_change
+from consumer_guard.analysis.equivalence import Change, classify, compare_rules
 from consumer_guard.analysis.terms import CREDENTIALS, OTHER_SCOPES
 from consumer_guard.guard import model
 from consumer_guard.rules.rulebook import Rulebook
@@ -85,15 +85,15 @@ def test_equal_for_every_caller(
     comparison, old, new = compare(*pair)
     for caller in callers:
         for target, final in (({}, False), (owner, True)):
-            change = tell_change(
+            change = classify(
                 old.judge(TOP, caller, target, final=final),
                 new.judge(TOP, caller, target, final=final),
             )
             # What is decided names every kind of change that there is.
             assert (
-                change is None
+                change is Change.UNCHANGED
                 or not comparison.decided
-                or change in comparison.witnesses
+                or change in comparison.counterexamples
             )
 
 
@@ -117,14 +117,18 @@ def test_equal_for_oslo_policy(
 @given(pair=PAIRS)
 def test_what_is_shown_differs(pair: tuple[str, str]) -> None:
     comparison, old, new = compare(*pair)
-    for change, world in comparison.witnesses.items():
+    for change, scenario in comparison.counterexamples.items():
         judged = [
-            book.judge(TOP, world.caller, world.target, final=world.final)
+            book.judge(TOP, scenario.caller, scenario.target, final=scenario.final)
             for book in (old, new)
         ]
-        assert tell_change(*judged) is change
-        if world.final and len(world.target) == 4 and change is not Change.OTHERWISE:
-            assert differs_for_oslo_policy(pair, world.caller, world.target)
+        assert classify(*judged) is change
+        if (
+            scenario.final
+            and len(scenario.target) == 4
+            and change is not Change.REFUSED_OTHERWISE
+        ):
+            assert differs_for_oslo_policy(pair, scenario.caller, scenario.target)
 
 
 def differs_for_oslo_policy(
@@ -145,4 +149,4 @@ def differs_for_oslo_policy(
 @given(text=TEXTS, index=st.integers(0, len(SAME) - 1))
 def test_nothing_is_shown_where_nothing_differs(text: str, index: int) -> None:
     comparison, _, _ = compare(text, SAME[index].format(text))
-    assert not comparison.witnesses
+    assert not comparison.counterexamples

@@ -140,9 +140,8 @@ def test_the_last_change_is_that_of_a_link_on_the_way(folder: Folder, way: str) 
     else:
         folder.main.symlink_to('../etc/./current/policy.yaml')
         before = folder.tick()
-        current.symlink_to(
-            {'folder': version, 'relative': '../etc/version'}.get(way, 'inner')
-        )
+        target = {'folder': str(version), 'relative': '../etc/version'}
+        current.symlink_to(target.get(way, 'inner'))
     changed = os.lstat(folder.main if way == 'file' else current).st_ctime_ns
     assert folder.find_change(None) == changed
     assert way == 'file' or changed > before

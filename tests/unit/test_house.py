@@ -71,9 +71,6 @@ CACHES = {
 
 #: Modules that still have tables to be frozen.
 UNFROZEN = {
-    *('analysis.access', 'analysis.callers', 'analysis.diff', 'analysis.rejudge'),
-    *('analysis.wording', 'cmd.matrix_page', 'cmd.verdict'),
-    *('guard.authorizer', 'guard.decision'),
     *('guard.refusals', 'guard.request', 'owners.engine'),
 }
 

@@ -178,7 +178,7 @@ class Reloading(RuleBasedStateMachine):
     def start(self, content: str) -> None:
         """A worker starts, with good files or bad ones."""
         self.files.write(content)
-        self.rules = self.folder.load()
+        self.reloaded = self.folder.load()
         self.due = self.folder.now + INTERVAL
         self.in_force: str | None = None
         self.main_is_known = False
@@ -204,11 +204,11 @@ class Reloading(RuleBasedStateMachine):
         self.folder.pass_time(seconds)
         before, builds = self.in_force, self.folder.builds
         try:
-            rulebook = self.rules.current()
+            rulebook = self.reloaded.current()
         except PolicyLocked:
             rulebook = None
         self.in_force = rulebook.text(LIST) if rulebook else None
-        now, problem = self.folder.now, self.rules.problem
+        now, problem = self.folder.now, self.reloaded.problem
         if self.folder.builds > builds and not self.clock_was_set:
             assert now - self.files.written_at >= 0.8 * INTERVAL
         if now - self.files.changed_at >= 2 * INTERVAL:

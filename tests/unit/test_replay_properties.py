@@ -13,13 +13,13 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consumer_guard.analysis.equivalence import compare_rules
-from consumer_guard.analysis.replay import Effect, Replayer
+from consumer_guard.analysis.equivalence import Change, compare_rules
+from consumer_guard.analysis.replay import replay
 from consumer_guard.analysis.simulation import (
     KnownOwners,
     Subject,
-    make_caller,
     make_request,
+    simulate_caller,
 )
 from consumer_guard.guard import model
 from consumer_guard.guard.authorizer import Authorizer, Rules
@@ -152,10 +152,12 @@ class Fixed:
         """The decision, and what is visible of a list."""
         request = make_request(**made)
         assert request is not None
-        decision = self.authorizer.authorize(request, make_caller(person))
+        decision = self.authorizer.authorize(request, simulate_caller(person))
         visible = frozenset[str]()
         if decision.outcome is Outcome.FILTER:
-            visible = self.authorizer.find_visible(request, make_caller(person), IDS)
+            visible = self.authorizer.find_visible(
+                request, simulate_caller(person), IDS
+            )
         return request, decision, visible
 
 
@@ -192,8 +194,10 @@ def write_record(
         )
         fulfilment = Fulfilment(decision)
         shown = recorder.look_up(request, fulfilment)
-        caller = make_caller(person)
-        recorder.record_decision(request, caller, {}, shown, 0.001)
+        caller = simulate_caller(person)
+        write = recorder.record_decision(request, caller, {}, shown, 0.001)
+        assert write is not None
+        write(200)
     finally:
         LOG.removeHandler(lines)
         LOG.setLevel(level)
@@ -225,18 +229,18 @@ def test_what_is_said_is_what_happens(
         old.node(operation.rule), new.node(operation.rule), operation
     )
     equal = {operation.name} if comparison.equal else set()
-    tally = Replayer(old, new, equal).replay(lines)
-    assert (sum(tally.totals.values()), tally.bad, tally.other) == (1, 0, 0)
-    (effect,) = [effect for effect, count in tally.totals.items() if count]
+    replayed = replay(lines, old, new, equal)
+    assert (len(lines), replayed.totals.total(), replayed.invalid) == (1, 1, 0)
+    (effect,) = [effect for effect, count in replayed.totals.items() if count]
     _, before, seen_before = Fixed(old, owners).decide(person, how)
     _, after, seen_after = Fixed(new, owners).decide(person, how)
     change = OPEN[after.outcome] - OPEN[before.outcome]
-    if effect is Effect.ALLOWED:
+    if effect is Change.ALLOWED:
         assert change > 0
-    elif effect is Effect.REFUSED:
+    elif effect is Change.REFUSED:
         assert change < 0
-    elif effect is Effect.UNCHANGED:
+    elif effect is Change.UNCHANGED:
         assert change == 0
         assert seen_before == seen_after
     if same:
-        assert tally.otherwise == 0
+        assert replayed.unexplained == 0

@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from oslo_policy import policy
 
-from consumer_guard.analysis import trace as tracing
-from consumer_guard.analysis.simulation import Subject, make_caller
-from consumer_guard.analysis.trace import Trace
+from consumer_guard.analysis.simulation import Subject, simulate_caller
+from consumer_guard.analysis.trace import Trace, trace_rule
 from consumer_guard.guard.model import Truth
 from consumer_guard.rules.rulebook import PolicyText, Rulebook
 
@@ -58,7 +57,7 @@ def explain(
     **token: Any,
 ) -> Trace:
     person = Subject('u', roles, **({'project_id': 'p'} | token))
-    return tracing.explain(rulebook, RULE, make_caller(person), target, final=final)
+    return trace_rule(rulebook, RULE, simulate_caller(person), target, final=final)
 
 
 def test_lines() -> None:
@@ -160,8 +159,8 @@ def test_as_judged(
 ) -> None:
     """The top of the trace is the ruling; values of targets are never shown."""
     rulebook = make_rulebook(rule)
-    caller = make_caller(Subject('u', tuple(sorted(roles)), 'p'))
-    trace = tracing.explain(rulebook, RULE, caller, target, final=final)
+    caller = simulate_caller(Subject('u', tuple(sorted(roles)), 'p'))
+    trace = trace_rule(rulebook, RULE, caller, target, final=final)
     assert trace.truth is rulebook.judge(RULE, caller, target, final=final)
     assert 'owner-1234' not in '\n'.join(trace.lines())
     _assert_joined(trace)

@@ -6,7 +6,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -17,6 +17,8 @@ from consumer_guard.owners.engine import GRACE
 
 NOBODY = '00000000-0000-0000-0000-000000000000'
 TIMEOUT = 0.3
+#: Seconds until a look-up counts as one that waits without end.
+PATIENCE = 30.0
 
 
 def say(kind: bytes, content: bytes = b'') -> bytes:
@@ -37,13 +39,13 @@ GOOD_BYE = say(b'E', b'SFATAL\0C57P01\0Mterminating connection\0\0')
 
 
 class Server:
-    """Lets everybody log in; what it says to the first statement is `answer`.
+    """Lets everybody log in.
 
-    :ivar answer: None for nothing, for ever
+    :param answer: to the first statement; None: there is none, for ever
     """
 
-    def __init__(self) -> None:
-        self.answer: bytes | None = GOOD_BYE
+    def __init__(self, answer: bytes | None) -> None:
+        self._answer = answer
         self._listener = socket.create_server(('127.0.0.1', 0))
         self.port = self._listener.getsockname()[1]
         self._thread = threading.Thread(target=self._serve)
@@ -58,9 +60,9 @@ class Server:
             if self._over:
                 return
             with contextlib.suppress(OSError, struct.error):
-                if self._log_in(client) and self.answer is not None:
+                if self._log_in(client) and self._answer is not None:
                     client.recv(4096)
-                    client.sendall(self.answer)
+                    client.sendall(self._answer)
                     client.close()
 
     @staticmethod
@@ -76,44 +78,64 @@ class Server:
                 return True
             client.sendall(b'N')  # neither TLS nor GSS
 
-    def close(self) -> None:
-        """The end, also of those who were let in and say nothing."""
-        self._over = True
+    def hang_up(self) -> None:
+        """Close the connections of those who wait."""
         for client in [*self._clients]:
             with contextlib.suppress(OSError):
                 client.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """The end, also of those who wait."""
+        self._over = True
+        self.hang_up()
         socket.create_connection(('127.0.0.1', self.port)).close()
         self._thread.join()
         for end in (self._listener, *self._clients):
             end.close()
 
 
-@pytest.fixture
-def server() -> Iterator[Server]:
-    made = Server()
-    yield made
-    made.close()
-
-
 @pytest.fixture(params=['psycopg2', 'psycopg'])
-def lookup(request: pytest.FixtureRequest, server: Server) -> Iterator[DatabaseOwners]:
+def connect(
+    request: pytest.FixtureRequest,
+) -> Iterator[Callable[[Server], DatabaseOwners]]:
     pytest.importorskip(request.param)
-    url = f'postgresql+{request.param}://u@127.0.0.1:{server.port}/d'
-    made = DatabaseOwners(OwnerLookupSettings(url, TIMEOUT, 2, NOBODY, NOBODY))
-    yield made
-    made.close()
+    with contextlib.ExitStack() as stack:
+
+        def make(server: Server) -> DatabaseOwners:
+            stack.callback(server.close)
+            url = f'postgresql+{request.param}://u@127.0.0.1:{server.port}/d'
+            made = DatabaseOwners(OwnerLookupSettings(url, TIMEOUT, 2, NOBODY, NOBODY))
+            stack.callback(made.close)
+            return made
+
+        yield make
 
 
-def wait_for_the_watchdog() -> None:
-    time.sleep(1.5 * (TIMEOUT + GRACE))
+def assert_given_up(server: Server, lookup: DatabaseOwners) -> None:
+    """The watchdog ends a look-up that the server does not answer."""
+    waited_for_long = threading.Event()
 
+    def rescue() -> None:
+        waited_for_long.set()
+        server.hang_up()
 
-def test_descriptors_of_others(lookup: DatabaseOwners) -> None:
-    """A connection that fails while it is made leaves its number to somebody."""
+    rescuer = threading.Timer(PATIENCE, rescue)
+    rescuer.start()
     with pytest.raises(errors.OwnersUnavailable):
         lookup.find(['a'])
+    rescuer.cancel()
+    rescuer.join()
+    assert not waited_for_long.is_set()
+
+
+def test_descriptors_of_others_are_not_shut(
+    connect: Callable[[Server], DatabaseOwners],
+) -> None:
+    """A connection that fails while it is made leaves its number to somebody."""
+    with pytest.raises(errors.OwnersUnavailable):
+        connect(Server(GOOD_BYE)).find(['a'])
     others = [socket.socketpair() for _ in range(8)]
-    wait_for_the_watchdog()
+    time.sleep(1.5 * (TIMEOUT + GRACE))  # until the watchdog has had its turn
     for one, other in others:
         one.sendall(b'x')
         assert other.recv(1) == b'x'
@@ -121,18 +143,18 @@ def test_descriptors_of_others(lookup: DatabaseOwners) -> None:
         other.close()
 
 
-def test_a_server_that_says_nothing(server: Server, lookup: DatabaseOwners) -> None:
-    server.answer = None
-    started = time.monotonic()
-    with pytest.raises(errors.OwnersUnavailable):
-        lookup.find(['a'])
-    assert time.monotonic() - started < 10 * (TIMEOUT + GRACE)
-
-
-def test_a_thread_that_could_not_be_started(
-    server: Server, lookup: DatabaseOwners, monkeypatch: pytest.MonkeyPatch
+def test_a_server_that_does_not_answer_is_given_up(
+    connect: Callable[[Server], DatabaseOwners],
 ) -> None:
-    """There is one as soon as it can be."""
+    server = Server(None)
+    assert_given_up(server, connect(server))
+
+
+def test_a_thread_that_could_not_be_started_is_started_later(
+    connect: Callable[[Server], DatabaseOwners], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = Server(None)
+    lookup = connect(server)
 
     def fail(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -141,4 +163,4 @@ def test_a_thread_that_could_not_be_started(
         patched.setattr(threading.Thread, 'start', fail)
         with pytest.raises(errors.OwnersUnavailable):
             lookup.find(['a'])
-    test_a_server_that_says_nothing(server, lookup)
+    assert_given_up(server, lookup)

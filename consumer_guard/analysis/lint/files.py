@@ -10,7 +10,7 @@ from oslo_policy import policy
 from consumer_guard.analysis.findings import Assessment, Finding, fail, note, warn
 from consumer_guard.analysis.lint.rulesets import RuleSet
 from consumer_guard.analysis.lint.texts import REFUSED, RuleContext, lint_text, suggest
-from consumer_guard.analysis.source import WrittenFile, WrittenRule
+from consumer_guard.analysis.source import SourceFile, SourceRule
 
 _SUFFIXES = ('.yaml', '.yml', '.json')
 
@@ -53,11 +53,11 @@ def lint_files(
                 yield _at_rule(assessment, rule)
 
 
-def _at_rule(assessment: Assessment, rule: WrittenRule) -> Finding:
+def _at_rule(assessment: Assessment, rule: SourceRule) -> Finding:
     return assessment.at(rule.path, rule.name, rule.line)
 
 
-def _lint_repeated(file: WrittenFile) -> Iterator[Finding]:
+def _lint_repeated(file: SourceFile) -> Iterator[Finding]:
     kept = {rule.name: rule.line for rule in file.rules}
     for rule in file.lost:
         assessment = warn(
@@ -111,7 +111,7 @@ def lint_foreign_names(
 
 def lint_deprecated(
     registered: Sequence[policy.RuleDefault],
-    written: Mapping[str, WrittenRule],
+    written: Mapping[str, SourceRule],
     *,
     new_alone: bool,
 ) -> Iterator[Finding]:

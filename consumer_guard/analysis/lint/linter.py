@@ -20,7 +20,7 @@ from consumer_guard.analysis.lint.permissions import (
 )
 from consumer_guard.analysis.lint.rulesets import RuleSet, list_defaults
 from consumer_guard.analysis.lint.texts import RuleContext
-from consumer_guard.analysis.source import read_written
+from consumer_guard.analysis.source import read_source
 from consumer_guard.guard import model
 from consumer_guard.guard.errors import PolicyFileError
 from consumer_guard.rules import defaults
@@ -52,10 +52,10 @@ def lint(policies: Policies) -> list[Finding]:
     :raises PolicyFileError: a file is not YAML, or not a mapping of names
     """
     guards = RuleSet(
-        tuple(map(read_written, policies.ours)),
+        tuple(map(read_source, policies.ours)),
         {rule.name: rule.check_str for rule in defaults.list_rules()},
     )
-    files = tuple(map(read_written, policies.placements))
+    files = tuple(map(read_source, policies.placements))
     registered, new_alone = policies.registered or (), policies.new_alone
     written = RuleSet(files, {}).written
     placements = RuleSet(files, list_defaults(registered, written, new_alone=new_alone))

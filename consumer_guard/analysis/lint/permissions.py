@@ -95,7 +95,7 @@ def _lint_openness(node: Node, operation: Operation) -> Iterator[Assessment]:
 
 def _lint_denial(node: Node, operation: Operation) -> Iterator[Assessment]:
     compared = compare_rules(_DENY_ALL, node, operation)
-    never = compared.decided and Change.ALLOWED not in compared.witnesses
+    never = compared.decided and Change.ALLOWED not in compared.counterexamples
     if never and {*list_leaves(node)} != {'!'}:
         yield warn(
             'can never be true: it refuses everybody',

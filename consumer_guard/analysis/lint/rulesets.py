@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from oslo_policy import policy
 
-from consumer_guard.analysis.source import WrittenFile, WrittenRule
+from consumer_guard.analysis.source import SourceFile, SourceRule
 from consumer_guard.guard.errors import PolicyFileError
 from consumer_guard.rules import leaves, nodes
 from consumer_guard.rules.compiler import RuleText, compile_rules
@@ -109,11 +109,11 @@ class RuleSet:
     :ivar defaults: check strings by name; those of the code
     """
 
-    files: tuple[WrittenFile, ...]
+    files: tuple[SourceFile, ...]
     defaults: Mapping[str, str]
 
     @property
-    def written(self) -> dict[str, WrittenRule]:
+    def written(self) -> dict[str, SourceRule]:
         """The last rule of the files, by name."""
         return {rule.name: rule for file in self.files for rule in file.rules}
 

@@ -1,22 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who asks: options of a command, or the body of a token."""
+"""The caller of a simulated request: options, or the body of a token."""
 
 import argparse
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from consumer_guard.analysis.simulation import Subject
-from consumer_guard.cmd.base import CommandFailed
+from consumer_guard.cmd.base import CommandFailed, read_json
 
-#: The user where nobody in particular is meant; no id of keystone's.
+#: The user where no particular one is meant; no id of keystone's.
 ANYBODY = 'anybody'
-
-_SCOPES = ('project', 'domain', 'system', 'none')
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options that say who asks."""
+    """Add the options that describe the caller."""
     group = parser.add_argument_group('who asks')
     group.add_argument(
         '--token-file',
@@ -35,7 +32,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         '--scope',
-        choices=_SCOPES,
+        choices=('project', 'domain', 'system', 'none'),
         help="the token's (default: project with --project, domain with --domain, "
         'else none)',
     )
@@ -48,26 +45,22 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def read_person(parsed_args: argparse.Namespace) -> Subject:
-    """Who asks.
+def read_subject(parsed_args: argparse.Namespace) -> Subject:
+    """The caller.
 
     :raises CommandFailed: contradictions, or a token file that is none
     """
-    said = [
-        name
-        for name in ('user', 'project', 'role', 'scope', 'domain', 'service_role')
-        if getattr(parsed_args, name) is not None
-    ]
+    names = ('user', 'project', 'role', 'scope', 'domain', 'service_role')
+    given = [name for name in names if getattr(parsed_args, name) is not None]
     if parsed_args.token_file is not None:
-        if said:
-            option = said[0].replace('_', '-')
+        if given:
+            option = given[0].replace('_', '-')
             raise CommandFailed(
                 f'--{option} and --token-file both say who asks; give one of them'
             )
-        return read_token(parsed_args.token_file)
-    scope = parsed_args.scope or (
-        'project' if parsed_args.project else 'domain' if parsed_args.domain else 'none'
-    )
+        return _read_token_file(parsed_args.token_file)
+    default = 'domain' if parsed_args.domain else 'none'
+    scope = parsed_args.scope or ('project' if parsed_args.project else default)
     for kind in ('project', 'domain'):
         if bool(getattr(parsed_args, kind)) != (scope == kind):
             verb = 'needs' if scope == kind else 'has no'
@@ -82,33 +75,8 @@ def read_person(parsed_args: argparse.Namespace) -> Subject:
     )
 
 
-def read_file(path: str, option: str) -> bytes:
-    """A file that an option names.
-
-    :raises CommandFailed: it cannot be read
-    """
-    try:
-        with open(path, 'rb') as file:
-            return file.read()
-    except OSError as exc:
-        raise CommandFailed(f'{option} {path}: {exc.strerror}') from None
-
-
-def read_json(path: str, option: str) -> Any:
-    """A JSON file that an option names.
-
-    :raises CommandFailed: it cannot be read, or is not JSON
-    """
-    content = read_file(path, option)
-    try:
-        return json.loads(content)
-    except (ValueError, RecursionError) as exc:
-        why = str(exc) if isinstance(exc, json.JSONDecodeError) else 'not readable'
-        raise CommandFailed(f'{option} {path}: not JSON: {why}') from None
-
-
-def read_token(path: str) -> Subject:
-    """The holder of a token, whose body stands in a file.
+def _read_token_file(path: str) -> Subject:
+    """The holder of a token whose body a file holds.
 
     Source of the form: keystone's identity API v3, "Validate and show
     information for token".
@@ -117,18 +85,18 @@ def read_token(path: str) -> Subject:
     """
     document = read_json(path, '--token-file')
     try:
-        token = _mapping(document).get('token', document)
-        user = _mapping(_mapping(token)['user'])
-        project = _find(token, 'project')
-        domain = _find(token, 'domain')
+        token = _require_object(document).get('token', document)
+        user = _require_object(_require_object(token)['user'])
+        project, domain = _get_part(token, 'project'), _get_part(token, 'domain')
+        roles = [_require_object(role)['name'] for role in token.get('roles') or ()]
         return Subject(
-            _text(user['id']),
-            tuple(_text(_mapping(role)['name']) for role in token.get('roles') or ()),
-            project_id=None if project is None else _text(project['id']),
-            domain_id=None if domain is None else _text(domain['id']),
-            system=bool((_find(token, 'system') or {}).get('all')),
-            user_domain_id=(_find(user, 'domain') or {}).get('id'),
-            project_domain_id=(_find(project or {}, 'domain') or {}).get('id'),
+            _require_text(user['id']),
+            tuple(map(_require_text, roles)),
+            project_id=_require_text(project['id']) if project is not None else None,
+            domain_id=_require_text(domain['id']) if domain is not None else None,
+            system=bool((_get_part(token, 'system') or {}).get('all')),
+            user_domain_id=(_get_part(user, 'domain') or {}).get('id'),
+            project_domain_id=(_get_part(project or {}, 'domain') or {}).get('id'),
             is_admin_project=bool(token.get('is_admin_project', True)),
         )
     except (KeyError, TypeError) as exc:
@@ -137,18 +105,18 @@ def read_token(path: str) -> Subject:
         ) from None
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
+def _require_object(value: Any) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise TypeError(f'{value!r:.40} is not an object')
     return value
 
 
-def _find(parent: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
-    found = parent.get(name)
-    return None if found is None else _mapping(found)
+def _get_part(parent: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
+    part = parent.get(name)
+    return None if part is None else _require_object(part)
 
 
-def _text(value: Any) -> str:
+def _require_text(value: Any) -> str:
     if not isinstance(value, str) or not value:
         raise TypeError(f'{value!r:.40} is not an id or a name')
     return value

@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The survey of the rules: every cell, and what moves it."""
+"""The access table of the rules: every cell, and what moves it."""
 
 import yaml
 
 from consumer_guard.analysis import prediction
-from consumer_guard.analysis.access import CALLER_CLASSES, Relation, Survey, survey
-from consumer_guard.analysis.callers import make_role_classes
+from consumer_guard.analysis.access import (
+    CALLER_CLASSES,
+    AccessTable,
+    Relation,
+    compute_access,
+    make_role_classes,
+)
 from consumer_guard.guard import model
 from consumer_guard.guard.decision import Outcome, Reason
 from consumer_guard.rules.rulebook import PolicyText, Rulebook
@@ -23,7 +28,7 @@ def make_rulebook(**rules: str) -> Rulebook:
     return Rulebook.build([PolicyText('policy.yaml', yaml.safe_dump(named))])
 
 
-def allowed(cells: Survey, operation: str) -> set[tuple[str, Relation]]:
+def allowed(cells: AccessTable, operation: str) -> set[tuple[str, Relation]]:
     return {
         (name, relation)
         for (name, other, relation), cell in cells.items()
@@ -32,7 +37,7 @@ def allowed(cells: Survey, operation: str) -> set[tuple[str, Relation]]:
 
 
 def test_every_cell_is_there_in_order() -> None:
-    cells = survey(make_rulebook())
+    cells = compute_access(make_rulebook())
     assert list(cells) == [
         (name, operation.name, relation)
         for name in NAMES
@@ -43,7 +48,7 @@ def test_every_cell_is_there_in_order() -> None:
 
 
 def test_defaults() -> None:
-    cells = survey(make_rulebook())
+    cells = compute_access(make_rulebook())
     everything = {(name, one) for name in ('admin', 'service') for one in Relation}
     own = {(name, Relation.OWNED) for name in OF_PROJECT}
     for operation in model.OPERATIONS:
@@ -55,7 +60,7 @@ def test_defaults() -> None:
 
 def test_owner_rules() -> None:
     text = yaml.safe_dump(OWNER_RULES)
-    cells = survey(Rulebook.build([PolicyText('policy.yaml', text)]))
+    cells = compute_access(Rulebook.build([PolicyText('policy.yaml', text)]))
     writers = {
         (name, Relation.OWNED) for name in OF_PROJECT if not name.startswith('reader')
     }
@@ -75,7 +80,7 @@ def test_owner_rules() -> None:
 
 def test_users_are_told_apart() -> None:
     rule = 'role:reader and user_id:%(user_id)s'
-    cells = survey(make_rulebook(**{LIST: rule, 'usages': rule}))
+    cells = compute_access(make_rulebook(**{LIST: rule, 'usages': rule}))
     own = {
         (name, Relation.OWNED)
         for name in (
@@ -90,7 +95,7 @@ def test_users_are_told_apart() -> None:
 
 
 def test_open_to_all_is_not_open_to_other_scopes() -> None:
-    cells = survey(make_rulebook(**{LIST: '@'}))
+    cells = compute_access(make_rulebook(**{LIST: '@'}))
     expected = [name for name in NAMES if not name.startswith(('system', 'domain'))]
     assert len(expected) == 11
     assert allowed(cells, LIST) == {
@@ -99,13 +104,13 @@ def test_open_to_all_is_not_open_to_other_scopes() -> None:
 
 
 def test_shut_to_all() -> None:
-    cells = survey(make_rulebook(**{LIST: '!'}))
+    cells = compute_access(make_rulebook(**{LIST: '!'}))
     assert allowed(cells, LIST) == set()
     assert cells['admin', LIST, Relation.OWNED].reason is Reason.DENIED
 
 
 def test_conceal_hides_what_depends_on_the_owner() -> None:
-    cells = survey(make_rulebook(), conceal=True)
+    cells = compute_access(make_rulebook(), conceal=True)
     for relation in (Relation.FOREIGN, Relation.UNKNOWN, Relation.UNOWNED):
         cell = cells['reader of the project', LIST, relation]
         assert cell.answer == prediction.CONCEALED
@@ -115,7 +120,7 @@ def test_conceal_hides_what_depends_on_the_owner() -> None:
 
 
 def test_without_a_passage_role() -> None:
-    cells = survey(make_rulebook(), passage_role='')
+    cells = compute_access(make_rulebook(), passage_role='')
     cell = cells['reader of the project', LIST, Relation.OWNED]
     assert cell.answer == prediction.WITHOUT_PASSAGE
 
@@ -123,11 +128,11 @@ def test_without_a_passage_role() -> None:
 def test_roles_of_this_cloud() -> None:
     rules = make_rulebook(**{LIST: 'role:auditor'})
     classes = make_role_classes('auditor')
-    cells = survey(rules, classes=classes, operations=[model.ALLOCATIONS_LIST])
+    cells = compute_access(rules, classes=classes, operations=[model.ALLOCATIONS_LIST])
     assert len(cells) == 8
     assert all(cell.outcome is Outcome.ROLE for cell in cells.values())
 
 
 def test_a_check_that_asks_elsewhere_is_not_asked() -> None:
-    cells = survey(make_rulebook(**{LIST: 'http://127.0.0.1:9/'}))
+    cells = compute_access(make_rulebook(**{LIST: 'http://127.0.0.1:9/'}))
     assert allowed(cells, LIST) == set()
