@@ -12,7 +12,6 @@ Every tool that says what would be decided calls this with values of its own.
 """
 
 import time
-import types
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Protocol
 
@@ -54,21 +53,8 @@ class RuleSource(Protocol):
         """
 
 
-#: What is decided when the rule allows whoever the owner is, for each rule.
-_BY_ROLE = types.MappingProxyType(
-    {
-        operation.rule: Decision(
-            Outcome.ROLE,
-            Reason.ROLE,
-            rulings=(Ruling(operation.rule, 'caller', Truth.YES, {}),),
-        )
-        for operation in model.OPERATIONS
-    }
-)
-
-
 class Authorizer:
-    """Decides; holds no state of its own.
+    """Decides; keeps nothing of a request.
 
     :param patience: seconds that all rulings of one request may take, remote
         checks included
@@ -87,30 +73,49 @@ class Authorizer:
         self._owners = owners
         self._patience = patience
         self._clock = clock
+        # Equal for all requests; most requests get one of these.
+        self._by_role: dict[str, Decision] = {}
 
     def authorize(self, request: GuardedRequest, caller: Caller) -> Decision:
         """Decide one request; never raises a RequestError."""
         depends = False
         rulings: tuple[Ruling, ...] = ()
+        rules = None
         try:
             rules = self._rules.current()
             rule = request.operation.rule
             truth = rules.judge(rule, caller, {}, final=False)
             if truth is Truth.YES:
-                return _BY_ROLE[rule]
+                return self._decide_by_role(rules, rule)
             rulings = (Ruling(rule, 'caller', truth, {}),)
             if truth is Truth.NO:
-                return Decision(Outcome.REFUSE, Reason.DENIED, rulings=rulings)
+                return Decision(
+                    Outcome.REFUSE, Reason.DENIED, rulings=rulings, rules=rules
+                )
             depends = True
             obstacle = ownership.find_obstacle(request)
             if obstacle is not None:
-                return Decision(Outcome.REFUSE, obstacle, depends)
+                return Decision(Outcome.REFUSE, obstacle, depends, rules=rules)
             judge = self._make_judge(rules, request, caller)
-            return self._conclude(request, judge)
+            return self._conclude(request, judge)._replace(rules=rules)
         except RequestError as error:
             return Decision(
-                Outcome.REFUSE, find_reason(error), depends, rulings, error=error
+                Outcome.REFUSE,
+                find_reason(error),
+                depends,
+                rulings,
+                error=error,
+                rules=rules,
             )
+
+    def _decide_by_role(self, rules: Rules, rule: str) -> Decision:
+        """The decision where the rule allows whoever the owner is."""
+        decision = self._by_role.get(rule)
+        if decision is None or decision.rules is not rules:
+            rulings = (Ruling(rule, 'caller', Truth.YES, {}),)
+            decision = Decision(Outcome.ROLE, Reason.ROLE, rulings=rulings, rules=rules)
+            self._by_role[rule] = decision
+        return decision
 
     def find_visible(
         self, request: GuardedRequest, caller: Caller, consumer_ids: Collection[str]

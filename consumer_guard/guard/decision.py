@@ -172,6 +172,8 @@ class Decision(NamedTuple):
     :ivar error: what stopped the decision, its text is for the client
     :ivar owners: what was looked up, by id
     :ivar body: what was read of the body of a write
+    :ivar rules: the snapshot of the rules that decided, for records; None where
+        there was none
     """
 
     outcome: Outcome = Outcome.REFUSE
@@ -181,16 +183,7 @@ class Decision(NamedTuple):
     owners: Mapping[str, Owner] | None = None
     error: errors.RequestError | None = None
     body: Body | None = None
-
-
-class Evidence(NamedTuple):
-    """What a record shows of a request, as far as it was read and looked up.
-
-    :ivar owners: recorded, by id
-    """
-
-    body: Body | None = None
-    owners: Mapping[str, Owner] | None = None
+    rules: object | None = None
 
 
 def find_reason(error: errors.RequestError) -> Reason:

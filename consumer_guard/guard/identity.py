@@ -17,13 +17,13 @@ Environ = dict[str, Any]
 
 ENV_REQUEST_ID = 'openstack.request_id'
 
-_ENV_GLOBAL_REQUEST_ID = 'openstack.global_request_id'
+ENV_GLOBAL_REQUEST_ID = 'openstack.global_request_id'
 
 #: Every header from which oslo.context or placement's rules can take a role.
 _ROLE_HEADERS = ('HTTP_X_ROLES', 'HTTP_X_ROLE', 'HTTP_X_SERVICE_ROLES')
 
 #: The one header that begins with X and that oslo.context takes no identity from.
-_REQUEST_ID_HEADER = 'HTTP_X_OPENSTACK_REQUEST_ID'
+_ENV_REQUEST_ID_HEADER = 'HTTP_X_OPENSTACK_REQUEST_ID'
 
 
 class GuardContext(context.RequestContext):
@@ -128,7 +128,7 @@ def _name_headers(
         if service_roles
         else [],
         request_id=get(ENV_REQUEST_ID),
-        global_request_id=get(_ENV_GLOBAL_REQUEST_ID),
+        global_request_id=get(ENV_GLOBAL_REQUEST_ID),
         overwrite=False,
     )
 
@@ -191,7 +191,7 @@ def make_anonymous_context(environ: Environ) -> GuardContext:
     """The context of a request without an identity: its ids alone."""
     return GuardContext(
         request_id=environ.get(ENV_REQUEST_ID),
-        global_request_id=environ.get(_ENV_GLOBAL_REQUEST_ID),
+        global_request_id=environ.get(ENV_GLOBAL_REQUEST_ID),
         # Security: oslo.context's default is an admin project.
         is_admin_project=False,
         overwrite=False,
@@ -207,7 +207,7 @@ def remove_identity(environ: Environ) -> Environ:
         key
         for key in environ
         if key.startswith(('HTTP_X_', 'HTTP_OPENSTACK_SYSTEM_SCOPE'))
-        and key != _REQUEST_ID_HEADER
+        and key != _ENV_REQUEST_ID_HEADER
     ]
     return {key: environ.pop(key) for key in removed}
 

@@ -11,6 +11,9 @@ from consumer_guard.guard.request import GuardedRequest
 #: Called when placement has answered a write with success; must not raise.
 Afterwards = Callable[[], None]
 
+#: Called with the HTTP status answered, None if there was none; must not raise.
+Answered = Callable[[int | None], None]
+
 
 class Fulfilment(NamedTuple):
     """What became of the obligations of one request.

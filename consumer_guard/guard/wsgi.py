@@ -22,7 +22,12 @@ from consumer_guard.guard.body import WsgiPayload, put_body
 from consumer_guard.guard.decision import Outcome, Reason
 from consumer_guard.guard.identity import ENV_REQUEST_ID, Environ
 from consumer_guard.guard.model import Caller
-from consumer_guard.guard.obligations import Afterwards, Fulfilment, Obligations
+from consumer_guard.guard.obligations import (
+    Afterwards,
+    Answered,
+    Fulfilment,
+    Obligations,
+)
 from consumer_guard.guard.request import (
     GuardedRequest,
     make_guarded_request,
@@ -64,25 +69,27 @@ class DecisionRecorder(Protocol):
         environ: Environ,
         shown: Fulfilment,
         seconds: float,
-    ) -> Afterwards | None:
+    ) -> Answered | None:
         """Record a decision.
 
         :param shown: what :meth:`look_up` returned
         :param seconds: what the decision took
-        :returns: called when the write has succeeded, None for nothing
+        :returns: writes the record, None if there is none
         """
 
     def record_unjudged(
         self,
         operation: model.Operation,
+        caller: Caller | None,
         environ: Environ,
         reason: Reason,
         *,
         forwarded: bool = False,
-    ) -> None:
+    ) -> Answered | None:
         """Record a request that could not be judged.
 
         :param forwarded: shadow mode let it through all the same
+        :returns: writes the record, None if there is none
         """
 
 
@@ -139,17 +146,20 @@ class ConsumerGuard:
     ) -> Application:
         """Choose who answers: the application, its filter, or a refusal."""
         made_id = identity.ensure_request_id(environ)
-        # Security: log lines name the proven caller, not whom the headers claim.
-        identity.set_context(None)
+        caller = None
         try:
             context = identity.make_context(
                 environ, believe_headers=self._enforcement.believe_headers
             )
+            # Security: log lines name the proven caller, not whom headers claim.
+            identity.set_context(context or identity.make_anonymous_context(environ))
             if context is None:
-                identity.set_context(identity.make_anonymous_context(environ))
-                self._recorder.record_unjudged(operation, environ, Reason.NO_IDENTITY)
-                return self._refuse(refusals.NO_IDENTITY, made_id)
-            identity.set_context(context)
+                return self._observe(
+                    self._refuse(refusals.NO_IDENTITY, made_id),
+                    self._recorder.record_unjudged(
+                        operation, None, environ, Reason.NO_IDENTITY
+                    ),
+                )
             caller = identity.make_caller(context)
             request = self._make_request(environ, operation, match)
             started = time.perf_counter()
@@ -157,19 +167,17 @@ class ConsumerGuard:
             fulfilment = self._obligations.fulfil(request, decision)
             seconds = time.perf_counter() - started
             shown = self._recorder.look_up(request, fulfilment)
-            recorded = self._recorder.record_decision(
+            answered = self._recorder.record_decision(
                 request, caller, environ, shown, seconds
             )
-            afterwards = [
-                due for due in (fulfilment.afterwards, recorded) if due is not None
-            ]
-            if self._enforcement.shadow:
-                return self._forward(afterwards)
-            return self._enforce(
-                environ, request, caller, fulfilment, afterwards, made_id
+            respond = (
+                self._application
+                if self._enforcement.shadow
+                else self._enforce(environ, request, caller, fulfilment, made_id)
             )
+            return self._observe(respond, answered, fulfilment.afterwards)
         except Exception:
-            return self._fail(environ, operation, made_id)
+            return self._fail(environ, operation, caller, made_id)
 
     def _make_request(
         self, environ: Environ, operation: model.Operation, match: re.Match[str]
@@ -188,7 +196,6 @@ class ConsumerGuard:
         request: GuardedRequest,
         caller: Caller,
         fulfilment: Fulfilment,
-        afterwards: Sequence[Afterwards],
         made_id: bool,
     ) -> Application:
         """Carry out the decision."""
@@ -206,27 +213,39 @@ class ConsumerGuard:
             identity.add_role(environ, self._enforcement.passage_role)
         if decision.outcome is Outcome.FILTER:
             return self._filter(request, caller, made_id)
-        return self._forward(afterwards)
+        return self._application
 
-    def _forward(self, afterwards: Sequence[Afterwards]) -> Application:
-        """The application, and what is due when a write has succeeded."""
-        if not afterwards:
-            return self._application
+    def _observe(
+        self,
+        respond: Application,
+        answered: Answered | None,
+        afterwards: Afterwards | None = None,
+    ) -> Application:
+        """Whoever responds, and what is due after the answer."""
+        if answered is None and afterwards is None:
+            return respond
+        context = get_current()
 
         def observed(
             environ: Environ, start_response: StartResponse
         ) -> Iterable[bytes]:
-            statuses: list[str] = []
+            status: int | None = None
 
-            def start(status: str, *rest: Any) -> Any:
-                statuses.append(status)
-                return start_response(status, *rest)
+            def start(line: str, *rest: Any) -> Any:
+                nonlocal status
+                status = int(line[:3]) if line[:3].isdecimal() else None
+                return start_response(line, *rest)
 
-            answer = self._application(environ, start)
-            if statuses and statuses[-1].startswith('2'):
-                for look_after in afterwards:
-                    look_after()
-            return answer
+            try:
+                return respond(environ, start)
+            finally:
+                behind = get_current()
+                identity.set_context(context)
+                if afterwards is not None and status is not None and status // 100 == 2:
+                    afterwards()
+                if answered is not None:
+                    answered(status)
+                identity.set_context(behind)
 
         return observed
 
@@ -248,14 +267,20 @@ class ConsumerGuard:
                     'The list asked by request %s could not be filtered',
                     caller.request_id,
                 )
-                self._recorder.record_unjudged(request.operation, environ, Reason.FAULT)
-                refused = self._refuse(refusals.UNAVAILABLE, made_id)
-                return refused(environ, start_response)
+                answered = self._recorder.record_unjudged(
+                    request.operation, caller, environ, Reason.FAULT
+                )
+                refuse = self._refuse(refusals.UNAVAILABLE, made_id)
+                return self._observe(refuse, answered)(environ, start_response)
 
         return answer
 
     def _fail(
-        self, environ: Environ, operation: model.Operation, made_id: bool
+        self,
+        environ: Environ,
+        operation: model.Operation,
+        caller: Caller | None,
+        made_id: bool,
     ) -> Application:
         """Answer after an exception that nothing else has caught.
 
@@ -269,12 +294,15 @@ class ConsumerGuard:
             'forwarded (shadow)' if shadow else 'refused',
         )
         forward = shadow and (believe or identity.is_proven(environ))
-        self._recorder.record_unjudged(
-            operation, environ, Reason.FAULT, forwarded=forward
+        answered = self._recorder.record_unjudged(
+            operation, caller, environ, Reason.FAULT, forwarded=forward
         )
-        if forward:
-            return self._application
-        return self._refuse(refusals.UNAVAILABLE, made_id)
+        respond = (
+            self._application
+            if forward
+            else self._refuse(refusals.UNAVAILABLE, made_id)
+        )
+        return self._observe(respond, answered)
 
     def _refuse(self, refusal: Refusal, made_id: bool) -> Application:
         return self._refuser.refuse(refusal, show_request_id=made_id)

@@ -7,6 +7,8 @@ a ruling costs microseconds and nobody sees a reload half done.
 
 import difflib
 import functools
+import hashlib
+import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -49,9 +51,12 @@ class Rulebook:
     """One snapshot; safe to share between threads.
 
     :ivar rule_counts: how many rules each file has, ours or not, by path
+    :ivar digest: of the texts of the rules in force: hexadecimal, equal for equal
+        rules, wherever they are written
     """
 
     rule_counts: Mapping[str, int]
+    digest: str
     _entries: Mapping[str, RegisteredRule]
 
     @classmethod
@@ -93,7 +98,7 @@ class Rulebook:
             for rule in defaults
         }
         _log_rules(entries, texts)
-        return cls(rule_counts, entries)
+        return cls(rule_counts, _hash_rules(compiled.nodes), entries)
 
     def current(self) -> 'Rulebook':
         """Itself: a snapshot is a source of rules that never changes."""
@@ -101,13 +106,11 @@ class Rulebook:
 
     def offline(self) -> 'Rulebook':
         """The same rules; their remote checks are never called and unknown."""
-        return Rulebook(
-            self.rule_counts,
-            {
-                name: replace(entry, call_remote=None)
-                for name, entry in self._entries.items()
-            },
-        )
+        entries = {
+            name: replace(entry, call_remote=None)
+            for name, entry in self._entries.items()
+        }
+        return replace(self, _entries=entries)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -176,6 +179,11 @@ class Rulebook:
         :raises KeyError: no such rule
         """
         return str(self._entries[rule].node)
+
+
+def _hash_rules(compiled: Mapping[str, nodes.Node]) -> str:
+    texts = json.dumps(sorted((name, str(node)) for name, node in compiled.items()))
+    return hashlib.blake2b(texts.encode('ascii'), digest_size=16).hexdigest()
 
 
 def _check_name(text: RuleText, registered: frozenset[str]) -> None:

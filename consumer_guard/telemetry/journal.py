@@ -1,19 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes one JSON line per event to the logger ``consumer_guard.audit``.
 
-Masked; the same lines unmasked go to one file, where the operator has named
+Masked; the same records unmasked go to one file, where the operator has named
 one. Nothing here raises, and nothing waits for a reader.
 """
 
-import json
+import importlib.metadata
 import logging
 import os
+import socket
 from collections.abc import Callable
 from typing import Any
 
 from consumer_guard.guard.model import Caller
 from consumer_guard.telemetry.masking import Mask, make_key, make_mask
 from consumer_guard.telemetry.metrics import RECORDS_DROPPED, Metrics
+from consumer_guard.telemetry.rendering import SCHEMA, render
+from consumer_guard.telemetry.unmasked import UnmaskedFile
 
 LOG = logging.getLogger('consumer_guard.audit')
 
@@ -26,29 +29,34 @@ class Journal:
 
     :param secret: of the keyed hashes; '' for a random one of this process
     :param unmasked_file: path of the file for unmasked records, or ''
+    :raises ConfigurationError: the unmasked file exists and is not private
     """
 
     def __init__(self, secret: str, unmasked_file: str, metrics: Metrics) -> None:
         self._key = make_key(secret)
-        self._unmasked_file = unmasked_file
+        self._unmasked_file = UnmaskedFile(unmasked_file) if unmasked_file else None
         self._metrics = metrics
+        self._origin = {
+            'schema': SCHEMA,
+            'guard_version': _find_version(),
+            'host': socket.gethostname(),
+        }
 
     def write(self, caller: Caller | None, describe: Describe) -> None:
         """Write one record; never raises."""
         credentials = caller.credentials if caller else {}
+        # This process may be a fork of the one that made the journal.
+        origin = {**self._origin, 'process': os.getpid()}
         try:
-            # Security: ASCII with escapes, so that no newline sent by a client
-            # forges a line.
-            line = json.dumps(describe(make_mask(credentials, self._key)))
-            LOG.info('%s', line)
+            LOG.info('%s', render(describe(make_mask(credentials, self._key)) | origin))
             if self._unmasked_file:
-                unmasked = json.dumps(describe(make_mask(credentials, None)))
-                _append(self._unmasked_file, unmasked)
+                unmasked = describe(make_mask(credentials, None)) | origin
+                self._unmasked_file.append(render(unmasked))
         except OSError as exc:
             self._metrics.count(RECORDS_DROPPED)
             LOG.error(
                 'A record could not be written to %s: %s',
-                self._unmasked_file,
+                self._unmasked_file and self._unmasked_file.path,
                 exc.strerror,
             )
         except Exception:
@@ -58,16 +66,8 @@ class Journal:
             LOG.error('A decision record could not be written', exc_info=False)
 
 
-#: A single write to the end, so that lines of several processes do not mix; not
-#: kept open, so that the file may be rotated and no fork shares it; non-blocking,
-#: because it may be a pipe without a reader.
-_APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
-
-
-def _append(path: str, line: str) -> None:
-    # Security: the file holds ids of all projects.
-    descriptor = os.open(path, _APPEND, mode=0o600)
+def _find_version() -> str:
     try:
-        os.write(descriptor, f'{line}\n'.encode('ascii'))
-    finally:
-        os.close(descriptor)
+        return importlib.metadata.version('consumer-guard')
+    except importlib.metadata.PackageNotFoundError:
+        return 'unknown'

@@ -16,6 +16,7 @@ from consumer_guard.guard.model import OPERATIONS, TARGET_KEYS, Operation
 from consumer_guard.guard.request import is_canonical_uuid
 from consumer_guard.telemetry.masking import MARK
 from consumer_guard.telemetry.record import RECORDED_CREDENTIALS
+from consumer_guard.telemetry.rendering import CUT, SCHEMA
 
 _OUTCOMES = ('allow', 'deny', 'would allow', 'would deny')
 
@@ -30,7 +31,7 @@ class Target:
     :ivar about: 'recorded owner', 'claimed owner' or 'asked owner'
     :ivar status: value of :class:`consumer_guard.guard.model.OwnerStatus`, or None
     :ivar known: the attributes that are shown
-    :ivar masked: keys of those that are shown as a hash: none of the caller's
+    :ivar masked: keys of those that are shown as a hash, or cut: none of the caller's
     :ivar canonical: whether the consumer's id is canonical; None where it is not
         shown
     """
@@ -75,6 +76,8 @@ class Record:
 
     :ivar service: first word of the user agent
     :ivar allowed: whether it was, or would have been, allowed then
+    :ivar rules_digest: :attr:`consumer_guard.rules.rulebook.Rulebook.digest` of the
+        rules that decided; None where there were none, and before schema 2
     """
 
     case: Case
@@ -83,6 +86,7 @@ class Record:
     user_id: str
     project_id: str
     request_id: str
+    rules_digest: str | None
 
 
 def read_line(line: str) -> Record | None:
@@ -106,6 +110,8 @@ def read_line(line: str) -> Record | None:
 
 
 def _read_decision(content: Mapping[str, Any]) -> Record:
+    if content.get('schema', 1) not in range(1, SCHEMA + 1):
+        raise ValueError('the schema is not known')
     outcome = _get_text(content, 'outcome')
     if outcome not in _OUTCOMES:
         raise ValueError('no known outcome')
@@ -119,6 +125,7 @@ def _read_decision(content: Mapping[str, Any]) -> Record:
         user_id=make_printable(ids['user_id'] or '-'),
         project_id=make_printable(ids['project_id'] or '-'),
         request_id=make_printable(_get_text(content, 'request_id') or '-'),
+        rules_digest=_get_text(content, 'rules_digest'),
     )
 
 
@@ -128,15 +135,19 @@ def _read_case(content: Mapping[str, Any]) -> Case:
         [(key, _get_text(content, key)) for key in RECORDED_CREDENTIALS]
     )
     scope = _get_text(content, 'scope') or ''
-    if scope and 'roles' not in content:
-        raise ValueError('no roles')
+    roles = tuple(map(_check_text, _get_list(content, 'roles')))
+    count = content.get('role_count', len(roles)) if 'roles' in content else None
+    if scope and len(roles) != count:
+        raise ValueError('roles are missing')
     own = frozenset([value for _, value in credentials[:2]])
+    if any(value and value.endswith(CUT) for value in (*own, *roles)):
+        raise ValueError('the credentials are cut')
     reason = _get_text(content, 'reason')
     targets = [_read_target(target, own) for target in _get_list(content, 'targets')]
     return Case(
         operation=operation,
         credentials=credentials,
-        roles=tuple(map(_check_text, _get_list(content, 'roles'))),
+        roles=roles,
         scope=scope,
         reason=next((known for known in Reason if known.value == reason), None),
         by=_get_text(content, 'by'),
@@ -151,12 +162,18 @@ def _read_target(content: object, own: frozenset[str | None]) -> Target:
         raise ValueError('a target is not an object')
     shown = {key: _get_text(content, key) for key in sorted(TARGET_KEYS)}
     # Security: a client may claim an id that looks like a hash; it counts as a
-    # hash, and decides nothing.
+    # hash, and decides nothing. So does a text that was cut; but a cut uuid is
+    # certainly not canonical.
     masked = frozenset(
         [
             key
             for key, value in shown.items()
-            if value and value.startswith(MARK) and value not in own
+            if value
+            and value not in own
+            and (
+                value.startswith(MARK)
+                or (value.endswith(CUT) and key != 'consumer_uuid')
+            )
         ]
     )
     known = {key: value for key, value in shown.items() if value and key not in masked}

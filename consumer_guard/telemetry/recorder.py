@@ -3,24 +3,21 @@
 
 import logging
 from collections.abc import Mapping
-from typing import Any
 
 from consumer_guard.guard import claims, model
 from consumer_guard.guard.decision import Outcome, Reason
-from consumer_guard.guard.identity import ENV_REQUEST_ID, Environ
-from consumer_guard.guard.model import Body, Caller, Owner
-from consumer_guard.guard.obligations import Afterwards, Fulfilment
+from consumer_guard.guard.identity import Environ
+from consumer_guard.guard.model import Body, Caller, Claim, Owner
+from consumer_guard.guard.obligations import Answered, Fulfilment
 from consumer_guard.guard.request import GuardedRequest
 from consumer_guard.telemetry.journal import Journal
-from consumer_guard.telemetry.masking import Mask
 from consumer_guard.telemetry.metrics import NONE, Metrics, name_decision
 from consumer_guard.telemetry.record import (
-    MAX_CONSUMERS,
     describe_caller,
-    describe_change,
+    describe_changes,
     describe_decision,
     describe_request,
-    list_changed,
+    may_change_owner,
     name_outcome,
 )
 
@@ -84,8 +81,8 @@ class Recorder:
         environ: Environ,
         shown: Fulfilment,
         seconds: float,
-    ) -> Afterwards | None:
-        """Count and record a decision; never raises."""
+    ) -> Answered | None:
+        """Count a decision, and prepare its records; never raises."""
         if self._records_nothing:
             return None
         operation, decision = request.operation, shown.decision
@@ -93,84 +90,87 @@ class Recorder:
         self._metrics.count(name_decision(operation, outcome.split()[-1], self._mode))
         if self._which == 'none':
             return None
-        if decision.outcome is Outcome.REFUSE or self._which == 'all':
-            self._journal.write(
-                caller,
-                lambda mask: {
-                    'event': 'decision',
-                    'outcome': outcome,
-                    **describe_request(operation, environ, self._mode),
-                    **describe_caller(request, caller),
-                    **describe_decision(request, shown, mask),
-                    'microseconds': round(seconds * 1e6),
-                },
-            )
-        if operation not in _CONVEYING or shown.body is None:
+        is_recorded = decision.outcome is Outcome.REFUSE or self._which == 'all'
+        changes = self._find_changes(request, shown)
+        if not is_recorded and not changes:
             return None
-        if self._mode != 'shadow' and decision.outcome is not Outcome.ROLE:
-            return None
-        return self._prepare_change(
-            request, caller, environ, shown.body, decision.owners or {}
-        )
+        facts = describe_request(operation, environ, self._mode, request.microversion)
+
+        def write(status: int | None) -> None:
+            if is_recorded:
+                self._journal.write(
+                    caller,
+                    lambda mask: {
+                        'event': 'decision',
+                        'outcome': outcome,
+                        **describe_caller(caller),
+                        **describe_decision(request, shown, mask),
+                        **facts,
+                        'status': status,
+                        'microseconds': round(seconds * 1e6),
+                    },
+                )
+            if changes and status is not None and status // 100 == 2:
+                self._journal.write(
+                    caller,
+                    lambda mask: {
+                        'event': 'ownership',
+                        **describe_caller(caller),
+                        **facts,
+                        'status': status,
+                        **describe_changes(changes, mask),
+                    },
+                )
+
+        return write
 
     def record_unjudged(
         self,
         operation: model.Operation,
+        caller: Caller | None,
         environ: Environ,
         reason: Reason,
         *,
         forwarded: bool = False,
-    ) -> None:
-        """Count and record a request that could not be judged.
+    ) -> Answered | None:
+        """Count a request that could not be judged, and prepare its record.
 
         :param forwarded: it goes on to placement all the same, in shadow mode
         """
-        outcome = name_outcome(Outcome.REFUSE, 'shadow' if forwarded else 'enforce')
         self._metrics.count(name_decision(operation, 'deny', self._mode))
-        if self._which != 'none':
-            self._journal.write(
-                None,
-                lambda _mask: {
-                    'event': 'decision',
-                    'outcome': outcome,
-                    **describe_request(operation, environ, self._mode),
-                    'reason': reason.value,
-                    'request_id': environ.get(ENV_REQUEST_ID),
-                },
-            )
-
-    def _prepare_change(
-        self,
-        request: GuardedRequest,
-        caller: Caller,
-        environ: Environ,
-        body: Body,
-        owners: Mapping[str, Owner],
-    ) -> Afterwards | None:
-        """The record of new owners, to be written when the write has succeeded."""
-        stored = {
-            claim.consumer_uuid: claims.normalize_id(request, claim.consumer_uuid)
-            for claim in body.claims
-        }
-        former = {uuid: owners[key] for uuid, key in stored.items() if key in owners}
-        changed = list_changed(body.claims, former)
-        if not changed:
+        if self._which == 'none':
             return None
+        record = {
+            'event': 'decision',
+            'outcome': name_outcome(
+                Outcome.REFUSE, 'shadow' if forwarded else 'enforce'
+            ),
+            **describe_caller(caller),
+            'reason': reason.value,
+            **describe_request(operation, environ, self._mode),
+        }
+        return lambda status: self._journal.write(
+            caller, lambda _mask: record | {'status': status}
+        )
 
-        def describe(mask: Mask) -> dict[str, Any]:
-            changes = [
-                describe_change(claim, former.get(claim.consumer_uuid), mask)
-                for claim in changed[:MAX_CONSUMERS]
-            ]
-            return {
-                'event': 'ownership',
-                **describe_request(request.operation, environ, self._mode),
-                **describe_caller(request, caller),
-                'changes': changes,
-                'change_count': len(changed),
-            }
-
-        return lambda: self._journal.write(caller, describe)
+    def _find_changes(
+        self, request: GuardedRequest, shown: Fulfilment
+    ) -> Mapping[Claim, Owner | None]:
+        """What a write may change, once it has succeeded, with former owners."""
+        if request.operation not in _CONVEYING or shown.body is None:
+            return {}
+        if self._mode != 'shadow' and shown.decision.outcome is not Outcome.ROLE:
+            return {}
+        owners = shown.decision.owners or {}
+        former = {
+            claim: owners.get(claims.normalize_id(request, claim.consumer_uuid))
+            for claim in shown.body.claims
+        }
+        return {
+            claim: owner
+            for claim, owner in former.items()
+            if may_change_owner(claim, owner)
+        }
 
 
 def _name_consumers(request: GuardedRequest, body: Body | None) -> list[str]:

@@ -9,18 +9,30 @@ import uuid
 from typing import Any
 
 import pytest
+import yaml
 
+from consumer_guard.guard import model
+from consumer_guard.guard.errors import ConfigurationError
+from consumer_guard.rules.rulebook import PolicyText, Rulebook
+from tests.configuration import OWNER_RULES
 from tests.deployment import Deploy, Deployment
 from tests.functional.conftest import Records
 from tests.fuzz.wire import send
 from tests.scenery import Scene
 
-DECISION = {
-    *('event', 'outcome', 'operation', 'mode', 'user_agent', 'rule', 'by', 'reason'),
-    *('rulings', 'consumers', 'consumer_count', 'targets', 'target_count'),
-    *('user_id', 'project_id', 'domain_id', 'roles', 'scope', 'microversion'),
-    *('request_id', 'global_request_id', 'microseconds'),
+CALLER = ('user_id', 'project_id', 'domain_id', 'scope')
+#: Fields of every record, and of decisions; lists stand at the end of the line.
+ALWAYS = {
+    *('event', 'schema', 'timestamp', 'host', 'process', 'guard_version', 'status'),
+    *('operation', 'mode', 'client_address', 'user_agent', 'microversion'),
+    *('request_id', 'global_request_id'),
 }
+DECISION = {
+    *(*ALWAYS, *CALLER, 'outcome', 'rule', 'by', 'reason', 'rules_digest'),
+    *('roles', 'role_count', 'rulings', 'consumers', 'consumer_count'),
+    *('targets', 'target_count', 'microseconds'),
+}
+OWNERSHIP = {*ALWAYS, *CALLER, 'roles', 'role_count', 'changes', 'change_count'}
 
 
 def take(records: Records, event: str = 'decision') -> list[dict[str, Any]]:
@@ -60,7 +72,9 @@ class TestDecisions:
         assert _read(scene, scene.own, headers=headers) == 200
         (record,) = take(records)
         assert set(record) == DECISION
+        assert list(record)[:6] == ['event', 'outcome', *CALLER]
         assert record['outcome'] == 'allow'
+        assert record['status'] == 200
         assert record['by'] == 'ownership'
         assert record['operation'] == 'allocations:list'
         assert record['user_agent'] == 'nova/34'
@@ -154,6 +168,30 @@ class TestDecisions:
         ]
         assert foreign['targets'][0]['project_id'].startswith('h:')
 
+    def test_a_refused_write_names_the_claimed_owners_too(
+        self, guarded: Deployment, records: Records
+    ) -> None:
+        """And calls no consumer the caller's own because he claims it."""
+        scene = Scene(guarded)
+        claims = {consumer: scene.claim() for consumer in (scene.own, scene.foreign)}
+        environ = scene.environ(
+            'POST', '/allocations', body=json.dumps(claims).encode()
+        )
+        take(records)
+        assert send(guarded.application, environ).status == 403
+        assert scene.foreign not in records.text
+        (record,) = take(records)
+        found = [(t['about'], t['consumer_uuid']) for t in record['targets']]
+        hidden = record['consumers'][0]
+        assert hidden.startswith('h:')
+        assert record['consumers'] == [hidden, scene.own]
+        assert found == [
+            ('recorded owner', hidden),
+            ('claimed owner', hidden),
+            ('recorded owner', scene.own),
+            ('claimed owner', scene.own),
+        ]
+
     def test_which(self, deploy: Deploy, records: Records) -> None:
         for which, expected in (('all', 2), ('denied', 1), ('none', 0)):
             scene = Scene(deploy(options={'audit': which}))
@@ -177,7 +215,8 @@ class TestDecisions:
         (record,) = take(records)
         assert record['outcome'] == 'deny'
         assert record['reason'] == 'there is no proven identity'
-        assert 'user_id' not in record
+        assert set(record) == {*ALWAYS, 'outcome', 'reason'}
+        assert record['status'] == 401
 
     def test_a_record_that_cannot_be_made(
         self, guarded: Deployment, records: Records
@@ -220,23 +259,37 @@ class TestUnmasked:
         assert len(path.read_text().splitlines()) == 1
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
-    @pytest.mark.skipif(not os.path.exists('/dev/full'), reason='no /dev/full here')
-    def test_a_full_disk(
+    def test_a_file_that_cannot_be_written(
         self,
         deploy: Deploy,
         records: Records,
+        tmp_path: pathlib.Path,
         capsys: pytest.CaptureFixture[str],
     ) -> None:
         """The answer is the same, and there is a line, not a traceback."""
-        scene = Scene(deploy(options={'audit_unmasked_file': '/dev/full'}))
+        path = tmp_path / 'nobody reads this pipe'
+        os.mkfifo(path, 0o600)
+        scene = Scene(deploy(options={'audit_unmasked_file': path}))
         take(records)
         assert _read(scene, scene.foreign) == 403
-        reason = 'No space left on device'
         assert records.lines[-1] == (
-            f'ERROR A record could not be written to /dev/full: {reason}'
+            f'ERROR A record could not be written to {path}: No such device or address'
         )
         assert len(take(records)) == 1
         assert 'Traceback' not in capsys.readouterr().err
+
+    @pytest.mark.parametrize('what', ['readable', 'link'])
+    def test_a_file_that_is_not_private_stops_the_start(
+        self, deploy: Deploy, tmp_path: pathlib.Path, what: str
+    ) -> None:
+        path = tmp_path / 'unmasked.log'
+        if what == 'readable':
+            path.touch(mode=0o644)
+            path.chmod(0o644)
+        else:
+            path.symlink_to(tmp_path / 'target')
+        with pytest.raises(ConfigurationError, match="option 'audit_unmasked_file'"):
+            deploy(options={'audit_unmasked_file': path})
 
     def test_a_folder_that_is_not_there(
         self, deploy: Deploy, records: Records, tmp_path: pathlib.Path
@@ -249,6 +302,172 @@ class TestUnmasked:
         )
 
 
+class TestStatus:
+    """The status is that of the answer, whoever gave it."""
+
+    @pytest.mark.parametrize(
+        ('options', 'path', 'version', 'token', 'outcome', 'status'),
+        [
+            ({}, '/allocations/{CA}', '1.38', None, 'allow', 200),
+            ({}, '/allocations/{CB}', '1.38', None, 'deny', 403),
+            ({}, '/allocations/{CB}', '9.9', None, 'deny', 406),
+            ({}, '/allocations/{CB}', 'nonsense', None, 'deny', 400),
+            ({}, '/allocations/{upper}', '1.38', None, 'deny', 400),
+            ({'denial': 'conceal'}, '/allocations/{CB}', '1.38', None, 'deny', 200),
+            (
+                {'enforcement': 'shadow'},
+                '/allocations/{CB}',
+                '1.38',
+                None,
+                'would deny',
+                200,
+            ),
+            ({}, '/resource_providers/{CB}/allocations', '1.38', 'admin', 'allow', 404),
+            ({}, '/resource_providers/{CB}/allocations', '1.38', None, 'allow', 404),
+        ],
+    )
+    def test_of_the_answer(
+        self,
+        deploy: Deploy,
+        records: Records,
+        options: dict[str, str],
+        path: str,
+        version: str,
+        token: str | None,
+        outcome: str,
+        status: int,
+    ) -> None:
+        scene = Scene(deploy(options={'audit': 'all', **options}, rules=OWNER_RULES))
+        take(records)
+        more = {'token': scene.deployed.admin.token} if token else {}
+        environ = scene.environ('GET', path, version=version, **more)
+        assert send(scene.deployed.application, environ).status == status
+        (record,) = take(records)
+        assert record['status'] == status
+        assert record['outcome'] == outcome
+
+    def test_of_a_database_that_is_away(self, deploy: Deploy, records: Records) -> None:
+        scene = Scene(deploy())
+        scene.deployed = deploy(
+            options={'connection': 'sqlite:////nonexistent/placement.db'}
+        )
+        take(records)
+        assert _read(scene, scene.own) == 503
+        (record,) = take(records)
+        assert record['status'] == 503
+
+    def test_of_a_list_that_cannot_be_filtered(
+        self, deploy: Deploy, records: Records
+    ) -> None:
+        """Two records: what was decided, and that it could not be carried out."""
+        scene = Scene(deploy())
+        scene.deployed = deploy(
+            options={
+                'audit': 'all',
+                'connection': 'sqlite:////nonexistent/placement.db',
+            },
+            rules=OWNER_RULES,
+        )
+        take(records)
+        environ = scene.environ('GET', '/resource_providers/{RP}/allocations')
+        assert send(scene.deployed.application, environ).status == 503
+        fault, decision = take(records)
+        assert fault['reason'] == 'the guard failed'
+        assert fault['user_id'] == decision['user_id'] == scene.alice.user_id
+        assert fault['status'] == decision['status'] == 503
+        assert decision['outcome'] == 'allow'
+
+
+class TestCircumstances:
+    """Where a request came from, and which rules decided it."""
+
+    def test_the_address_is_the_clients_behind_a_trusted_proxy(
+        self, deploy: Deploy, records: Records
+    ) -> None:
+        scene = Scene(deploy())
+        headers = {'X-Forwarded-For': '192.0.2.7, 198.51.100.1'}
+        path = scene.deployed.directory / 'placement' / 'placement.conf'
+        text = path.read_text()
+        forwarded = headers['X-Forwarded-For']
+        for trusted, address in (('false', '127.0.0.1'), ('true', forwarded)):
+            path.write_text(
+                f'{text}[oslo_middleware]\nenable_proxy_headers_parsing = {trusted}\n'
+            )
+            scene.deployed.load()
+            take(records)
+            assert _read(scene, scene.foreign, headers=headers) == 403
+            (record,) = take(records)
+            assert record['client_address'] == address
+
+    def test_the_digest_is_that_of_the_rules_that_decided(
+        self, deploy: Deploy, records: Records
+    ) -> None:
+        """Each record, while the rules change under the requests."""
+        rules = ['role:reader', '!', 'role:reader', '!']
+        texts = [yaml.safe_dump({model.ALLOCATIONS_LIST.rule: rule}) for rule in rules]
+        closed = Rulebook.build([PolicyText('x', texts[1])]).digest
+        scene = Scene(deploy(options={'audit': 'all'}))
+        policy_file = scene.deployed.policy_file
+        for text in texts:
+            expected = Rulebook.build([PolicyText('x', text)]).digest
+            policy_file.write_text(text)
+            digest = None
+            while digest != expected:
+                take(records)
+                _read(scene, scene.own)
+                (record,) = take(records)
+                digest = record['rules_digest']
+                assert (record['outcome'] == 'deny') is (digest == closed)
+
+    def test_without_usable_rules_there_is_no_digest(
+        self, deploy: Deploy, records: Records
+    ) -> None:
+        scene = Scene(deploy())
+        scene.deployed.policy_file.write_text('"consumer_guard:usages": 1\n')
+        scene.deployed.load()
+        take(records)
+        assert _read(scene, scene.own) == 503
+        (record,) = take(records)
+        assert record['rules_digest'] is None
+        assert record['status'] == 503
+
+    @pytest.mark.parametrize('where', ['agent', 'request id', 'type', 'ids', 'query'])
+    def test_nothing_that_a_client_sends_makes_a_record_long(
+        self, deploy: Deploy, records: Records, tmp_path: pathlib.Path, where: str
+    ) -> None:
+        path = tmp_path / 'unmasked.log'
+        options = {'audit': 'all', 'audit_unmasked_file': path}
+        scene = Scene(deploy(options=options, rules=OWNER_RULES))
+        take(records)
+        path.unlink()
+        admin, long = scene.deployed.admin.token, '\u00ff' * 1_000
+        method, target = 'GET', '/allocations/{CB}'
+        more: dict[str, Any] = {}
+        if where == 'agent':
+            more = {'headers': {'User-Agent': long * 100}}
+        elif where == 'request id':
+            more = {'headers': {'X-Openstack-Request-Id': f'req-{long}'}}
+        elif where == 'query':
+            target, more = '/usages', {'query': f'project_id={long}'}
+        elif where == 'type':
+            claim = scene.claim() | {'consumer_type': long}
+            method, target = 'PUT', '/allocations/{CA}'
+            more = {'body': json.dumps(claim).encode(), 'token': admin}
+        else:
+            method, target = 'POST', '/allocations'
+            claims = {f'{long}{number}': scene.claim() for number in range(3)}
+            body = json.dumps(claims, ensure_ascii=False).encode()
+            more = {'body': body, 'token': admin}
+        environ = scene.environ(method, target, **more)
+        send(scene.deployed.application, environ)
+        lines = [*records.lines, *path.read_text().splitlines()]
+        assert len(lines) == 2
+        assert all(len(line) < 8_192 for line in lines)
+        if where not in ('request id', 'query'):
+            assert '...' in lines[1]
+        assert len(take(records)) == 1
+
+
 class TestOwnership:
     def test_lost(self, guarded: Deployment, records: Records) -> None:
         """A PUT below 1.8 makes a consumer nobody's, whoever's it was."""
@@ -256,6 +475,8 @@ class TestOwnership:
         take(records)
         assert _put(scene, scene.own, version='1.7') == 204
         (event,) = take(records, 'ownership')
+        assert set(event) == OWNERSHIP
+        assert event['status'] == 204
         (change,) = event['changes']
         assert change['change'] == 'loss'
         assert change['consumer_uuid'].startswith('h:')

@@ -71,7 +71,6 @@ CACHES = {
 
 #: Modules that still have tables to be frozen.
 UNFROZEN = {
-    'guard.authorizer',
     *('guard.refusals', 'guard.request', 'owners.engine'),
 }
 

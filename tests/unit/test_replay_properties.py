@@ -195,7 +195,9 @@ def write_record(
         fulfilment = Fulfilment(decision)
         shown = recorder.look_up(request, fulfilment)
         caller = simulate_caller(person)
-        recorder.record_decision(request, caller, {}, shown, 0.001)
+        write = recorder.record_decision(request, caller, {}, shown, 0.001)
+        assert write is not None
+        write(200)
     finally:
         LOG.removeHandler(lines)
         LOG.setLevel(level)

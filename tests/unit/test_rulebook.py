@@ -94,6 +94,42 @@ def test_the_text_is_that_of_the_rule_in_force() -> None:
     assert build(f'"{LIST}": "role:x"').text(LIST) == 'role:x'
 
 
+BASE = '"consumer_guard:admin_or_service": "role:admin"'
+
+
+@pytest.mark.parametrize(
+    ('one', 'other'),
+    [
+        ((), ('{}',)),
+        ((f'"{LIST}": "role:x"',), (f'# why\n"{LIST}":   "role:x"\n',)),
+        ((f'"{LIST}": "role:x"',), (f'"{LIST}": "role:y"', f'"{LIST}": "role:x"')),
+        ((BASE, f'"{LIST}": "!"'), (f'"{LIST}": "!"', BASE)),
+        ((), ('"placement:usages": "@"',)),
+    ],
+)
+def test_equal_rules_have_one_digest(
+    one: tuple[str, ...], other: tuple[str, ...]
+) -> None:
+    assert build(*one).digest == build(*other).digest
+    assert build(*one).offline().digest == build(*one).digest
+
+
+def test_other_rules_have_another_digest() -> None:
+    """Also where only a rule that others refer to differs."""
+    texts = (
+        '{}',
+        BASE,
+        '"consumer_guard:admin_or_service": "role:service"',
+        f'"{LIST}": "role:x"',
+        f'"{LIST}": "rule:mine"\nmine: "role:x"',
+        f'"{LIST}": "rule:mine"\nmine: "role:y"',
+        f'"{LIST}": "rule:other"\nother: "role:y"',
+    )
+    digests = {build(text).digest for text in texts}
+    assert len(digests) == len(texts)
+    assert all(len(digest) == 32 for digest in digests)
+
+
 def test_a_later_file_overrides_an_earlier_one() -> None:
     """As in oslo.policy: the main file, then policy_dirs."""
     wide, narrow = f'"{LIST}": "role:reader"', f'"{LIST}": "!"'
