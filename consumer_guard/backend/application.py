@@ -181,7 +181,7 @@ def _read_placement_conf() -> cfg.ConfigOpts:
     try:
         conf([], project='placement', default_config_files=files)
         # Read here so that a missing connection stops the start.
-        loading.read_placement(conf, 'connection', 'placement_database')
+        loading.read_placement_option(conf, 'connection', 'placement_database')
     except (cfg.Error, ValueError, OSError) as exc:
         raise ConfigurationError(
             f"placement's configuration ({', '.join(files or ['default places'])}; "

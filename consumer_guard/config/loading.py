@@ -119,12 +119,12 @@ def load(conf: cfg.ConfigOpts, local_conf: Mapping[str, str]) -> Configuration:
         a contradiction, or no database at all; it names the option and the place
     """
     _refuse_unknown_options(conf)
-    found = {name: places_of.find_place(conf, name, GROUP) for name in _OPTIONS}
+    found = {name: places_of.find_place(conf, name, GROUP) for name in _OWN_OPTIONS}
     places = {name: place for name, place in found.items() if place is not None}
     places.update(_override(conf, local_conf))
     values = {
         name: places_of.read_option(conf, option, GROUP, places.get(name))
-        for name, option in _OPTIONS.items()
+        for name, option in _OWN_OPTIONS.items()
     }
     names = {name: place.name for name, place in places.items()}
     _take_from_placement(conf, values, names)
@@ -147,14 +147,14 @@ def read_configuration(config_file: str | None) -> tuple[cfg.ConfigOpts, Setting
     return conf, load_settings(conf, local_conf)
 
 
-_OPTIONS = MappingProxyType({option.dest: option for option in OPTS})
+_OWN_OPTIONS = MappingProxyType({option.dest: option for option in OPTS})
 
 
 def _override(conf: cfg.ConfigOpts, local_conf: Mapping[str, str]) -> dict[str, Place]:
     """Let the paste section win."""
     section = 'the paste section of consumer_guard'
     options = {key: [str(value)] for key, value in local_conf.items()}
-    known = sorted([*_OPTIONS, *LOCATION_KEYS])
+    known = sorted([*_OWN_OPTIONS, *LOCATION_KEYS])
     unknown = places_of.find_unknown(options, known)
     if unknown is not None:
         raise ConfigurationError(
@@ -162,14 +162,14 @@ def _override(conf: cfg.ConfigOpts, local_conf: Mapping[str, str]) -> dict[str, 
             f'known are {", ".join(known)}'
         )
     places = {}
-    for key in {*local_conf} & {*_OPTIONS}:
+    for key in {*local_conf} & {*_OWN_OPTIONS}:
         places[key] = Place(section, str(local_conf[key]))
         try:
             conf.set_override(key, local_conf[key], group=GROUP)
         except ValueError as exc:
-            reason = places_of.explain(_OPTIONS[key], places[key], exc)
+            reason = places_of.explain_value(_OWN_OPTIONS[key], places[key], exc)
             raise places_of.make_error(
-                _OPTIONS[key], GROUP, places[key], reason
+                _OWN_OPTIONS[key], GROUP, places[key], reason
             ) from None
     return places
 
@@ -202,9 +202,9 @@ def _take_from_placement(
         place = places_of.find_place(conf, name, group)
         if name in names or place is None:
             continue
-        values[name] = read_placement(conf, name, group)
+        values[name] = read_placement_option(conf, name, group)
         names[name] = f'[{group}] in {place.name}'
-        parameters = name == 'connection' and read_placement(
+        parameters = name == 'connection' and read_placement_option(
             conf, 'connection_parameters', group
         )
         if parameters:
@@ -212,7 +212,7 @@ def _take_from_placement(
             values[name] += f'{"&" if "?" in values[name] else "?"}{parameters}'
 
 
-def read_placement(conf: cfg.ConfigOpts, name: str, group: str) -> Any:
+def read_placement_option(conf: cfg.ConfigOpts, name: str, group: str) -> Any:
     """An option of placement's own.
 
     :param conf: one that has it registered
@@ -261,17 +261,17 @@ def _parse(
 
 def _refuse_unknown_options(conf: cfg.ConfigOpts) -> None:
     """Refuse a misspelt option; oslo.config ignores it."""
-    known = f'known are {", ".join(sorted(_OPTIONS))}'
+    known = f'known are {", ".join(sorted(_OWN_OPTIONS))}'
     for path in places_of.list_files(conf):
         section = places_of.read_sections(path).get(GROUP, {})
         text = pathlib.Path(path).read_text(encoding='utf-8')
-        unknown = places_of.find_unknown(section, _OPTIONS, text)
+        unknown = places_of.find_unknown(section, _OWN_OPTIONS, text)
         if unknown is not None:
             raise ConfigurationError(
                 f'{path}: [{GROUP}] has {unknown}, which is not an option; {known}'
             )
     prefix = places_of.name_variable('', GROUP)
-    variables = {places_of.name_variable(name, GROUP) for name in _OPTIONS}
+    variables = {places_of.name_variable(name, GROUP) for name in _OWN_OPTIONS}
     for variable in sorted({*os.environ} - variables):
         if variable.startswith(prefix):
             raise ConfigurationError(

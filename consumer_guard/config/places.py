@@ -15,6 +15,7 @@ from typing import Any
 
 from oslo_config import cfg, iniparser
 
+from consumer_guard.config.options import OPTS
 from consumer_guard.guard.errors import ConfigurationError
 
 
@@ -92,7 +93,7 @@ def read_option(
     try:
         value = conf[group][option.dest]
     except (ValueError, cfg.Error, RecursionError) as exc:
-        reason = explain(option, place, exc)
+        reason = explain_value(option, place, exc)
         raise make_error(option, group, place, reason) from None
     if isinstance(value, str) and '\n' in value:
         raise make_error(option, group, place, 'the value must be on one line')
@@ -109,7 +110,7 @@ def make_error(
     )
 
 
-def explain(option: cfg.Opt, place: Place | None, error: Exception) -> str:
+def explain_value(option: cfg.Opt, place: Place | None, error: Exception) -> str:
     """What is wrong with a value; the value itself is shown if it is no secret."""
     if isinstance(error, ValueError) and option.secret:
         return 'bad value'
@@ -172,14 +173,20 @@ def explain_paste_error(path: str, error: configparser.Error) -> str:
     option, section = getattr(error, 'option', None), getattr(error, 'section', None)
     line = getattr(error, 'lineno', None)
     if isinstance(error, configparser.InterpolationError):
+        reference = getattr(error, 'reference', None)
+        named = f' {reference!r}, which is not there' if reference else ''
         return (
             f"{path}: option '{option}' of [{section}]: '%' begins the name of "
-            "another option; write '%%' for the character"
+            f"another option{'' if option in _SECRET else named}; write '%%' for the "
+            'character'
         )
     if isinstance(error, configparser.ParsingError):
-        lines = [str(number) for number, _ in error.errors] or [str(line)]
+        lines = [number for number, _ in getattr(error, 'errors', ())] or [line]
         return f'{path}: line {lines[0]}: neither a section nor an option'
     if section is not None:
         what = f"option '{option}' of [{section}]" if option else f'section [{section}]'
         return f'{path}: line {line}: {what} is there twice'
     return f'{path}: {type(error).__name__}'
+
+
+_SECRET = frozenset({option.dest for option in OPTS if option.secret})
