@@ -15,6 +15,7 @@ PACKAGES = (
     'oslo.db',
     'SQLAlchemy',
     'WebOb',
+    'psycopg',
     'psycopg2-binary',
     'cedarpy',
     'casbin',

@@ -124,7 +124,8 @@ class Scene:
     def guard(self, application: Application, **options: object) -> ConsumerGuard:
         """The guard over an application, with the sample's configuration."""
         conf = self.folder / 'consumer-guard.conf'
-        lines = ['[consumer_guard]', f'connection = {self.url}', 'audit = none']
+        url = stores.look_up_url(self.url)
+        lines = ['[consumer_guard]', f'connection = {url}', 'audit = none']
         lines += [f'{name} = {value}' for name, value in options.items()]
         lines += ['[oslo_policy]', f'policy_file = {self.folder / "policy.yaml"}']
         conf.write_text('\n'.join(lines) + '\n')

@@ -76,7 +76,9 @@ def write_configuration(folder: Path, url: str, *, guarded: bool) -> dict[str, s
     folder.mkdir()
     guard = 'consumer_guard' if guarded else ''
     (folder / 'api-paste.ini').write_text(_PASTE.format(guard=guard))
-    (folder / 'consumer-guard.conf').write_text(_GUARD.format(url=url, folder=folder))
+    (folder / 'consumer-guard.conf').write_text(
+        _GUARD.format(url=stores.look_up_url(url), folder=folder)
+    )
     (folder / 'policy.yaml').write_text('{}\n')
     (folder / 'placement.conf').write_text(_PLACEMENT.format(url=url, folder=folder))
     (folder / 'placement-policy.yaml').write_text(yaml.safe_dump(scene.PASSAGE_RULES))

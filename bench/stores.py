@@ -61,6 +61,11 @@ class Store:
         return f'{self.engine}, {self.consumers} consumers'
 
 
+def look_up_url(url: str) -> str:
+    """The same database by the driver that is recommended for look-ups."""
+    return url.replace('postgresql+psycopg2:', 'postgresql+psycopg:')
+
+
 def project(number: int = OURS) -> str:
     """Keystone's id of a project."""
     return f'{number:032x}'

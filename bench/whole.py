@@ -128,7 +128,8 @@ CORE = 'SQLAlchemy Core, autocommit'
 
 def make_lookup(store: Store) -> DatabaseOwners:
     """The guard's driver on a database, with the options' defaults."""
-    return DatabaseOwners(OwnerLookupSettings(store.url, 2.0, 5, _NOBODY, _NOBODY))
+    url = stores.look_up_url(store.url)
+    return DatabaseOwners(OwnerLookupSettings(url, 2.0, 5, _NOBODY, _NOBODY))
 
 
 def look_up(store: Store, effort: timing.Effort) -> Table:

@@ -16,7 +16,7 @@ from oslo_config import cfg
 
 from consumer_guard.backend.authtoken import make_authtoken
 from consumer_guard.backend.requestlog import RequestLog
-from consumer_guard.config import loading
+from consumer_guard.config import loading, places
 from consumer_guard.config.options import GROUP
 from consumer_guard.guard import identity, responses
 from consumer_guard.guard.errors import ConfigurationError
@@ -181,11 +181,12 @@ def _read_placement_conf() -> cfg.ConfigOpts:
     try:
         conf([], project='placement', default_config_files=files)
         # Read here so that a missing connection stops the start.
-        conf.placement_database.connection  # noqa: B018
+        loading.read_placement_option(conf, 'connection', 'placement_database')
     except (cfg.Error, ValueError, OSError) as exc:
         raise ConfigurationError(
             f"placement's configuration ({', '.join(files or ['default places'])}; "
-            f'OS_PLACEMENT_CONFIG_DIR tells where it is) cannot be used: {exc}'
+            f'OS_PLACEMENT_CONFIG_DIR tells where it is) cannot be used: '
+            f'{places.explain_failure(exc)}'
         ) from None
     wsgi.setup_logging(conf)
     return conf

@@ -5,16 +5,21 @@ Every guard reads into an ``oslo.config`` object of its own: two differently
 configured guards in one process share nothing.
 """
 
-import glob
+import contextlib
 import os
-from collections.abc import Mapping, Sequence
+import pathlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 from oslo_config import cfg
 from oslo_policy import opts as policy_opts
 
+from consumer_guard.config import places as places_of
 from consumer_guard.config.options import GROUP, MISSING_ID, OPTS
+from consumer_guard.config.places import Place
 from consumer_guard.config.settings import Settings
 from consumer_guard.guard.errors import ConfigurationError
 
@@ -31,7 +36,7 @@ _PLACEMENT_OPTS: Mapping[str, Sequence[cfg.Opt]] = MappingProxyType(
     {
         'placement_database': (
             cfg.StrOpt('connection', secret=True),
-            cfg.StrOpt('connection_parameters', default=''),
+            cfg.StrOpt('connection_parameters', default='', secret=True),
         ),
         'placement': (
             cfg.StrOpt('incomplete_consumer_project_id', default=MISSING_ID),
@@ -77,40 +82,58 @@ def parse_files(local_conf: Mapping[str, str]) -> cfg.ConfigOpts:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """The options of one guard.
+
+    :ivar places: where those that are set are written, by option
+    """
+
+    settings: Settings
+    places: Mapping[str, str]
+
+    @contextlib.contextmanager
+    def naming_places(self) -> Iterator[None]:
+        """Add to an error where the options that it names are written.
+
+        :raises ConfigurationError: what was raised, with the places
+        """
+        try:
+            yield
+        except ConfigurationError as exc:
+            raise _name_places(exc, self.places) from None
+
+
 def load_settings(conf: cfg.ConfigOpts, local_conf: Mapping[str, str]) -> Settings:
+    """Freeze the options of one guard; see :func:`load`."""
+    return load(conf, local_conf).settings
+
+
+def load(conf: cfg.ConfigOpts, local_conf: Mapping[str, str]) -> Configuration:
     """Freeze the options of one guard.
 
     :param conf: of :func:`parse_files`
     :param local_conf: the keys of the paste section; an option of the group
-        that stands here wins over the file
+        that stands here wins over the environment, which wins over the files
     :raises ConfigurationError: for an unknown key, a value of the wrong type,
-        a contradiction, or no database at all; it names the option
+        a contradiction, or no database at all; it names the option and the place
     """
-    names = {option.dest for option in OPTS}
-    _refuse_unknown_options(conf, names)
-    for key, value in local_conf.items():
-        if key in LOCATION_KEYS:
-            continue
-        if key not in names:
-            raise ConfigurationError(
-                f"the paste section of consumer_guard has the key '{key}', which "
-                f'is not an option of [{GROUP}]; known are '
-                f'{", ".join(sorted([*names, *LOCATION_KEYS]))}'
-            )
-        try:
-            conf.set_override(key, value, group=GROUP)
-        except ValueError as exc:
-            # Security: the message of a secret option would show its value.
-            reason = 'bad value' if key in _SECRET else str(exc)
-            raise ConfigurationError(
-                f"option '{key}' in the paste section of consumer_guard: {reason}"
-            ) from None
+    _refuse_unknown_options(conf)
+    found = {name: places_of.find_place(conf, name, GROUP) for name in _OWN_OPTIONS}
+    places = {name: place for name, place in found.items() if place is not None}
+    places.update(_override(conf, local_conf))
+    values = {
+        name: places_of.read_option(conf, option, GROUP, places.get(name))
+        for name, option in _OWN_OPTIONS.items()
+    }
+    names = {name: place.name for name, place in places.items()}
+    _take_from_placement(conf, values, names)
+    if any(name not in names for name, _ in _SHARED):
+        _take_from_placement(parse_placement(), values, names)
     try:
-        values: dict[str, Any] = {name: conf[GROUP][name] for name in sorted(names)}
-    except (ValueError, cfg.Error) as exc:
-        raise ConfigurationError(f'[{GROUP}] in {_files_of(conf)}: {exc}') from None
-    _take_from_placement(conf, values)
-    return Settings(**values)
+        return Configuration(Settings(**values), MappingProxyType(names))
+    except ConfigurationError as exc:
+        raise _name_places(exc, names) from None
 
 
 def read_configuration(config_file: str | None) -> tuple[cfg.ConfigOpts, Settings]:
@@ -124,42 +147,80 @@ def read_configuration(config_file: str | None) -> tuple[cfg.ConfigOpts, Setting
     return conf, load_settings(conf, local_conf)
 
 
-_SECRET = frozenset({option.dest for option in OPTS if option.secret})
+_OWN_OPTIONS = MappingProxyType({option.dest: option for option in OPTS})
 
 
-def _take_from_placement(conf: cfg.ConfigOpts, values: dict[str, Any]) -> None:
-    """Fill in what is not set from placement's own configuration.
-
-    First the same file (an operator may keep both in one), then the files
-    that placement itself would find.
-    """
-    missing = [name for name in _SHARED if not is_set(conf, name, GROUP)]
-    missing = _fill_in(values, missing, conf)
-    if missing:
-        _fill_in(values, missing, parse_placement())
-
-
-def _fill_in(
-    values: dict[str, Any], missing: list[str], source: cfg.ConfigOpts
-) -> list[str]:
-    """Take what placement's groups have; return the names still missing."""
-    left = []
-    for name in missing:
-        group = 'placement_database' if name == 'connection' else 'placement'
-        if not is_set(source, name, group):
-            left.append(name)
-        elif name == 'connection':
-            values[name] = _with_parameters(source)
-        else:
-            values[name] = source[group][name]
-    return left
+def _override(conf: cfg.ConfigOpts, local_conf: Mapping[str, str]) -> dict[str, Place]:
+    """Let the paste section win."""
+    section = 'the paste section of consumer_guard'
+    options = {key: [str(value)] for key, value in local_conf.items()}
+    known = sorted([*_OWN_OPTIONS, *LOCATION_KEYS])
+    unknown = places_of.find_unknown(options, known)
+    if unknown is not None:
+        raise ConfigurationError(
+            f'{section} has {unknown}, which is not an option of [{GROUP}]; '
+            f'known are {", ".join(known)}'
+        )
+    places = {}
+    for key in {*local_conf} & {*_OWN_OPTIONS}:
+        places[key] = Place(section, str(local_conf[key]))
+        try:
+            conf.set_override(key, local_conf[key], group=GROUP)
+        except ValueError as exc:
+            reason = places_of.explain_value(_OWN_OPTIONS[key], places[key], exc)
+            raise places_of.make_error(
+                _OWN_OPTIONS[key], GROUP, places[key], reason
+            ) from None
+    return places
 
 
+def _name_places(
+    error: ConfigurationError, places: Mapping[str, str]
+) -> ConfigurationError:
+    words = {*re.findall(r'\w+', str(error))}
+    named = [f'{name} is set in {places[name]}' for name in places if name in words]
+    return ConfigurationError(f'{error} ({"; ".join(named)})' if named else str(error))
+
+
+#: Options that placement's own configuration has, too, and in which group.
 _SHARED = (
-    'connection',
-    'incomplete_consumer_project_id',
-    'incomplete_consumer_user_id',
+    ('connection', 'placement_database'),
+    ('incomplete_consumer_project_id', 'placement'),
+    ('incomplete_consumer_user_id', 'placement'),
 )
+
+
+def _take_from_placement(
+    conf: cfg.ConfigOpts, values: dict[str, Any], names: dict[str, str]
+) -> None:
+    """Fill in what is not set from placement's own groups, and where it is set.
+
+    First those of the same file (an operator may keep both in one), then those
+    of the files that placement itself would find.
+    """
+    for name, group in _SHARED:
+        place = places_of.find_place(conf, name, group)
+        if name in names or place is None:
+            continue
+        values[name] = read_placement_option(conf, name, group)
+        names[name] = f'[{group}] in {place.name}'
+        parameters = name == 'connection' and read_placement_option(
+            conf, 'connection_parameters', group
+        )
+        if parameters:
+            # As oslo.db builds the URL.
+            values[name] += f'{"&" if "?" in values[name] else "?"}{parameters}'
+
+
+def read_placement_option(conf: cfg.ConfigOpts, name: str, group: str) -> Any:
+    """An option of placement's own.
+
+    :param conf: one that has it registered
+    :raises ConfigurationError: names the option and where it is set
+    """
+    option = next(option for option in _PLACEMENT_OPTS[group] if option.dest == name)
+    place = places_of.find_place(conf, name, group)
+    return places_of.read_option(conf, option, group, place)
 
 
 def parse_placement(
@@ -189,47 +250,36 @@ def _parse(
 ) -> cfg.ConfigOpts:
     try:
         conf([], project=project, prog=prog, default_config_files=files)
+    except cfg.ConfigFileParseError as exc:
+        raise ConfigurationError(places_of.explain_failure(exc)) from None
     except (cfg.Error, ValueError, OSError) as exc:
         where = ', '.join(files or [f'the configuration of {project}'])
-        raise ConfigurationError(f'cannot read {where}: {exc}') from None
+        reason = places_of.explain_failure(exc)
+        raise ConfigurationError(f'cannot read {where}: {reason}') from None
     return conf
 
 
-def _refuse_unknown_options(conf: cfg.ConfigOpts, names: set[str]) -> None:
-    """Refuse a misspelt option in a file; oslo.config ignores it."""
-    for path in _files(conf):
-        sections: dict[str, dict[str, list[str]]] = {}
-        cfg.ConfigParser(path, sections).parse()
-        unknown = sorted(set(sections.get(GROUP, ())) - names)
-        if unknown:
+def _refuse_unknown_options(conf: cfg.ConfigOpts) -> None:
+    """Refuse a misspelt option; oslo.config ignores it."""
+    known = f'known are {", ".join(sorted(_OWN_OPTIONS))}'
+    for path in places_of.list_files(conf):
+        section = places_of.read_sections(path).get(GROUP, {})
+        text = pathlib.Path(path).read_text(encoding='utf-8')
+        unknown = places_of.find_unknown(section, _OWN_OPTIONS, text)
+        if unknown is not None:
             raise ConfigurationError(
-                f"{path}: [{GROUP}] has no option '{unknown[0]}'; known are "
-                f'{", ".join(sorted(names))}'
+                f'{path}: [{GROUP}] has {unknown}, which is not an option; {known}'
+            )
+    prefix = places_of.name_variable('', GROUP)
+    variables = {places_of.name_variable(name, GROUP) for name in _OWN_OPTIONS}
+    for variable in sorted({*os.environ} - variables):
+        if variable.startswith(prefix):
+            raise ConfigurationError(
+                f'the environment variable {variable} sets no option of [{GROUP}]; '
+                f'{known}'
             )
 
 
 def is_set(conf: cfg.ConfigOpts, name: str, group: str) -> bool:
     """Whether an option has a value that somebody configured."""
-    location = conf.get_location(name, group)
-    return location is not None and location.location is not cfg.Locations.opt_default
-
-
-def _with_parameters(conf: cfg.ConfigOpts) -> str:
-    """The URL as oslo.db builds it of connection and connection_parameters."""
-    url: str = conf.placement_database.connection
-    parameters: str = conf.placement_database.connection_parameters
-    if not parameters:
-        return url
-    return f'{url}{"&" if "?" in url else "?"}{parameters}'
-
-
-def _files(conf: cfg.ConfigOpts) -> list[str]:
-    """The files that oslo.config has read, those of its directories too."""
-    files = list(conf.config_file or [])
-    for directory in conf.config_dir or []:
-        files += sorted(glob.glob(os.path.join(directory, '*.conf')))
-    return files
-
-
-def _files_of(conf: cfg.ConfigOpts) -> str:
-    return ', '.join(_files(conf) or ['no file'])
+    return places_of.find_place(conf, name, group) is not None

@@ -105,7 +105,7 @@ OPTS: tuple[cfg.Opt, ...] = (
         'policy_poll_interval',
         default=1.0,
         min=0.01,
-        help='Seconds between two looks at the policy files; never per request.',
+        help='Seconds between two checks of the policy files; never per request.',
     ),
     cfg.IntOpt(
         'generation_limit',

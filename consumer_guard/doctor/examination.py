@@ -51,7 +51,7 @@ def read_deployment(paste_config: str | None, config_file: str | None) -> Deploy
     conf = loading.parse_files(local_conf)
     own = 'connection' in local_conf or loading.is_set(conf, 'connection', GROUP)
     settings = loading.load_settings(conf, local_conf)
-    return Deployment(layout, conf, settings, own, keystone.read_placement())
+    return Deployment(layout, conf, settings, own, keystone.read_placement_conf())
 
 
 def _read_pipeline(paste_config: str | None) -> Layout | None:

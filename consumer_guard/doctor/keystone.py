@@ -15,7 +15,7 @@ _AUTHTOKEN = 'keystone_authtoken'
 
 #: What is read of placement's configuration beside the database (names and
 #: defaults of placement 16, oslo.middleware 8 and keystonemiddleware 13).
-_OPTIONS: Mapping[str, Sequence[cfg.Opt]] = types.MappingProxyType(
+_ENDPOINT_OPTIONS: Mapping[str, Sequence[cfg.Opt]] = types.MappingProxyType(
     {
         'api': [cfg.StrOpt('auth_strategy', default='keystone')],
         'cors': [cfg.ListOpt('allowed_origin')],
@@ -29,12 +29,12 @@ _OPTIONS: Mapping[str, Sequence[cfg.Opt]] = types.MappingProxyType(
 _LOOPBACK = ('127.', 'localhost', '[::1]', 'inet6:[::1]', 'unix:', '/')
 
 
-def read_placement() -> cfg.ConfigOpts:
+def read_placement_conf() -> cfg.ConfigOpts:
     """Placement's configuration, as far as the checks need it.
 
     :raises consumer_guard.guard.errors.ConfigurationError: it cannot be read
     """
-    return parse_placement(_OPTIONS)
+    return parse_placement(_ENDPOINT_OPTIONS)
 
 
 def check_passage_role(placement: cfg.ConfigOpts, passage_role: str) -> Finding:

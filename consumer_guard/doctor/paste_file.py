@@ -13,6 +13,7 @@ from typing import Any
 
 from paste.deploy import loadwsgi
 
+from consumer_guard.config.places import explain_paste_error
 from consumer_guard.guard.errors import ConfigurationError
 
 #: Levels of sections that name each other.
@@ -146,6 +147,8 @@ def read_layout(path: str) -> Layout:
     try:
         loader = _Loader(path)
         served = tuple(_follow(loader.get_context(loadwsgi.APP, 'main'), 'main', 0))
+    except configparser.Error as exc:
+        raise ConfigurationError(explain_paste_error(path, exc)) from None
     except _UNUSABLE as exc:
         text = ' '.join(str(exc).split()).strip('\'"') or type(exc).__name__
         raise ConfigurationError(f'{path}: {text}') from None

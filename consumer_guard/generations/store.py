@@ -109,7 +109,7 @@ def read_above(
 
 
 def read_one(engine: sa.Engine, kind: Kind, uuid: str) -> Counter | None:
-    """One generation; compared byte for byte, whatever the collation says."""
+    """One generation; compared byte for byte, whatever the collation."""
     found = _read_counters(engine, kind, 'WHERE uuid = :uuid', uuid=uuid)
     return next((counter for counter in found if counter.uuid == uuid), None)
 

@@ -23,7 +23,7 @@ ENV_GLOBAL_REQUEST_ID = 'openstack.global_request_id'
 _ROLE_HEADERS = ('HTTP_X_ROLES', 'HTTP_X_ROLE', 'HTTP_X_SERVICE_ROLES')
 
 #: The one header that begins with X and that oslo.context takes no identity from.
-_INBOUND_REQUEST_ID = 'HTTP_X_OPENSTACK_REQUEST_ID'
+_ENV_REQUEST_ID_HEADER = 'HTTP_X_OPENSTACK_REQUEST_ID'
 
 
 class GuardContext(context.RequestContext):
@@ -207,7 +207,7 @@ def remove_identity(environ: Environ) -> Environ:
         key
         for key in environ
         if key.startswith(('HTTP_X_', 'HTTP_OPENSTACK_SYSTEM_SCOPE'))
-        and key != _INBOUND_REQUEST_ID
+        and key != _ENV_REQUEST_ID_HEADER
     ]
     return {key: environ.pop(key) for key in removed}
 

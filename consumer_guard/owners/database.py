@@ -131,8 +131,8 @@ class DatabaseOwners:
         Security: on a shared connection two workers would read each other's
         owners.
         """
-        # Kept: some drivers say good-bye to the server when a connection is
-        # collected, which would end the parent's.
+        # Kept: some drivers sign off at the server when a connection is collected,
+        # which would end the parent's.
         self._inherited.append(self._engine.pool)
         # No lock, which a fork could leave locked: two threads here at once make
         # two pools, and one of them is used no more.

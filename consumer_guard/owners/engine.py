@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The engine on placement's database: autocommit, small, impatient.
+"""An autocommit engine on placement's database: a small pool, short time-outs.
 
 It reads from the primary, never from ``slave_connection``: a replica that lags
 shows an owner of the past.
@@ -65,7 +65,7 @@ def make_engine(settings: OwnerLookupSettings) -> sa.Engine:
     if dialect in ('mysql', 'mariadb'):
         event.listen(engine, 'connect', _on_mysql_connect(settings.timeout))
     if dialect == 'postgresql':
-        # libpq cannot be told how long to wait for an answer.
+        # libpq has no time-out for an answer.
         watchdog.Watchdog(settings.timeout + GRACE).guard(engine)
     return engine
 
@@ -129,7 +129,7 @@ def _libpq_limits(timeout: float, url: sa.URL) -> dict[str, Any]:
 
 
 def _psycopg_limits(timeout: float, url: sa.URL) -> dict[str, Any]:
-    # Nothing is prepared but what says so, see consumer_guard.owners.execution.
+    # Only explicitly, see consumer_guard.owners.execution.
     return {**_libpq_limits(timeout, url), 'prepare_threshold': sys.maxsize}
 
 

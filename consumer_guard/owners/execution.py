@@ -31,7 +31,7 @@ class Executor:
 
     psycopg 3 prepares the query of one id. Behind a pooler that gives the
     transactions of a connection different sessions, a prepared statement is lost, or
-    another's has its name: at the first error that says so it is given up.
+    its name is taken: at the first such error nothing is prepared any more.
 
     :param timeout: seconds; a query that has used them up is not run again
     """
@@ -73,7 +73,7 @@ class Executor:
         return self._run_by_sqlalchemy(query, ids, read)
 
     def examine(self, error: BaseException) -> None:
-        """Give preparing up, if this error of the driver says that it does not work."""
+        """Stop preparing, if this error of the driver shows that it does not work."""
         state = getattr(error, 'sqlstate', None)
         if state in _NOT_OUR_SESSION and self._options['prepare']:
             self._options = {'prepare': False}
@@ -92,15 +92,15 @@ class Executor:
             # A cursor of psycopg 3 costs as much as what it executes. Those of long
             # answers are not kept: they hold the answer.
             keep = len(ids) == 1
-            # SQLAlchemy's protocol of cursors does not say that they iterate.
+            # Any: SQLAlchemy's protocol of cursors does not iterate.
             cursor: Any = connection.info.get(_CURSOR) if keep else connection.cursor()
             if cursor is None:
                 cursor = connection.info[_CURSOR] = connection.cursor()
             cursor.execute(*query(ids), **(self._options if keep else {}))
             result = read(cursor.fetchall() if keep else cursor)
         except BaseException:
-            # Security: an answer that was not read to its end would be the next
-            # one's, with another's owner in it.
+            # Security: what is left of an answer could be read as the next answer,
+            # with another's owner in it.
             connection.invalidate()
             raise
         connection.close()

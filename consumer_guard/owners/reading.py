@@ -32,7 +32,7 @@ class OwnerReader:
     def read(self, ids: Collection[str], rows: Iterable[Any]) -> dict[str, Owner]:
         """An owner for each id.
 
-        :param rows: as :class:`Row` says
+        :param rows: see :class:`Row`
         :raises UnexpectedAnswer: an id has two consumers, or a column holds
             what it cannot
         """
@@ -43,7 +43,7 @@ class OwnerReader:
                 holders.add(row.holder)
             if row.uuid is None:
                 continue
-            # One row may come twice, for two spellings in the query.
+            # One row may come twice, for two ids that the database calls equal.
             if recorded.setdefault(row.uuid, row).row_id != row.row_id:
                 raise UnexpectedAnswer('two consumers of one id')
         return {id_: self._owner(id_, recorded.get(id_), id_ in holders) for id_ in ids}
@@ -68,7 +68,7 @@ class OwnerReader:
         owned: defaultdict[Any, list[str]] = defaultdict(list)
         for row in rows:
             owned[row[1:]] += filter(None, map(known.get, uuids(row[0])))
-        # One row may come twice, for two spellings in the query.
+        # One row may come twice, for two ids that the database calls equal.
         once = {owner: tuple({*some}) for owner, some in owned.items()}
         if sum(map(len, once.values())) > len(set[str]().union(*once.values())):
             raise UnexpectedAnswer('two consumers of one id')

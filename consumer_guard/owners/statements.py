@@ -166,7 +166,7 @@ SELECT grouped.uuids, {values}
     uuids=json.loads,
 )
 
-_IDS = 'json_array_elements_text(CAST(%(ids)s AS json)) AS wanted (value)'
+_WANTED = 'json_array_elements_text(CAST(%(ids)s AS json)) AS wanted (value)'
 
 # The limit keeps the planner from reading the whole table for a large batch.
 _CONSUMER = """LATERAL (
@@ -185,7 +185,7 @@ SELECT {_RECORD},
     many=_with_json(f"""
 SELECT {_RECORD},
        (SELECT consumer_id FROM allocations WHERE consumer_id = wanted.value LIMIT 1)
-  FROM {_IDS}
+  FROM {_WANTED}
   LEFT JOIN {_CONSUMER}
   {_OWNER}
 """),
@@ -193,7 +193,7 @@ SELECT {_RECORD},
         f"""
 SELECT grouped.uuids, {{values}}
   FROM (SELECT array_agg(uuid) AS uuids, {{keys}}
-          FROM {_IDS}
+          FROM {_WANTED}
           JOIN {_CONSUMER}
          GROUP BY {{keys}}) AS grouped
   {{joins}}
@@ -204,8 +204,7 @@ SELECT grouped.uuids, {{values}}
 )
 
 _MYSQL = Queries(
-    # Equality ignores case: the one row that is read must not be of another
-    # spelling's allocations.
+    # Equality ignores case: the one row that is read must be of this very id.
     one=_with_id(f"""
 SELECT {_RECORD},
        (SELECT consumer_id FROM allocations

@@ -2,7 +2,7 @@
 """Ends what libpq would wait for without end: it has no time-out for reading.
 
 ``statement_timeout`` is the server's and ``tcp_user_timeout`` the kernel's; a
-server that is frozen, or behind a proxy that is, acknowledges and says nothing.
+server that is frozen, or behind a proxy that is, acknowledges and does not answer.
 """
 
 import contextlib
@@ -17,8 +17,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import event
 
-#: How many looks a time-out has: an answer is waited for at most a fifth longer.
-_LOOKS = 5
+#: Checks per time-out: an answer is waited for at most a fifth longer.
+_CHECKS_PER_TIMEOUT = 5
 
 
 @dataclass(slots=True)
@@ -51,7 +51,7 @@ class Watchdog:
 
     def guard(self, engine: sa.Engine) -> None:
         """Watch all the connections of an engine, those that are being made too."""
-        # First: SQLAlchemy asks a new connection for its version.
+        # First: SQLAlchemy queries a new connection for its version.
         event.listen(engine, 'connect', self._begin_record, insert=True)
         event.listen(engine, 'checkout', self._begin)
         for name in ('checkin', 'close', 'close_detached', 'detach'):
@@ -70,7 +70,11 @@ class Watchdog:
             if watched.thread is None:
                 thread = threading.Thread(
                     target=_watch,
-                    args=(weakref.ref(self), watched, self._timeout / _LOOKS),
+                    args=(
+                        weakref.ref(self),
+                        watched,
+                        self._timeout / _CHECKS_PER_TIMEOUT,
+                    ),
                     name='consumer_guard look-ups',
                     daemon=True,
                 )
@@ -97,7 +101,7 @@ def _watch(owner: 'weakref.ref[Watchdog]', watched: _Watched, pause: float) -> N
 
 
 def _shut(connection: Any) -> None:
-    # Of a connection that failed while it was being made the pool tells nothing;
+    # The pool has no event for a connection that failed while it was being made;
     # its descriptor may be somebody else's by now.
     if connection.closed:
         return

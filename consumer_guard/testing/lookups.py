@@ -29,7 +29,7 @@ from consumer_guard.testing.sources import (
 )
 
 #: Adds a consumer with the given fields, and perhaps a given id; returns its id.
-Record = Callable[..., str]
+AddConsumer = Callable[..., str]
 
 #: Looks up one id.
 Find = Callable[[str], Owner]
@@ -44,7 +44,7 @@ class Contract:
         raise NotImplementedError('a subclass overrides this fixture')
 
     @pytest.fixture
-    def record(self, source: OwnerSource) -> Record:
+    def record(self, source: OwnerSource) -> AddConsumer:
         """Add a consumer with these fields; its id."""
 
         def add(id_: str | None = None, **fields: Any) -> str:
@@ -71,7 +71,9 @@ class Contract:
 class OwnerLookupContract(Contract):
     """What every driver keeps to."""
 
-    def test_a_recorded_consumer_has_an_owner(self, record: Record, find: Find) -> None:
+    def test_a_recorded_consumer_has_an_owner(
+        self, record: AddConsumer, find: Find
+    ) -> None:
         id_ = record(project_id='project-b', user_id='user-b', consumer_type='INSTANCE')
         owner = find(id_)
         assert owner.status is OwnerStatus.RECORDED
@@ -83,7 +85,7 @@ class OwnerLookupContract(Contract):
         }
 
     def test_a_record_without_allocations_and_type_has_an_owner(
-        self, record: Record, find: Find
+        self, record: AddConsumer, find: Find
     ) -> None:
         owner = find(record(allocations=0))
         assert owner.status is OwnerStatus.RECORDED
@@ -91,7 +93,7 @@ class OwnerLookupContract(Contract):
 
     @pytest.mark.parametrize('project', [None, '', NOBODY])
     def test_a_record_without_a_project_is_unowned(
-        self, record: Record, find: Find, project: str | None
+        self, record: AddConsumer, find: Find, project: str | None
     ) -> None:
         owner = find(record(project_id=project))
         assert (owner.status, owner.project_id) == (OwnerStatus.UNOWNED, None)
@@ -100,7 +102,7 @@ class OwnerLookupContract(Contract):
 
     @pytest.mark.parametrize('user', [None, '', NOBODY])
     def test_a_record_without_a_user_is_recorded(
-        self, record: Record, find: Find, user: str | None
+        self, record: AddConsumer, find: Find, user: str | None
     ) -> None:
         owner = find(record(user_id=user))
         assert (owner.status, owner.user_id) == (OwnerStatus.RECORDED, None)
@@ -108,7 +110,7 @@ class OwnerLookupContract(Contract):
         assert 'user_id' not in owner.target()
 
     def test_allocations_without_a_record_are_unowned(
-        self, record: Record, find: Find
+        self, record: AddConsumer, find: Find
     ) -> None:
         id_ = record(recorded=False, allocations=2)
         owner = find(id_)
@@ -120,7 +122,7 @@ class OwnerLookupContract(Contract):
         assert find(id_) == Owner(id_, OwnerStatus.ABSENT)
 
     def test_every_id_has_an_answer_and_no_other(
-        self, record: Record, driver: OwnerLookup
+        self, record: AddConsumer, driver: OwnerLookup
     ) -> None:
         recorded, unknown, odd = record(), make_id(), 'odd\0'
         record(project_id='project-b')
@@ -135,7 +137,7 @@ class OwnerLookupContract(Contract):
         assert driver.find([]) == {}
 
     def test_a_change_is_seen_at_once(
-        self, source: OwnerSource, record: Record, find: Find
+        self, source: OwnerSource, record: AddConsumer, find: Find
     ) -> None:
         id_ = record()
         for project in ('project-a', 'project-b', 'project-c', 'project-a'):
@@ -146,7 +148,7 @@ class OwnerLookupContract(Contract):
         'rename', OTHER_IDS, ids=[ascii(rename('ce-'))[:30] for rename in OTHER_IDS]
     )
     def test_another_id_is_another_consumer(
-        self, record: Record, find: Find, rename: Rename
+        self, record: AddConsumer, find: Find, rename: Rename
     ) -> None:
         id_ = record()
         other = rename(id_)
@@ -155,14 +157,14 @@ class OwnerLookupContract(Contract):
 
     @pytest.mark.parametrize('rename', LOOKALIKES)
     def test_the_record_of_a_lookalike_is_not_taken(
-        self, record: Record, find: Find, rename: Rename
+        self, record: AddConsumer, find: Find, rename: Rename
     ) -> None:
         id_ = make_id()[:30]
         record(rename(id_))
         assert find(id_) == Owner(id_, OwnerStatus.ABSENT)
 
     def test_lookalikes_in_one_batch_are_kept_apart(
-        self, record: Record, driver: OwnerLookup
+        self, record: AddConsumer, driver: OwnerLookup
     ) -> None:
         id_ = record()
         first, *others = [rename(id_) for rename in LOOKALIKES]
@@ -173,13 +175,13 @@ class OwnerLookupContract(Contract):
 
     @pytest.mark.parametrize('end', ['\n', "a'b", '"c\\d', '%s:id', '\x01\x7f', '"]'])
     def test_an_id_that_is_no_uuid_is_found(
-        self, record: Record, find: Find, end: str
+        self, record: AddConsumer, find: Find, end: str
     ) -> None:
         id_ = record(make_id()[:20] + end)
         assert find(id_).status is OwnerStatus.RECORDED
 
     def test_a_large_batch_is_answered_in_full(
-        self, record: Record, driver: OwnerLookup
+        self, record: AddConsumer, driver: OwnerLookup
     ) -> None:
         recorded = {record() for _ in range(20)}
         ids = sorted([*recorded, *[make_id() for _ in range(2000)]])
@@ -192,7 +194,7 @@ class OwnerLookupContract(Contract):
         }
 
     def test_threads_get_their_own_answers(
-        self, record: Record, driver: OwnerLookup
+        self, record: AddConsumer, driver: OwnerLookup
     ) -> None:
         ids = _record_projects(record, 12)
         barrier = threading.Barrier(6)
@@ -206,7 +208,7 @@ class OwnerLookupContract(Contract):
 
     @pytest.mark.skipif(not hasattr(os, 'fork'), reason='there are no forks here')
     def test_forked_children_get_their_own_answers(
-        self, record: Record, driver: OwnerLookup
+        self, record: AddConsumer, driver: OwnerLookup
     ) -> None:
         ids = _record_projects(record, 4)
         driver.find(ids[:1])
@@ -239,7 +241,7 @@ class OwnerLookupContract(Contract):
         driver.close()
 
 
-def _record_projects(record: Record, count: int) -> list[str]:
+def _record_projects(record: AddConsumer, count: int) -> list[str]:
     ids = [make_id() for _ in range(count)]
     return [record(id_, project_id=f'project-{id_}') for id_ in ids]
 
@@ -285,7 +287,7 @@ class OwnerGroupsContract(Contract):
         ],
     )
     def test_groups_agree_with_owners(
-        self, record: Record, driver: Any, keys: Collection[str]
+        self, record: AddConsumer, driver: Any, keys: Collection[str]
     ) -> None:
         owners = [
             ('project-a', 'user-a', 'INSTANCE'),
@@ -320,7 +322,7 @@ class OwnerGroupsContract(Contract):
 
     @pytest.mark.parametrize('rename', LOOKALIKES)
     def test_a_lookalike_is_in_no_group(
-        self, record: Record, driver: Any, rename: Rename
+        self, record: AddConsumer, driver: Any, rename: Rename
     ) -> None:
         id_ = record()
         for ids in ([id_], [id_, rename(id_)]):

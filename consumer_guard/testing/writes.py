@@ -16,7 +16,7 @@ from consumer_guard.owners.api import (
     OwnersUnavailable,
     Swap,
 )
-from consumer_guard.testing.lookups import Contract, Find, Record
+from consumer_guard.testing.lookups import AddConsumer, Contract, Find
 from consumer_guard.testing.sources import (
     LOOKALIKES,
     Consumer,
@@ -30,7 +30,7 @@ class OwnerWriteContract(Contract):
     """What a driver keeps to that lets owners write."""
 
     def test_a_recorded_consumer_is_described_in_full(
-        self, record: Record, find: Find
+        self, record: AddConsumer, find: Find
     ) -> None:
         id_ = record(project_id='project-b', generation=7, allocations=3)
         owner = find(id_)
@@ -46,37 +46,37 @@ class OwnerWriteContract(Contract):
         )
 
     def test_a_record_without_a_project_is_described_in_full(
-        self, record: Record, find: Find
+        self, record: AddConsumer, find: Find
     ) -> None:
         owner = find(record(project_id=None, generation=4))
         assert isinstance(owner.row_id, int)
         assert (owner.generation, owner.has_allocations) == (4, True)
 
     def test_allocations_without_a_record_are_allocations(
-        self, record: Record, find: Find
+        self, record: AddConsumer, find: Find
     ) -> None:
         id_ = record(recorded=False)
         assert find(id_) == Owner(id_, OwnerStatus.UNOWNED, has_allocations=True)
 
     def test_a_record_without_allocations_has_none(
-        self, record: Record, find: Find
+        self, record: AddConsumer, find: Find
     ) -> None:
         assert find(record(allocations=0)).has_allocations is False
 
     def test_two_consumers_have_two_row_ids(
-        self, record: Record, driver: OwnerLookup
+        self, record: AddConsumer, driver: OwnerLookup
     ) -> None:
         one, other = driver.find([record(), record()]).values()
         assert one.row_id != other.row_id
 
     @pytest.mark.parametrize('generation', [-(2**31), -1, 0, 2**31 - 1])
     def test_a_generation_is_returned_as_it_is(
-        self, record: Record, find: Find, generation: int
+        self, record: AddConsumer, find: Find, generation: int
     ) -> None:
         assert find(record(generation=generation)).generation == generation
 
     def test_a_generation_that_moves_is_seen_at_once(
-        self, source: OwnerSource, record: Record, find: Find
+        self, source: OwnerSource, record: AddConsumer, find: Find
     ) -> None:
         id_ = record()
         for generation in (1, 9, 8):
@@ -85,7 +85,7 @@ class OwnerWriteContract(Contract):
 
     @pytest.mark.parametrize('rename', LOOKALIKES)
     def test_allocations_of_a_lookalike_are_not_taken(
-        self, record: Record, find: Find, rename: Rename
+        self, record: AddConsumer, find: Find, rename: Rename
     ) -> None:
         id_ = record(make_id()[:30], allocations=0)
         record(rename(id_), allocations=3, recorded=False)
@@ -93,7 +93,7 @@ class OwnerWriteContract(Contract):
 
     @pytest.mark.parametrize('rename', LOOKALIKES)
     def test_allocations_of_a_lookalike_hide_no_others(
-        self, record: Record, find: Find, rename: Rename
+        self, record: AddConsumer, find: Find, rename: Rename
     ) -> None:
         id_ = make_id()[:30]
         record(rename(id_), allocations=3, recorded=False)
@@ -106,7 +106,7 @@ class GenerationStoreContract(Contract):
     """What a driver with ``swap_generations`` keeps to."""
 
     def test_expected_generations_are_swapped(
-        self, record: Record, driver: Any
+        self, record: AddConsumer, driver: Any
     ) -> None:
         ids = [record(generation=number) for number in range(3)]
         swaps = [Swap(id_, number, -5) for number, id_ in enumerate(ids[:2])]
@@ -115,20 +115,22 @@ class GenerationStoreContract(Contract):
 
     @pytest.mark.parametrize('order', [1, -1])
     def test_a_generation_that_moved_stops_all_swaps(
-        self, record: Record, driver: Any, order: int
+        self, record: AddConsumer, driver: Any, order: int
     ) -> None:
         ids = [record(generation=5), record(generation=5)][::order]
         assert not driver.swap_generations([Swap(ids[0], 5, 1), Swap(ids[1], 4, 1)])
         assert _find_generations(driver, ids) == [5, 5]
 
     def test_a_consumer_without_a_record_stops_all_swaps(
-        self, record: Record, driver: Any
+        self, record: AddConsumer, driver: Any
     ) -> None:
         id_ = record(generation=5)
         assert not driver.swap_generations([Swap(id_, 5, 1), Swap(make_id(), 5, 1)])
         assert _find_generations(driver, [id_]) == [5]
 
-    def test_racing_swaps_have_one_winner(self, record: Record, driver: Any) -> None:
+    def test_racing_swaps_have_one_winner(
+        self, record: AddConsumer, driver: Any
+    ) -> None:
         ids = [record(generation=5) for _ in range(3)]
         swaps = [Swap(id_, 5, number) for number, id_ in enumerate(ids)]
 
@@ -143,7 +145,7 @@ class GenerationStoreContract(Contract):
 
     @pytest.mark.parametrize('user_id', ['user-a', None])
     def test_a_row_that_is_as_it_was_judged_is_swapped(
-        self, record: Record, driver: Any, user_id: str | None
+        self, record: AddConsumer, driver: Any, user_id: str | None
     ) -> None:
         id_ = record(generation=5)
         judged = _judge(driver, id_)
@@ -157,7 +159,7 @@ class GenerationStoreContract(Contract):
         ids=lambda other: next(iter(other)),
     )
     def test_a_row_that_is_not_as_it_was_judged_stops_all_swaps(
-        self, record: Record, driver: Any, other: dict[str, Any]
+        self, record: AddConsumer, driver: Any, other: dict[str, Any]
     ) -> None:
         record(project_id='project-b', user_id='user-b')
         ids = [record(generation=5), record(generation=5)]
@@ -168,7 +170,7 @@ class GenerationStoreContract(Contract):
         assert _find_generations(driver, ids) == [5, 5]
 
     def test_a_row_of_another_project_since_is_not_swapped(
-        self, source: OwnerSource, record: Record, driver: Any
+        self, source: OwnerSource, record: AddConsumer, driver: Any
     ) -> None:
         id_ = record(generation=5)
         judged = _judge(driver, id_)
@@ -176,7 +178,7 @@ class GenerationStoreContract(Contract):
         assert not driver.swap_generations([Swap(id_, 5, -9, judged)])
 
     def test_a_judged_row_without_allocations_is_not_swapped(
-        self, record: Record, driver: Any
+        self, record: AddConsumer, driver: Any
     ) -> None:
         id_ = record(generation=5, allocations=0)
         assert not driver.swap_generations([Swap(id_, 5, -9, _judge(driver, id_))])

@@ -5,9 +5,11 @@ The pipeline is that of ``/etc/consumer-guard/api-paste.ini``, or of the file
 that the environment variable ``CONSUMER_GUARD_PASTE_CONFIG`` names.
 """
 
+import configparser
+
 from paste import deploy
 
-from consumer_guard.config import loading
+from consumer_guard.config import loading, places
 from consumer_guard.guard.errors import ConfigurationError
 from consumer_guard.guard.responses import Application
 
@@ -22,6 +24,9 @@ def load_application() -> Application:
         application: Application = deploy.loadapp(f'config:{path}')
     except ConfigurationError as exc:
         raise ConfigurationError(f'{path}: {exc}') from None
+    except configparser.Error as exc:
+        # Security: neither the text nor the chain, which quote the file.
+        raise ConfigurationError(places.explain_paste_error(path, exc)) from None
     except (LookupError, ValueError) as exc:
         raise ConfigurationError(f'{path}: {exc}') from exc
     return application

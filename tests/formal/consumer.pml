@@ -20,6 +20,7 @@
  *                ALLKINDS  the owner also sends what is always refused
  *                MODERN    nothing is sent below 1.28
  *                CAPACITY  a provider may be full
+ *                LIKELY    in runs at random, the owner rather sends what is allowed
  *   asserted     FOREIGN, HELD, KEPT, ATOMIC, CLAIM, LOST (with LOST_EMPTY,
  *                LOST_REBORN), FITS, BYSTANDER, REACH_*
  */
@@ -551,6 +552,13 @@ inline start_as_owner() {
 #ifdef GUESSES
   /* The worst owner knows each generation, however it was read. */
   :: row.is -> kind = put; g = row.gen; at = owner_judge
+#endif
+#ifdef LIKELY
+  /* Chance takes one in so many. */
+  :: row.is && row.owner == ALICE && held -> kind = put; at = owner_read
+  :: row.is && row.owner == ALICE && held -> kind = put; at = owner_read
+  :: row.is && row.owner == ALICE && held -> kind = put; g = row.gen; at = owner_judge
+  :: row.is && row.owner == ALICE && held -> kind = put; g = row.gen; at = owner_judge
 #endif
 #if defined(ALLKINDS) || defined(M_EMPTY)
   :: row.is -> kind = put_empty; g = row.gen; at = owner_judge

@@ -33,6 +33,9 @@ _EMPTY = ('put_empty', 'post_old_empty')
 #: What a provider holds, and what is asked of one that is to be full.
 _TOTAL, _TOO_MUCH = 1_000_000, 2_000_000
 
+#: A generation far from all of the model's.
+_UNUSED = 1_000_000
+
 #: Where a step has another name in the model than its first statement.
 _DUE = {'placement_full': 'placement_commit'}
 
@@ -134,7 +137,9 @@ class Stage:
         if self.reuses_ids:
             self.run(f"DELETE FROM consumers WHERE uuid = '{_OTHER}'")
             if number > 1:
-                self._add_row(_OTHER, number - 1)
+                # At a generation that no request of the run carries: placement
+                # increments by row id and generation, whichever consumer it hits.
+                self._add_row(_OTHER, number - 1, _UNUSED)
 
     def give_allocation_id(self, number: int) -> None:
         """Let the next allocation have this id, where ids are given again."""
@@ -148,17 +153,18 @@ class Stage:
 
     def add_neighbour(self, row_id: int) -> None:
         """Another consumer of Alice's, at generation 1."""
-        self._add_row(NEIGHBOUR, row_id)
+        self._add_row(NEIGHBOUR, row_id, 1)
 
-    def _add_row(self, consumer: str, row_id: int) -> None:
+    def _add_row(self, consumer: str, row_id: int, generation: int) -> None:
         project, user = self._alice
         self.run(
             'INSERT INTO consumers (id, uuid, project_id, user_id, generation)'
-            ' VALUES (:id, :uuid, :project, :user, 1)',
+            ' VALUES (:id, :uuid, :project, :user, :generation)',
             id=row_id,
             uuid=consumer,
             project=project,
             user=user,
+            generation=generation,
         )
 
     @property

@@ -105,7 +105,7 @@ class Cloud:
     def look(self, passage_role: str = PASSAGE) -> Finding:
         lines = [f'{key} = {value}' for key, value in self.credentials.items()]
         self._file.write_text('\n'.join(['[keystone_authtoken]', *lines, '']))
-        return keystone.check_passage_role(keystone.read_placement(), passage_role)
+        return keystone.check_passage_role(keystone.read_placement_conf(), passage_role)
 
 
 @pytest.fixture

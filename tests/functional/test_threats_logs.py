@@ -21,10 +21,10 @@ from tests.administrator import User
 from tests.configuration import OWNER_RULES
 from tests.deployment import Deploy
 from tests.functional.test_threats_identity import forged
-from tests.functional.test_threats_plumbing import BrokenStream
 from tests.fuzz.wire import make_environ, send
 from tests.profiles import many
 from tests.scenery import Scene
+from tests.unit.test_wsgi import BrokenStream
 
 Listen = Callable[..., 'Lines']
 

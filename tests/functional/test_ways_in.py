@@ -291,3 +291,13 @@ def test_importing_the_middleware_does_not_import_placement() -> None:
 @pytest.mark.parametrize('name', ['consumer_guard.wsgi', 'consumer_guard.cmd'])
 def test_packages_import(name: str) -> None:
     assert importlib.import_module(name)
+
+
+def test_a_start_without_a_database(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F02"""
+    (tmp_path / 'placement.conf').write_text('[DEFAULT]\n')
+    monkeypatch.setenv('OS_PLACEMENT_CONFIG_DIR', str(tmp_path))
+    with pytest.raises(ConfigurationError, match='connection'):
+        middleware.filter_factory({})

@@ -8,6 +8,7 @@ from typing import Any
 
 from consumer_guard import assembly
 from consumer_guard.config import loading
+from consumer_guard.generations.store import Swap
 from consumer_guard.guard import model
 from consumer_guard.guard.authorizer import Rules
 from consumer_guard.guard.model import Owner, OwnerStatus, Truth
@@ -89,12 +90,11 @@ class FixedOwners:
             )
         }
         self.fault: BaseException | None = None
-        self.faults_from = 0
         self.asked: list[frozenset[str]] = []
 
     def find(self, consumer_ids: Collection[str]) -> Mapping[str, Owner]:
         self.asked.append(frozenset(consumer_ids))
-        if self.fault is not None and len(self.asked) > self.faults_from:
+        if self.fault is not None:
             raise self.fault
         return {
             uuid: self._owners.get(uuid, Owner(uuid, OwnerStatus.ABSENT))
@@ -103,6 +103,26 @@ class FixedOwners:
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+class SealingOwners(FixedOwners):
+    """The same with a GenerationStore, so that owners can write.
+
+    :ivar swap_fault: raised instead of a swap
+    :ivar wins: whether swaps win their races
+    """
+
+    def __init__(self, owners: Mapping[str, Owner] | None = None) -> None:
+        super().__init__(owners)
+        self.swap_fault: BaseException | None = None
+        self.wins = True
+        self.swapped: list[Swap] = []
+
+    def swap_generations(self, swaps: Iterable[Swap]) -> bool:
+        if self.swap_fault is not None:
+            raise self.swap_fault
+        self.swapped += swaps
+        return self.wins
 
 
 class Chunks:
@@ -161,7 +181,7 @@ def make_guard(
         application,
         settings=loading.load_settings(loading.parse_files({}), local),
         rules=rules or FixedRules(),
-        lookup=owners or FixedOwners(),
+        lookup=owners or SealingOwners(),
         versions=KNOWN_MICROVERSIONS,
     )
 
@@ -187,7 +207,7 @@ FAULTS = (
 )
 
 CLAIM = {
-    'allocations': {},
+    'allocations': {'x': {'resources': {'VCPU': 1}}},
     'project_id': PROJECT,
     'user_id': USER,
     'consumer_generation': 1,

@@ -69,11 +69,6 @@ CACHES = {
     'guard.request._parse_microversion': 'a pure function of the header; bounded',
 }
 
-#: Modules that still have tables to be frozen.
-UNFROZEN = {
-    *('guard.refusals', 'guard.request', 'owners.engine'),
-}
-
 
 def _modules() -> dict[str, pathlib.Path]:
     """Every module by its name without ``consumer_guard.``."""
@@ -246,7 +241,7 @@ def _find_state(module: types.ModuleType, source: str) -> Iterator[str]:
 
 
 # The module for WSGI servers loads a pipeline when it is imported.
-@pytest.mark.parametrize('name', sorted({*MODULES} - {'wsgi.api'} - UNFROZEN))
+@pytest.mark.parametrize('name', sorted({*MODULES} - {'wsgi.api'}))
 def test_a_module_keeps_no_state(name: str) -> None:
     """A table is a tuple, a frozenset or a ``types.MappingProxyType``."""
     module = importlib.import_module(f'{NAME}.{name}')
@@ -254,7 +249,7 @@ def test_a_module_keeps_no_state(name: str) -> None:
         path.removeprefix(f'{NAME}.')
         for path in _find_state(module, _modules()[name].read_text())
     }
-    assert state <= {*CACHES}
+    assert state == {path for path in CACHES if path.rpartition('.')[0] == name}
 
 
 @pytest.mark.parametrize(

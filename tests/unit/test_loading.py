@@ -167,3 +167,85 @@ def test_no_database_at_all_is_an_error(placement_conf: pathlib.Path) -> None:
     placement_conf.write_text('')
     with pytest.raises(ConfigurationError, match='connection'):
         _load()
+
+
+def test_the_environment_wins_over_a_file_and_paste_over_the_environment(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = _write(tmp_path, '[consumer_guard]\ndenial = forbid\naudit = all\n')
+    monkeypatch.setenv('OS_CONSUMER_GUARD__DENIAL', 'conceal')
+    monkeypatch.setenv('OS_CONSUMER_GUARD__AUDIT', 'none')
+    settings = _load(oslo_config_file=path, audit='denied')
+    assert (settings.denial, settings.audit) == ('conceal', 'denied')
+
+
+def test_placements_connection_in_the_environment_is_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As placement itself does."""
+    monkeypatch.setenv('OS_PLACEMENT_DATABASE__CONNECTION', 'sqlite:////variable.db')
+    assert _load().connection == 'sqlite:////variable.db'
+
+
+@pytest.mark.parametrize('name', ['ENFORCMENT', 'enforcement', 'FAIL_OPEN', ''])
+def test_a_misspelt_variable_of_the_environment_is_an_error_that_names_it(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Y26"""
+    monkeypatch.setenv(f'OS_CONSUMER_GUARD__{name}', 'shadow')
+    with pytest.raises(ConfigurationError, match=f'OS_CONSUMER_GUARD__{name} '):
+        _load()
+
+
+def test_a_bad_value_is_an_error_that_names_the_variable_and_not_the_file(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = _write(tmp_path, '[consumer_guard]\nlookup_pool_size = 4\n')
+    monkeypatch.setenv('OS_CONSUMER_GUARD__LOOKUP_POOL_SIZE', 'many')
+    with pytest.raises(ConfigurationError) as caught:
+        _load(oslo_config_file=path)
+    assert str(caught.value) == (
+        "option 'lookup_pool_size' of [consumer_guard] in the environment variable "
+        'OS_CONSUMER_GUARD__LOOKUP_POOL_SIZE: invalid literal for int() with base 10: '
+        "'many'"
+    )
+
+
+def test_a_contradiction_is_an_error_that_names_the_place_of_each_option(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = _write(tmp_path, '[consumer_guard]\ngeneration_alarm = 5\n')
+    monkeypatch.setenv('OS_CONSUMER_GUARD__GENERATION_WARNING', '4')
+    with pytest.raises(ConfigurationError) as caught:
+        _load(oslo_config_file=path, generation_reserve='3')
+    message = str(caught.value)
+    assert f'generation_alarm is set in {path}' in message
+    assert 'generation_reserve is set in the paste section' in message
+    assert 'generation_warning is set in the environment variable OS_' in message
+
+
+def test_an_error_about_a_default_names_no_place() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        _load(generation_limit='100')
+    assert 'generation_limit is set in the paste section' in str(caught.value)
+    assert 'generation_roll_to is set' not in str(caught.value)
+
+
+def test_a_value_on_several_lines_is_an_error(tmp_path: pathlib.Path) -> None:
+    path = _write(tmp_path, '[consumer_guard]\nstatsd_prefix = a\n  b\n')
+    with pytest.raises(ConfigurationError, match=r"'statsd_prefix' .* on one line"):
+        _load(oslo_config_file=path)
+
+
+def test_a_connection_in_the_file_needs_no_configuration_of_placement(
+    tmp_path: pathlib.Path, placement_conf: pathlib.Path
+) -> None:
+    """Where the ids of nobody are set as well."""
+    placement_conf.write_text('broken')
+    path = _write(
+        tmp_path,
+        '[consumer_guard]\nconnection = sqlite:////own.db\n'
+        '[placement]\nincomplete_consumer_project_id = nobody\n'
+        'incomplete_consumer_user_id = none\n',
+    )
+    assert _load(oslo_config_file=path).connection == 'sqlite:////own.db'

@@ -1,33 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """The SQL of look-ups: its plans on every database, and its parameters."""
 
-import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from placement.db.sqlalchemy import models
 
-from consumer_guard.owners.statements import TABLES, Queries, Query, Row, for_dialect
+from consumer_guard.owners.statements import TABLES, Row, for_dialect
 from consumer_guard.testing.sources import make_id
 from tests.rows import Tables
+from tests.unit.test_statements import QUERIES
 
 #: Consumers in the tables, enough for planners to prefer an index.
 COUNT = 5000
-
-DIALECTS = ['sqlite', 'postgresql', 'mysql']
-
-#: Queries by name, and how many ids each is tried with.
-QUERIES: dict[str, tuple[Callable[[Queries], Query], int]] = {
-    'one': (lambda queries: queries.one, 1),
-    'many, of 2': (lambda queries: queries.many, 2),
-    'many, of 100': (lambda queries: queries.many, 100),
-    'groups by project': (lambda queries: queries.groups[0], 100),
-    'groups by user': (lambda queries: queries.groups[1], 100),
-    'groups by type': (lambda queries: queries.groups[2], 100),
-}
 
 
 @pytest.fixture(scope='session')
@@ -120,38 +107,3 @@ def test_answers_have_the_columns_that_the_reader_expects(
         assert {len(row) for row in rows} == {len(Row._fields)}
         assert {row[0] for row in rows} - {None} == {*ids[:count]}
         assert {row[6] for row in rows} - {None} == {*ids[:count]}
-
-
-@pytest.mark.parametrize('name', QUERIES)
-@pytest.mark.parametrize('dialect', DIALECTS)
-def test_ids_are_parameters_and_not_in_the_text(dialect: str, name: str) -> None:
-    choose, count = QUERIES[name]
-    ids = [f'-{number}-' for number in range(count)]
-    text, parameters = choose(for_dialect(dialect))(ids)
-    assert not [id_ for id_ in ids if id_ in text]
-    values = [*parameters.values()]
-    if name != 'one' and dialect != 'mysql':
-        values = json.loads(values[0])
-    assert values == ids
-    for parameter in parameters:
-        assert (f':{parameter}' if dialect == 'sqlite' else f'%({parameter})s') in text
-
-
-@pytest.mark.parametrize('name', QUERIES)
-@pytest.mark.parametrize('dialect', DIALECTS)
-def test_tables_and_columns_are_those_that_are_named(dialect: str, name: str) -> None:
-    """So that whoever grants SELECT on ``TABLES`` grants enough."""
-    choose, count = QUERIES[name]
-    text, _ = choose(for_dialect(dialect))(['x'] * count)
-    tables = {*re.findall(r'(?:FROM|JOIN)\s+([a-z_]+)(?=\s)', text)}
-    assert tables
-    assert tables <= {*TABLES}
-    columns = re.findall(r'\b([a-z_]+)\.([a-z_]+)\b', text)
-    assert columns
-    for table, column in columns:
-        assert column in TABLES.get(table, (column,))
-
-
-def test_tables_and_columns_are_placements() -> None:
-    for table, columns in TABLES.items():
-        assert {*columns} <= {*models.BASE.metadata.tables[table].columns.keys()}

@@ -5,10 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer_guard.generations.alarm import GenerationAlarm
 from consumer_guard.generations.thresholds import Step, Thresholds
+from tests.rows import LIMIT
 
-LIMIT = 2**31 - 1
 THRESHOLDS = Thresholds(limit=LIMIT, warning=100, alarm=40, reserve=3)
 
 
@@ -64,29 +63,3 @@ def test_a_rolled_generation_is_fine() -> None:
     assert THRESHOLDS.step_of(-(2**31)) is Step.FINE
     assert THRESHOLDS.remaining(-(2**31)) == 2**32 - 1
     assert round(THRESHOLDS.percent_left(-(2**31))) == 100
-
-
-class TestAlarm:
-    """Told of successes; remembers a bounded number of consumers."""
-
-    def test_once_a_consumer_and_step(self, caplog: pytest.LogCaptureFixture) -> None:
-        alarm = GenerationAlarm(THRESHOLDS)
-        for remaining in (90, 80, 30, 20):
-            alarm.note([('c', LIMIT - remaining)])
-        levels = [record.levelname for record in caplog.records]
-        assert levels == ['WARNING', 'ERROR']
-        assert alarm.lowest_headroom == 20
-
-    def test_nothing_near(self) -> None:
-        alarm = GenerationAlarm(THRESHOLDS)
-        alarm.note([])
-        assert alarm.lowest_headroom is None
-
-    def test_memory_is_bounded(self, caplog: pytest.LogCaptureFixture) -> None:
-        """R04"""
-        alarm = GenerationAlarm(THRESHOLDS)
-        alarm.note((f'{number}', LIMIT - 50) for number in range(10_000))
-        assert len(caplog.records) == 10_000
-        # Forgotten, so it is told again; the last ones are remembered.
-        alarm.note([('0', LIMIT - 50), ('9999', LIMIT - 50)])
-        assert len(caplog.records) == 10_001

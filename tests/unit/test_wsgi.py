@@ -1,30 +1,67 @@
 # SPDX-License-Identifier: Apache-2.0
-"""THREATS: faults in every step of the guard, with stand-ins around it."""
+"""The WSGI shell: a part of a pipeline, and faults in every step of it."""
 
 import io
 import json
-import pathlib
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import pytest
 from oslo_context import context as oslo_context
 
-from consumer_guard import middleware
-from consumer_guard.guard.errors import (
-    ConfigurationError,
-    OwnersUnavailable,
-    PolicyLocked,
-)
+from consumer_guard.guard.errors import OwnersUnavailable, PolicyLocked
+from consumer_guard.guard.model import Truth
 from tests.fuzz.alone import (
+    CLAIM,
     CONSUMER,
     FAULTS,
     REQUESTS,
     FixedOwners,
     FixedRules,
     Recorder,
+    SealingOwners,
     ask_for,
     make_guard,
 )
-from tests.fuzz.wire import Answer, make_environ, send
+from tests.fuzz.wire import Answer, Environ, make_environ, send
+
+
+class TestContract:
+    """F04: the guard is a transparent part of a WSGI pipeline."""
+
+    @pytest.mark.parametrize('name', [*REQUESTS, 'unguarded'])
+    @pytest.mark.parametrize('first', [Truth.YES, Truth.UNKNOWN])
+    def test_iterables_go_through(self, name: str, first: Truth) -> None:
+        """The application's own object, not yet read, closed by the server."""
+        recorder = Recorder([b'one', b'two'])
+        environ = REQUESTS.get(name, lambda: ask_for('/traits'))()
+        returned = make_guard(recorder, FixedRules(first=first))(
+            environ, lambda *_: lambda _: None
+        )
+        assert returned is recorder.answers[0]
+        assert recorder.answers[0].closed == 0
+
+    def test_exc_info_and_write_go_through(self) -> None:
+        def application(_environ: Environ, start_response: Any) -> Iterable[bytes]:
+            start_response('200 OK', [])
+            write = start_response('500 Oops', [], ('type', 'value', 'traceback'))
+            write(b'written')
+            return []
+
+        heard: list[Any] = []
+
+        def start_response(*arguments: Any) -> Callable[[bytes], object]:
+            heard.append(arguments)
+            return heard.append
+
+        for environ in (ask_for(), REQUESTS['PUT'](), ask_for('/traits')):
+            del heard[:]
+            make_guard(application)(environ, start_response)
+            assert heard == [
+                ('200 OK', []),
+                ('500 Oops', [], ('type', 'value', 'traceback')),
+                b'written',
+            ]
 
 
 class Killed(BaseException):
@@ -129,25 +166,39 @@ class TestFaults:
             for asked in recorder.asked:
                 assert asked['HTTP_X_ROLES'] == 'member,reader'
 
-    @pytest.mark.parametrize('fault', FAULTS, ids=lambda fault: type(fault).__name__)
-    def test_after_the_write(self, fault: Exception) -> None:
-        """The look after a sealed write cannot spoil its answer."""
-        recorder, owners = Recorder(status='204 No Content'), FixedOwners()
-        owners.fault, owners.faults_from = fault, 1
-        answer = send(make_guard(recorder, owners=owners), REQUESTS['PUT']())
-        assert answer.status == 204
-        assert len(owners.asked) == 2
-        assert recorder.answers[0].closed == 1
+    @pytest.mark.parametrize(
+        'fault',
+        [*FAULTS, OwnersUnavailable()],
+        ids=lambda fault: type(fault).__name__,
+    )
+    @pytest.mark.parametrize('name', ['PUT', 'POST'])
+    def test_a_seal_that_fails_forwards_nothing(
+        self, name: str, fault: Exception
+    ) -> None:
+        recorder, owners = Recorder(status='204 No Content'), SealingOwners()
+        owners.swap_fault = fault
+        answer = send(make_guard(recorder, owners=owners), REQUESTS[name]())
+        assert_unavailable(answer, recorder)
 
 
-def test_a_start_without_a_database(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """F02"""
-    (tmp_path / 'placement.conf').write_text('[DEFAULT]\n')
-    monkeypatch.setenv('OS_PLACEMENT_CONFIG_DIR', str(tmp_path))
-    with pytest.raises(ConfigurationError, match='connection'):
-        middleware.filter_factory({})
+@pytest.mark.parametrize('name', ['PUT', 'POST'])
+def test_a_write_is_forwarded_with_the_generation_of_its_seal(name: str) -> None:
+    recorder, owners = Recorder(status='204 No Content'), SealingOwners()
+    answer = send(make_guard(recorder, owners=owners), REQUESTS[name]())
+    assert answer.status == 204
+    [swap] = owners.swapped
+    assert (swap.uuid, swap.expected) == (CONSUMER, 1)
+    [body] = map(json.loads, recorder.bodies)
+    sent = body if name == 'PUT' else body[CONSUMER]
+    assert sent == CLAIM | {'consumer_generation': swap.new}
+
+
+def test_a_write_whose_swap_is_lost_is_refused_as_a_conflict() -> None:
+    recorder, owners = Recorder(), SealingOwners()
+    owners.wins = False
+    answer = send(make_guard(recorder, owners=owners), REQUESTS['PUT']())
+    assert answer.status == 409
+    assert recorder.asked == []
 
 
 def test_the_threads_context_is_left_alone() -> None:

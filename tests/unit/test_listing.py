@@ -1,20 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""THREATS: the WSGI contract, and lists that are filtered, with stand-ins."""
+"""Lists that are filtered, with stand-ins for placement, rules and owners."""
 
 import gzip
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
 from consumer_guard.guard import model
-from consumer_guard.guard.model import Truth
 from tests.fuzz.alone import (
     CONSUMER,
     FAULTS,
     PROJECT,
-    REQUESTS,
     FixedOwners,
     FixedRules,
     Recorder,
@@ -22,45 +20,6 @@ from tests.fuzz.alone import (
     make_guard,
 )
 from tests.fuzz.wire import Environ, send
-
-
-class TestContract:
-    """F04: the guard is a transparent part of a WSGI pipeline."""
-
-    @pytest.mark.parametrize('name', [*REQUESTS, 'unguarded'])
-    @pytest.mark.parametrize('first', [Truth.YES, Truth.UNKNOWN])
-    def test_iterables_go_through(self, name: str, first: Truth) -> None:
-        """The application's own object, not yet read, closed by the server."""
-        recorder = Recorder([b'one', b'two'])
-        environ = REQUESTS.get(name, lambda: ask_for('/traits'))()
-        returned = make_guard(recorder, FixedRules(first=first))(
-            environ, lambda *_: lambda _: None
-        )
-        assert returned is recorder.answers[0]
-        assert recorder.answers[0].closed == 0
-
-    def test_exc_info_and_write_go_through(self) -> None:
-        def application(_environ: Environ, start_response: Any) -> Iterable[bytes]:
-            start_response('200 OK', [])
-            write = start_response('500 Oops', [], ('type', 'value', 'traceback'))
-            write(b'written')
-            return []
-
-        heard: list[Any] = []
-
-        def start_response(*arguments: Any) -> Callable[[bytes], object]:
-            heard.append(arguments)
-            return heard.append
-
-        for environ in (ask_for(), REQUESTS['PUT'](), ask_for('/traits')):
-            del heard[:]
-            make_guard(application)(environ, start_response)
-            assert heard == [
-                ('200 OK', []),
-                ('500 Oops', [], ('type', 'value', 'traceback')),
-                b'written',
-            ]
-
 
 LISTS = '/resource_providers/fa57f00d-0000-4000-8000-0000000000ab/allocations'
 OTHERS = CONSUMER[:-1] + 'b'

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stored generations over placement's tables in an SQLite file."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from consumer_guard.generations import store
+from consumer_guard.generations.store import Counter, Judged, Kind, Swap
+from tests.rows import LIMIT, LOWEST, Tables
+
+ONE = 'c1c1c1c1-0000-4000-8000-00000000000a'
+TWO = 'c2c2c2c2-0000-4000-8000-00000000000b'
+
+
+@pytest.fixture
+def url(tmp_path: Path, make_sqlite: Callable[[Path], str]) -> str:
+    return make_sqlite(tmp_path / 'placement.db')
+
+
+@pytest.fixture
+def tables(url: str) -> Tables:
+    return Tables(url)
+
+
+@pytest.fixture
+def engine(url: str) -> Iterator[sa.Engine]:
+    made = sa.create_engine(url, isolation_level='AUTOCOMMIT')
+    yield made
+    made.dispose()
+
+
+def judge(tables: Tables, uuid: str) -> Judged:
+    """The consumer as it is stored now."""
+    row = tables.read(uuid)
+    assert row is not None
+    return Judged(row.row_id, row.project_id, row.user_id)
+
+
+class TestReading:
+    @pytest.mark.parametrize('kind', Kind)
+    def test_the_highest_come_first_and_no_more_than_wanted(
+        self, tables: Tables, engine: sa.Engine, kind: Kind
+    ) -> None:
+        for number, generation in enumerate((5, LIMIT, LOWEST, 7)):
+            add = tables.consume if kind is Kind.CONSUMER else tables.provide
+            add(f'{ONE[:-1]}{number}', generation=generation)
+        found = store.read_highest(engine, kind, 2)
+        assert found == [
+            Counter(kind, f'{ONE[:-1]}1', LIMIT),
+            Counter(kind, f'{ONE[:-1]}3', 7),
+        ]
+
+    def test_only_those_above_a_value_are_read(
+        self, tables: Tables, engine: sa.Engine
+    ) -> None:
+        for uuid, generation in ((ONE, 5), (TWO, 6)):
+            tables.consume(uuid, generation=generation)
+        assert store.read_above(engine, Kind.CONSUMER, 5, 10) == [
+            Counter(Kind.CONSUMER, TWO, 6)
+        ]
+
+    def test_one_is_read_byte_for_byte(self, tables: Tables, engine: sa.Engine) -> None:
+        tables.consume(ONE, generation=5)
+        assert store.read_one(engine, Kind.CONSUMER, ONE) == Counter(
+            Kind.CONSUMER, ONE, 5
+        )
+        for other in (ONE.upper(), f'{ONE} ', TWO):
+            assert store.read_one(engine, Kind.CONSUMER, other) is None
+
+
+class TestSwap:
+    def test_all_are_swapped(self, tables: Tables, engine: sa.Engine) -> None:
+        tables.consume(ONE, generation=5)
+        tables.consume(TWO, generation=6)
+        swaps = [Swap(TWO, 6, -6), Swap(ONE, 5, -5)]
+        assert store.swap(engine, Kind.CONSUMER, swaps) is True
+        assert tables.read_generations() == {ONE: -5, TWO: -6}
+
+    @pytest.mark.parametrize('expected', [4, 6, LIMIT])
+    def test_one_that_is_not_as_expected_stops_all(
+        self, tables: Tables, engine: sa.Engine, expected: int
+    ) -> None:
+        tables.consume(ONE, generation=5)
+        tables.consume(TWO, generation=5)
+        swaps = [Swap(ONE, 5, -5), Swap(TWO, expected, -5)]
+        assert store.swap(engine, Kind.CONSUMER, swaps) is False
+        assert tables.read_generations() == {ONE: 5, TWO: 5}
+
+    def test_one_that_is_missing_stops_all(
+        self, tables: Tables, engine: sa.Engine
+    ) -> None:
+        tables.consume(ONE, generation=5)
+        swaps = [Swap(ONE, 5, -5), Swap(TWO, 5, -5)]
+        assert store.swap(engine, Kind.CONSUMER, swaps) is False
+        assert tables.read_generations() == {ONE: 5}
+
+    @pytest.mark.parametrize('user', ['user-a', None])
+    def test_a_row_as_it_was_judged_is_swapped(
+        self, tables: Tables, engine: sa.Engine, user: str | None
+    ) -> None:
+        tables.consume(ONE, user=user)
+        swap = Swap(ONE, 1, -1, judge(tables, ONE))
+        assert store.swap(engine, Kind.CONSUMER, [swap]) is True
+
+    @pytest.mark.parametrize(
+        'change',
+        [
+            "UPDATE projects SET external_id = 'another'",
+            "UPDATE users SET external_id = 'another'",
+            'UPDATE consumers SET id = id + 1',
+            'UPDATE consumers SET generation = generation + 1',
+            'DELETE FROM allocations',
+            'DELETE FROM projects',
+            'DELETE FROM users',
+            'DELETE FROM consumers',
+        ],
+    )
+    def test_a_row_that_is_not_as_judged_is_not_swapped(
+        self, tables: Tables, engine: sa.Engine, change: str
+    ) -> None:
+        tables.consume(ONE)
+        swap = Swap(ONE, 1, -1, judge(tables, ONE))
+        tables.run(change)
+        assert store.swap(engine, Kind.CONSUMER, [swap]) is False
+        assert -1 not in tables.read_generations().values()
+
+    def test_a_roll_compares_the_generation_alone(
+        self, tables: Tables, engine: sa.Engine
+    ) -> None:
+        tables.consume(ONE, project=None, user=None, allocations=0)
+        swap = Swap(ONE, 1, LOWEST)
+        assert store.swap(engine, Kind.CONSUMER, [swap]) is True
+
+    def test_the_connection_commits_by_itself_again(
+        self, tables: Tables, engine: sa.Engine
+    ) -> None:
+        tables.consume(ONE)
+        assert store.swap(engine, Kind.CONSUMER, [Swap(ONE, 9, 5)]) is False
+        with engine.connect() as connection:
+            connection.exec_driver_sql('UPDATE consumers SET generation = 3')
+        assert tables.read_generation(ONE) == 3
+
+    def test_a_fault_is_raised_and_changes_nothing(
+        self, tables: Tables, engine: sa.Engine
+    ) -> None:
+        tables.consume(ONE)
+        tables.consume(TWO)
+        tables.run(
+            'CREATE TRIGGER refuse BEFORE UPDATE ON consumers WHEN NEW.generation = -2'
+            " BEGIN SELECT RAISE(ABORT, 'refused'); END"
+        )
+        swaps = [Swap(ONE, 1, -1), Swap(TWO, 1, -2)]
+        with pytest.raises(sa.exc.DBAPIError, match='refused'):
+            store.swap(engine, Kind.CONSUMER, swaps)
+        assert tables.read_generations() == {ONE: 1, TWO: 1}
+
+
+class Fault(Exception):
+    """An exception of a driver."""
+
+    def __init__(self, *args: object, **attributes: object) -> None:
+        super().__init__(*args)
+        self.__dict__ |= attributes
+
+
+@pytest.mark.parametrize(
+    ('fault', 'lacks'),
+    [
+        (Fault(sqlstate='42501'), True),
+        (Fault(pgcode='42501'), True),
+        (Fault(1142, 'UPDATE command denied'), True),
+        (Fault(1143, 'UPDATE command denied to a column'), True),
+        (Fault(sqlite_errorcode=sqlite3.SQLITE_READONLY), True),
+        (Fault(sqlstate='40001'), False),
+        (Fault(1213, 'Deadlock'), False),
+        (Fault(), False),
+        (Fault('1142'), False),
+    ],
+    ids=repr,
+)
+def test_a_missing_right_is_known_by_its_code(fault: Fault, lacks: bool) -> None:
+    assert store.lacks_right(fault) is lacks
+    assert store.lacks_right(sa.exc.DBAPIError('UPDATE', {}, fault)) is lacks
+
+
+def test_a_database_that_may_only_be_read_lacks_the_right(
+    tables: Tables, url: str
+) -> None:
+    tables.consume(ONE)
+    path = url.removeprefix('sqlite:///')
+    engine = sa.create_engine(
+        f'sqlite:///file:{path}?mode=ro&uri=true', isolation_level='AUTOCOMMIT'
+    )
+    with pytest.raises(sa.exc.DBAPIError) as caught:
+        store.swap(engine, Kind.CONSUMER, [Swap(ONE, 1, -1)])
+    engine.dispose()
+    assert store.lacks_right(caught.value)
