@@ -96,7 +96,9 @@ class TestFaults:
     @pytest.mark.parametrize('fault', FAULTS, ids=lambda fault: type(fault).__name__)
     @pytest.mark.parametrize('step', ['current', 'judge', 'judge final'])
     @pytest.mark.parametrize('name', REQUESTS)
-    def test_rules(self, name: str, step: str, fault: Exception) -> None:
+    def test_rules_that_break_are_a_503_and_forward_nothing(
+        self, name: str, step: str, fault: Exception
+    ) -> None:
         recorder, rules = Recorder(), FixedRules()
         rules.fault, rules.faults_in = fault, step
         answer = send(make_guard(recorder, rules), REQUESTS[name]())
@@ -108,7 +110,9 @@ class TestFaults:
         ids=lambda fault: type(fault).__name__,
     )
     @pytest.mark.parametrize('name', ['GET', 'PUT', 'POST'])
-    def test_owners(self, name: str, fault: Exception) -> None:
+    def test_owners_that_cannot_be_looked_up_forward_nothing(
+        self, name: str, fault: Exception
+    ) -> None:
         recorder, owners = Recorder(), FixedOwners()
         owners.fault = fault
         answer = send(make_guard(recorder, owners=owners), REQUESTS[name]())
@@ -123,7 +127,9 @@ class TestFaults:
         assert_unavailable(answer, recorder)
 
     @pytest.mark.parametrize('fault', FAULTS, ids=lambda fault: type(fault).__name__)
-    def test_bodies(self, fault: Exception) -> None:
+    def test_a_body_that_breaks_while_it_is_read_forwards_nothing(
+        self, fault: Exception
+    ) -> None:
         recorder = Recorder()
         environ = REQUESTS['PUT']() | {'wsgi.input': BrokenStream(fault)}
         assert_unavailable(send(make_guard(recorder), environ), recorder)
