@@ -59,8 +59,8 @@ Pair = tuple[Outcome | None, Outcome | None]
 
 _REFUSED: frozenset[Pair] = frozenset({(Outcome.REFUSE, Outcome.REFUSE)})
 
-#: Any project or user.
-_ID = 'id'
+#: Any project or user, and any generation.
+_ID, _GENERATION = 'id', 1
 _CALLER = Caller({}, frozenset(), 'project', simulation.REQUEST_ID)
 #: A target that the record does not name.
 _UNNAMED: tuple[str | None, Target] = (
@@ -273,9 +273,10 @@ def _simulate(case: Case) -> tuple[GuardedRequest, OwnerLookup]:
             OwnerStatus.RECORDED if has_owner else OwnerStatus.UNOWNED,
             _ID,
             consumer_type=number,
+            generation=_GENERATION,
             has_allocations=True,
         )
-        claims[uuid] = simulation.make_claim(_ID, _ID, _ID, None, claim_number)
+        claims[uuid] = simulation.make_claim(_ID, _ID, _ID, _GENERATION, claim_number)
     number, target = asked[0]
     has_project = 'project_id' in {*dict(target.known), *target.masked}
     query = make_target(consumer_type=number, project_id=_ID if has_project else None)
