@@ -168,8 +168,9 @@ OPTS: tuple[cfg.Opt, ...] = (
     cfg.StrOpt(
         'audit_unmasked_file',
         default='',
-        help='File that gets the records with all ids in the clear, too; made for '
-        'its owner only (mode 0600), opened again when it was moved away.',
+        help='File that also gets the records, with all ids as they are. It is made '
+        'with mode 0600, and opened again when it was moved away. The guard does not '
+        'start when the file exists and is open to others, or is a link.',
     ),
     cfg.StrOpt(
         'statsd_host',

@@ -42,11 +42,16 @@ class Journal:
             'host': socket.gethostname(),
         }
 
-    def write(self, caller: Caller | None, describe: Describe) -> None:
-        """Write one record; never raises."""
+    def write(
+        self, caller: Caller | None, describe: Describe, status: int | None
+    ) -> None:
+        """Write one record; never raises.
+
+        :param status: of the answer, None where there was none
+        """
         credentials = caller.credentials if caller else {}
         # This process may be a fork of the one that made the journal.
-        origin = {**self._origin, 'process': os.getpid()}
+        origin = {'status': status, **self._origin, 'process': os.getpid()}
         try:
             LOG.info('%s', render(describe(make_mask(credentials, self._key)) | origin))
             if self._unmasked_file:

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Counts decisions and writes their records. Changes nothing."""
 
+import functools
 import logging
 from collections.abc import Mapping
+from typing import Any
 
 from consumer_guard.guard import claims, model
 from consumer_guard.guard.decision import Outcome, Reason
@@ -11,6 +13,7 @@ from consumer_guard.guard.model import Body, Caller, Claim, Owner
 from consumer_guard.guard.obligations import Answered, Fulfilment
 from consumer_guard.guard.request import GuardedRequest
 from consumer_guard.telemetry.journal import Journal
+from consumer_guard.telemetry.masking import Mask
 from consumer_guard.telemetry.metrics import NONE, Metrics, name_decision
 from consumer_guard.telemetry.record import (
     describe_caller,
@@ -96,31 +99,25 @@ class Recorder:
             return None
         facts = describe_request(operation, environ, self._mode, request.microversion)
 
+        def describe(mask: Mask) -> dict[str, Any]:
+            return {
+                'event': 'decision',
+                'outcome': outcome,
+                **describe_caller(caller),
+                **describe_decision(request, shown, mask),
+                **facts,
+                'microseconds': round(seconds * 1e6),
+            }
+
+        def describe_ownership(mask: Mask) -> dict[str, Any]:
+            known = {'event': 'ownership', **describe_caller(caller), **facts}
+            return known | describe_changes(changes, mask)
+
         def write(status: int | None) -> None:
             if is_recorded:
-                self._journal.write(
-                    caller,
-                    lambda mask: {
-                        'event': 'decision',
-                        'outcome': outcome,
-                        **describe_caller(caller),
-                        **describe_decision(request, shown, mask),
-                        **facts,
-                        'status': status,
-                        'microseconds': round(seconds * 1e6),
-                    },
-                )
+                self._journal.write(caller, describe, status)
             if changes and status is not None and status // 100 == 2:
-                self._journal.write(
-                    caller,
-                    lambda mask: {
-                        'event': 'ownership',
-                        **describe_caller(caller),
-                        **facts,
-                        'status': status,
-                        **describe_changes(changes, mask),
-                    },
-                )
+                self._journal.write(caller, describe_ownership, status)
 
         return write
 
@@ -140,18 +137,15 @@ class Recorder:
         self._metrics.count(name_decision(operation, 'deny', self._mode))
         if self._which == 'none':
             return None
+        outcome = name_outcome(Outcome.REFUSE, 'shadow' if forwarded else 'enforce')
         record = {
             'event': 'decision',
-            'outcome': name_outcome(
-                Outcome.REFUSE, 'shadow' if forwarded else 'enforce'
-            ),
+            'outcome': outcome,
             **describe_caller(caller),
             'reason': reason.value,
             **describe_request(operation, environ, self._mode),
         }
-        return lambda status: self._journal.write(
-            caller, lambda _mask: record | {'status': status}
-        )
+        return functools.partial(self._journal.write, caller, lambda _mask: record)
 
     def _find_changes(
         self, request: GuardedRequest, shown: Fulfilment

@@ -23,7 +23,9 @@ def _look(service: Service) -> tuple[int, int]:
     return memory, sum(worker.num_fds() for worker in workers)
 
 
-def test_soak(tmp_path: pathlib.Path, server: servers.Server, database: str) -> None:
+def test_a_long_soak_leaks_no_memory_or_files_and_loses_no_worker(
+    tmp_path: pathlib.Path, server: servers.Server, database: str
+) -> None:
     if server.dialect != 'postgresql' and REQUESTS > 50_000:
         pytest.skip('one server is enough for the long run')
     service = Service(tmp_path / 'service', database, options={'audit': 'all'})

@@ -136,5 +136,7 @@ def _run(folder: pathlib.Path, *command: str) -> str:
     )
     printed = done.stdout + done.stderr
     if done.returncode:
-        raise SpinFailed(f'{" ".join(command)}: {printed[-2000:]}')
+        raise SpinFailed(
+            f'{" ".join(command)} ended with {done.returncode}: {printed[-2000:]}'
+        )
     return printed

@@ -115,7 +115,7 @@ def test_the_way_for_owners_below_1_28(guarded: Deployment) -> None:
     assert '1.28' in answer.json['errors'][0]['detail'].splitlines()[-1]
 
 
-def test_missing_identity(guarded: Deployment) -> None:
+def test_a_request_without_an_identity_gets_401(guarded: Deployment) -> None:
     answer = guarded.request('GET', f'/allocations/{uuid.uuid4()}')
     assert answer.status_int == 401
 
@@ -260,7 +260,9 @@ class TestProviderList:
         path = f'/resource_providers/{provider}/allocations'
         assert deployed.request('GET', path, caller).status_int == 403
 
-    def test_an_unknown_provider(self, guarded: Deployment) -> None:
+    def test_the_list_of_an_unknown_provider_gets_404(
+        self, guarded: Deployment
+    ) -> None:
         path = f'/resource_providers/{uuid.uuid4()}/allocations'
         answer = guarded.request('GET', path, guarded.add_user('reader'))
         assert answer.status_int == 404
@@ -309,7 +311,9 @@ class TestUsages:
         answer = guarded.request('GET', f'/usages?{query}', caller)
         assert answer.status_int == 403
 
-    def test_an_admin(self, guarded: Deployment) -> None:
+    def test_an_admin_gets_placements_answer_to_any_query(
+        self, guarded: Deployment
+    ) -> None:
         for query in ('project_id=anybody', 'project_id=a&project_id=b'):
             answer = guarded.request(
                 'GET', f'/usages?{query}', guarded.admin, version='1.37'
@@ -321,7 +325,9 @@ class TestUsages:
 class TestShadow:
     """enforcement = shadow: everything is decided, nothing is changed."""
 
-    def test_nothing_is_refused(self, deploy: Deploy) -> None:
+    def test_reads_and_writes_of_foreign_consumers_are_not_refused(
+        self, deploy: Deploy
+    ) -> None:
         deployed = deploy(options={'enforcement': 'shadow', 'audit': 'all'})
         provider = deployed.add_provider()
         foreign = deployed.add_consumer(provider, deployed.add_user())

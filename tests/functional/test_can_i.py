@@ -188,7 +188,9 @@ def scene(guarded: Deployment) -> Scene:
 class TestAnswers:
     """What is shown besides yes and no."""
 
-    def test_own_read(self, asker: RemoteCaller, scene: Scene) -> None:
+    def test_reading_an_own_consumer_is_allowed_with_passage_and_names_the_owner(
+        self, asker: RemoteCaller, scene: Scene
+    ) -> None:
         path = f'/allocations/{scene.own}'
         told = asker.compare(scene.alice, 'GET', path, '1.38')
         assert told['answer'] == prediction.WITH_PASSAGE
@@ -236,7 +238,9 @@ class TestAnswers:
         assert first == second
         assert '"h:' in first
 
-    def test_trace_for_people(self, asker: RemoteCaller, scene: Scene) -> None:
+    def test_a_refusal_for_people_shows_how_each_check_came_out(
+        self, asker: RemoteCaller, scene: Scene
+    ) -> None:
         path = f'/allocations/{scene.foreign}'
         assert scene.alice.project_id
         run = asker.commands.run(
@@ -276,7 +280,7 @@ class TestAnswers:
         assert shown[scene.alice.project_id].endswith('are in it')
         assert shown['another'].endswith('are not in it')
 
-    def test_shadow(
+    def test_in_shadow_mode_a_refusal_is_told_as_shadowed(
         self,
         deploy: Callable[..., Deployment],
         tmp_path: pathlib.Path,
@@ -336,7 +340,7 @@ class TestOwnerWithoutDatabase:
             ('00000000-0000-0000-0000-000000000000', 1, "the consumer is nobody's"),
         ],
     )
-    def test_write(
+    def test_a_write_is_decided_for_the_owner_of_the_option(
         self,
         commands: Commands,
         tmp_path: pathlib.Path,
@@ -438,7 +442,7 @@ class TestBadInput:
             ),
         ],
     )
-    def test_options(
+    def test_bad_options_stop_the_command_with_words_that_say_why(
         self, commands: Commands, arguments: tuple[str, ...], words: tuple[str, ...]
     ) -> None:
         commands.run('can-i', *arguments).assert_stopped(*words)
@@ -460,7 +464,7 @@ class TestBadInput:
             ('{"token": {"user": {"id": "u"}, "domain": "d"}}', ('token',)),
         ],
     )
-    def test_token_files(
+    def test_a_bad_token_file_stops_the_command_and_names_the_option(
         self,
         commands: Commands,
         tmp_path: pathlib.Path,
@@ -480,7 +484,7 @@ class TestBadInput:
             ('"consumer_guard:usage": "@"', ('there is no such rule',)),
         ],
     )
-    def test_policy_files(
+    def test_a_bad_policy_file_stops_the_command_and_is_named(
         self,
         commands: Commands,
         tmp_path: pathlib.Path,
@@ -491,7 +495,7 @@ class TestBadInput:
         run = commands.run('can-i', 'GET', CONSUMER, *READER)
         run.assert_stopped('policy.yaml', *words)
 
-    def test_configuration(
+    def test_an_absent_configuration_file_stops_the_command_and_is_named(
         self,
         tmp_path: pathlib.Path,
     ) -> None:

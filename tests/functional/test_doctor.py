@@ -160,7 +160,9 @@ def ask(capsys: pytest.CaptureFixture[str]) -> CallRemote:
 
 
 class TestCommand:
-    def test_all_is_well(self, clinic: Clinic, ask: CallRemote) -> None:
+    def test_a_sound_deployment_is_well_with_or_without_keystone(
+        self, clinic: Clinic, ask: CallRemote
+    ) -> None:
         clinic.add()
         report = ask()
         assert (report.status, report.errors) == (0, '')
@@ -169,7 +171,7 @@ class TestCommand:
         assert 'passage role' not in {row['check'] for row in ask('--no-keystone').rows}
 
     @pytest.mark.parametrize('form', ['table', 'csv', 'yaml'])
-    def test_forms(
+    def test_every_output_form_shows_the_findings(
         self, clinic: Clinic, form: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
         assert guard_main.main(['doctor', '-f', form]) == 0
@@ -183,7 +185,9 @@ class TestCommand:
         assert severities == ['failure', 'warning']
         assert all(row['cure'] for row in report.rows)
 
-    def test_warnings_alone(self, clinic: Clinic, ask: CallRemote) -> None:
+    def test_warnings_alone_exit_with_status_one(
+        self, clinic: Clinic, ask: CallRemote
+    ) -> None:
         clinic.configure('enforcement = shadow')
         assert ask().status == 1
 
@@ -200,7 +204,7 @@ class TestCommand:
         clinic.configure_placement('[api]', 'auth_strategy = noauth2')
         assert ask().severity('auth_strategy') == 'failure'
 
-    def test_no_paste_file(
+    def test_without_any_paste_file_the_pipeline_is_a_warning(
         self, clinic: Clinic, ask: CallRemote, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         if os.path.exists('/etc/consumer-guard/api-paste.ini'):
@@ -209,7 +213,9 @@ class TestCommand:
         report = ask()
         assert report.severity('pipeline') == 'warning'
 
-    def test_cors(self, clinic: Clinic, ask: CallRemote) -> None:
+    def test_allowed_origins_without_the_cors_filter_are_a_warning(
+        self, clinic: Clinic, ask: CallRemote
+    ) -> None:
         clinic.configure_placement('[cors]', 'allowed_origin = https://x')
         assert ask().severity('cors') == 'warning'
 
@@ -221,7 +227,7 @@ class TestCommand:
             ('10.0.0.1:11211', 'ENCRYPT', 'ok'),
         ],
     )
-    def test_token_cache(
+    def test_a_remote_token_cache_without_encryption_is_a_warning(
         self,
         clinic: Clinic,
         ask: CallRemote,
@@ -255,7 +261,7 @@ class TestPolicyFiles:
             ('"consumer_gaurd:usages": "@"', 'warning', 'does nothing'),
         ],
     )
-    def test_files(
+    def test_a_broken_policy_file_fails_and_a_careless_one_is_warned_of(
         self, clinic: Clinic, ask: CallRemote, text: str, severity: str, said: str
     ) -> None:
         (clinic.etc / 'policy.yaml').write_text(text)
@@ -278,13 +284,15 @@ class TestRows:
         ('generation', 'severity'),
         [(LIMIT - 100_000_001, 'ok'), (LIMIT - 1000, 'failure'), (LIMIT, 'failure')],
     )
-    def test_generations(
+    def test_a_generation_near_the_limit_is_a_failure(
         self, clinic: Clinic, ask: CallRemote, generation: int, severity: str
     ) -> None:
         clinic.add(generation=generation)
         assert ask().severity('generations') == severity
 
-    def test_nobodys(self, clinic: Clinic, ask: CallRemote) -> None:
+    def test_consumers_that_belong_to_nobody_are_counted_in_a_note(
+        self, clinic: Clinic, ask: CallRemote
+    ) -> None:
         clinic.add(project=NOBODY)
         lost = clinic.add()
         clinic.tables.run(
@@ -318,7 +326,9 @@ class TestRows:
             lambda id_: '{' + id_.replace('-', '') + '}',
         ],
     )
-    def test_twins(self, clinic: Clinic, ask: CallRemote, spell: Any) -> None:
+    def test_two_spellings_of_one_uuid_are_a_warning_that_names_it(
+        self, clinic: Clinic, ask: CallRemote, spell: Any
+    ) -> None:
         id_ = clinic.add(str(uuid.uuid4()).replace('0', 'a'))
         clinic.add(spell(id_))
         report = ask()
@@ -356,7 +366,9 @@ class TestDatabase:
             'sqlite:////nowhere/placement.db',
         ],
     )
-    def test_away(self, clinic: Clinic, ask: CallRemote, connection: str) -> None:
+    def test_a_database_that_is_away_is_a_failure_that_tells_no_password(
+        self, clinic: Clinic, ask: CallRemote, connection: str
+    ) -> None:
         clinic.configure(f'connection = {connection}')
         report = ask()
         assert report.status == 2
@@ -386,7 +398,7 @@ class TestDatabase:
             ('shown', severity)
         ]
 
-    def test_no_tables(
+    def test_a_database_without_tables_is_a_failure_of_select(
         self, clinic: Clinic, ask: CallRemote, tmp_path: pathlib.Path
     ) -> None:
         clinic.configure(f'connection = sqlite:///{tmp_path}/empty.db')
@@ -431,7 +443,9 @@ class TestDatabase:
         assert report.severity('more rights') == excess, report.of('more rights')
 
     @pytest.mark.skipif(DATABASE == 'sqlite', reason='sqlite has no accounts')
-    def test_select_is_missing(self, clinic: Clinic, ask: CallRemote) -> None:
+    def test_a_missing_right_to_select_is_a_failure_that_names_the_table(
+        self, clinic: Clinic, ask: CallRemote
+    ) -> None:
         with self._account(clinic, f'u{uuid.uuid4().hex[:12]}', ()) as url:
             clinic.configure(f'connection = {url}')
             report = ask()
@@ -479,12 +493,16 @@ class TestDatabase:
             report = ask()
         assert report.severity('UPDATE(generation)') == severity
 
-    def test_placements_own_account(self, clinic: Clinic, ask: CallRemote) -> None:
+    def test_more_rights_of_placements_own_account_are_noted_except_on_sqlite(
+        self, clinic: Clinic, ask: CallRemote
+    ) -> None:
         wanted = 'ok' if DATABASE == 'sqlite' else 'note'
         assert ask().severity('more rights') == wanted
 
     @needs['mysql']
-    def test_a_replica(self, clinic: Clinic, ask: CallRemote) -> None:
+    def test_a_read_only_replica_is_a_failure_of_the_primary(
+        self, clinic: Clinic, ask: CallRemote
+    ) -> None:
         clinic.tables.run('SET GLOBAL read_only = 1')
         try:
             report = ask()
@@ -493,7 +511,9 @@ class TestDatabase:
         assert report.severity('primary') == 'failure'
 
     @needs['mysql']
-    def test_sql_mode(self, clinic: Clinic, ask: CallRemote) -> None:
+    def test_only_an_sql_mode_that_is_not_strict_is_a_warning(
+        self, clinic: Clinic, ask: CallRemote
+    ) -> None:
         clinic.tables.run("SET GLOBAL sql_mode = ''")
         try:
             report = ask()
@@ -504,7 +524,9 @@ class TestDatabase:
 
 
 @needs['mysql']
-def test_galera(clinic: Clinic, ask: CallRemote) -> None:
+def test_reads_of_a_galera_cluster_wait_for_the_newest_rows(
+    clinic: Clinic, ask: CallRemote
+) -> None:
     assert ask().of('wsrep_sync_wait')['finding'] == 'no Galera'
     library = servers.galera_library()
     if not library:
@@ -528,7 +550,9 @@ def test_galera(clinic: Clinic, ask: CallRemote) -> None:
 class TestBadInput:
     """One clear line and exit status 2."""
 
-    def test_missing_paste_file(self, clinic: Clinic, ask: CallRemote) -> None:
+    def test_a_missing_paste_file_is_one_line_that_names_the_option(
+        self, clinic: Clinic, ask: CallRemote
+    ) -> None:
         assert '--paste-config' in ask.one_line('--paste-config', '/nowhere.ini')
 
     def test_the_variable_names_nothing(
@@ -548,7 +572,7 @@ class TestBadInput:
             ('oslo_config_file', 'oslo_konfig', 'oslo_konfig'),
         ],
     )
-    def test_unusable_paste_file(
+    def test_an_unusable_paste_file_is_one_line_that_names_the_cause(
         self, clinic: Clinic, ask: CallRemote, old: str, new: str, named: str
     ) -> None:
         text = clinic.paste.read_text()
@@ -556,7 +580,9 @@ class TestBadInput:
         clinic.paste.write_text(text.replace(old, new))
         assert named in ask.one_line()
 
-    def test_missing_configuration(self, clinic: Clinic, ask: CallRemote) -> None:
+    def test_a_missing_configuration_file_is_one_line_that_names_it(
+        self, clinic: Clinic, ask: CallRemote
+    ) -> None:
         clinic.conf.unlink()
         assert str(clinic.conf) in ask.one_line()
 
@@ -569,7 +595,7 @@ class TestBadInput:
             ('connection = nonsense:sesame', 'connection'),
         ],
     )
-    def test_unusable_option(
+    def test_an_unusable_option_is_named_without_its_password(
         self, clinic: Clinic, ask: CallRemote, line: str, named: str
     ) -> None:
         clinic.configure(line)
@@ -577,14 +603,14 @@ class TestBadInput:
         assert named in said
         assert 'sesame' not in said
 
-    def test_missing_placement_configuration(
+    def test_a_missing_placement_configuration_is_one_line_that_names_it(
         self, clinic: Clinic, ask: CallRemote
     ) -> None:
         clinic.placement.unlink()
         assert str(clinic.placement) in ask.one_line()
 
     @pytest.mark.parametrize('content', [None, b'', b'a b', b'\xff\xfe', b'a\nb'])
-    def test_token_file(
+    def test_a_missing_or_malformed_token_file_is_named_with_its_option(
         self,
         clinic: Clinic,
         ask: CallRemote,
@@ -597,7 +623,9 @@ class TestBadInput:
         assert f'--token-file {path}' in ask.one_line('--token-file', str(path))
 
     @pytest.mark.parametrize('url', ['placement', 'file:///etc/passwd', ''])
-    def test_placement_url(self, clinic: Clinic, ask: CallRemote, url: str) -> None:
+    def test_a_placement_url_that_is_not_http_names_the_option(
+        self, clinic: Clinic, ask: CallRemote, url: str
+    ) -> None:
         assert '--placement-url' in ask.one_line('--placement-url', url)
 
 
@@ -606,7 +634,7 @@ class TestUpgradeCheck:
         status = guard_status.check_upgrade(['upgrade', 'check'])
         return status, ' '.join(capsys.readouterr().out.replace('|', ' ').split())
 
-    def test_all_is_well(
+    def test_a_sound_deployment_passes_every_upgrade_check(
         self, clinic: Clinic, capsys: pytest.CaptureFixture[str]
     ) -> None:
         status, said = self.check(capsys)
@@ -614,14 +642,16 @@ class TestUpgradeCheck:
         for name in ('Newest rows', 'Pipeline', 'Policy files', 'Passage role'):
             assert name in said
 
-    def test_pipeline(self, clinic: Clinic, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_a_pipeline_without_the_guard_fails_the_upgrade_check(
+        self, clinic: Clinic, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         text = clinic.paste.read_text()
         clinic.paste.write_text(text.replace('authtoken consumer_guard', 'authtoken'))
         status, said = self.check(capsys)
         assert status == 2
         assert 'without the guard' in said
 
-    def test_policy_files(
+    def test_a_broken_policy_file_fails_the_upgrade_check(
         self, clinic: Clinic, capsys: pytest.CaptureFixture[str]
     ) -> None:
         (clinic.etc / 'policy.yaml').write_text('- broken')

@@ -128,7 +128,7 @@ class TestPassageRole:
             ((f'{PASSAGE}s', f'my_{PASSAGE}'), Severity.OK),
         ],
     )
-    def test_roles(
+    def test_a_role_named_like_the_passage_role_is_a_failure(
         self, cloud: Cloud, roles: tuple[str, ...], severity: Severity
     ) -> None:
         cloud.server.roles = roles
@@ -137,12 +137,16 @@ class TestPassageRole:
         assert finding.where == f'{cloud.credentials["auth_url"]}/v3/roles'
         assert bool(finding.fix) is (severity is Severity.FAILURE)
 
-    def test_a_versioned_url(self, cloud: Cloud) -> None:
+    def test_an_auth_url_that_ends_in_the_version_is_understood(
+        self, cloud: Cloud
+    ) -> None:
         cloud.server.roles = (PASSAGE,)
         cloud.credentials['auth_url'] += '/v3/'
         assert cloud.look().severity is Severity.FAILURE
 
-    def test_turned_off(self, cloud: Cloud) -> None:
+    def test_without_a_passage_role_any_role_in_keystone_is_fine(
+        self, cloud: Cloud
+    ) -> None:
         cloud.server.roles = (PASSAGE,)
         assert cloud.look('').severity is Severity.OK
 
@@ -162,18 +166,20 @@ class TestPassageRole:
         cloud.server.status, cloud.server.body = status, body
         self._is_skipped(cloud, said)
 
-    def test_wrong_password(self, cloud: Cloud) -> None:
+    def test_a_wrong_password_skips_the_check_and_is_not_told(
+        self, cloud: Cloud
+    ) -> None:
         cloud.credentials['password'] = 'sesame'
         self._is_skipped(cloud, 'may not list roles')
 
-    def test_no_credentials(self, cloud: Cloud) -> None:
+    def test_without_credentials_the_check_is_skipped(self, cloud: Cloud) -> None:
         cloud.credentials.clear()
         self._is_skipped(cloud, 'no credentials')
 
     @pytest.mark.parametrize(
         ('key', 'value'), [('auth_type', 'nosuch'), ('auth_url', 'http://127.0.0.1:9')]
     )
-    def test_unusable_or_away(
+    def test_unusable_credentials_or_no_keystone_skip_the_check_quietly(
         self,
         cloud: Cloud,
         key: str,
@@ -229,7 +235,7 @@ class TestGuarded:
     @pytest.mark.parametrize('denial', ['forbid', 'conceal'])
     @pytest.mark.parametrize('role', ['reader', 'member'])
     @pytest.mark.parametrize('naive', [True, False])
-    def test_it_is(
+    def test_an_enforcing_guard_is_recognised_by_its_answer(
         self, deploy: Deploy, serve: Serve, denial: str, role: str, naive: bool
     ) -> None:
         deployed = deploy(
@@ -244,7 +250,7 @@ class TestGuarded:
         ('naive', 'severity'), [(True, Severity.FAILURE), (False, Severity.WARNING)]
     )
     @pytest.mark.parametrize('shadow', [False, True])
-    def test_it_is_not(
+    def test_a_missing_or_shadow_guard_is_a_failure_or_a_warning(
         self,
         deploy: Deploy,
         serve: Serve,
@@ -281,7 +287,9 @@ class TestGuarded:
             assert '--token-file' in found.fix
 
 
-def test_noauth_is_found(deploy: Deploy, serve: Serve) -> None:
+def test_placement_with_noauth_fails_the_proof_of_identity(
+    deploy: Deploy, serve: Serve
+) -> None:
     deployed = deploy()
     deployed.load('api-paste-noauth.ini')
     found = find(serve(deployed), None, 'proof of identity')
@@ -307,7 +315,9 @@ def test_identity_headers_are_found_to_be_believed(
 
 
 @pytest.mark.parametrize('answer', ['nothing there', 'another service'])
-def test_no_placement(cloud: Cloud, answer: str) -> None:
+def test_a_url_without_placement_is_one_warning_that_names_it(
+    cloud: Cloud, answer: str
+) -> None:
     url = 'http://127.0.0.1:9'
     if answer == 'another service':
         url = f'{cloud.credentials["auth_url"]}/v3/roles/'

@@ -53,7 +53,7 @@ def shop(url: str, tmp_path: pathlib.Path) -> Shop:
 
 
 class TestList:
-    def test_highest_first(
+    def test_rows_come_highest_first_with_what_remains_and_the_next_step(
         self, shop: Shop, capsys: pytest.CaptureFixture[str]
     ) -> None:
         low = shop.add('consumers', 7)
@@ -70,14 +70,16 @@ class TestList:
         assert rows[1]['step'] == 'fine'
 
     @pytest.mark.parametrize('form', ['table', 'csv', 'yaml'])
-    def test_forms(
+    def test_every_output_form_shows_the_row(
         self, shop: Shop, form: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
         key = shop.add('consumers', 7)
         assert shop.run('generation', 'list', '-f', form) == 0
         assert key in capsys.readouterr().out
 
-    def test_limit(self, shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_the_limit_keeps_only_the_highest_rows(
+        self, shop: Shop, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         for generation in range(5):
             shop.add('consumers', generation)
         assert shop.run('generation', 'list', '-f', 'json', '--limit', '2') == 0
@@ -86,17 +88,19 @@ class TestList:
 
 
 class TestRoll:
-    def test_one_consumer(self, shop: Shop) -> None:
+    def test_the_named_consumer_is_rolled_and_no_other(self, shop: Shop) -> None:
         key, other = shop.add('consumers', LIMIT), shop.add('consumers', LIMIT)
         assert shop.run('generation', 'roll', '--consumer', key) == 0
         assert shop.tables.read_generations('consumers') == {key: LOWEST, other: LIMIT}
 
-    def test_one_provider(self, shop: Shop) -> None:
+    def test_the_named_provider_is_rolled_to_the_lowest(self, shop: Shop) -> None:
         key = shop.add('resource_providers', LIMIT)
         assert shop.run('generation', 'roll', '--provider', key) == 0
         assert shop.tables.read_generations('resource_providers') == {key: LOWEST}
 
-    def test_above(self, shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_above_rolls_every_row_beyond_it_but_none_in_a_dry_run(
+        self, shop: Shop, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         high = [shop.add('consumers', 2_000_000_000 + n) for n in range(250)]
         provider = shop.add('resource_providers', 2_000_000_001)
         low = shop.add('consumers', 2_000_000_000 - 1)
@@ -120,7 +124,7 @@ class TestRoll:
         assert shop.run('generation', 'roll', '--consumer', key) == 0
         assert shop.tables.read_generations('consumers') == {key: 5}
 
-    def test_twice(self, shop: Shop) -> None:
+    def test_rolling_twice_is_the_same_as_rolling_once(self, shop: Shop) -> None:
         key = shop.add('consumers', LIMIT)
         for _ in range(2):
             assert shop.run('generation', 'roll', '--consumer', key) == 0
@@ -138,7 +142,7 @@ class TestWrong:
             (('roll', '--above', str(LOWEST)), '--above'),
         ],
     )
-    def test_arguments(
+    def test_an_unusable_argument_is_one_line_that_names_it(
         self,
         shop: Shop,
         arguments: tuple[str, ...],
@@ -148,12 +152,14 @@ class TestWrong:
         assert shop.run('generation', *arguments) == 2
         assert named in self._one_line(capsys)
 
-    def test_no_such_file(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_a_missing_configuration_file_is_one_line_that_names_it(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         arguments = ['--config-file', '/nowhere.conf', 'generation', 'list']
         assert guard_main.main(arguments) == 2
         assert '/nowhere.conf' in self._one_line(capsys)
 
-    def test_database_away(
+    def test_a_database_that_is_away_is_one_line_without_the_password(
         self, shop: Shop, capsys: pytest.CaptureFixture[str]
     ) -> None:
         shop.configure('connection = postgresql://u:sesame@127.0.0.1:9/placement')
@@ -162,7 +168,7 @@ class TestWrong:
         assert 'connection' in line
         assert 'sesame' not in line
 
-    def test_no_tables(
+    def test_a_database_without_tables_is_one_line_that_names_it(
         self,
         shop: Shop,
         tmp_path: pathlib.Path,
@@ -185,7 +191,7 @@ class TestUpgradeCheck:
             ['--config-file', str(shop.conf), 'upgrade', 'check']
         )
 
-    def test_all_is_well(self, shop: Shop) -> None:
+    def test_low_generations_pass_the_upgrade_check(self, shop: Shop) -> None:
         shop.add('consumers', 7)
         assert self._check(shop) == 0
 
@@ -198,7 +204,7 @@ class TestUpgradeCheck:
             ('resource_providers', LIMIT, 2),
         ],
     )
-    def test_counters(
+    def test_a_counter_near_the_limit_is_a_warning_and_then_a_failure(
         self,
         shop: Shop,
         table: str,
@@ -235,7 +241,7 @@ class TestUpgradeCheck:
         assert self._check(shop) == 2
         assert 'UPDATE(generation)' in ' '.join(capsys.readouterr().out.split())
 
-    def test_database_away(self, shop: Shop) -> None:
+    def test_a_database_that_is_away_fails_the_upgrade_check(self, shop: Shop) -> None:
         shop.configure('connection = postgresql://u:sesame@127.0.0.1:9/placement')
         assert self._check(shop) == 2
 
@@ -244,7 +250,7 @@ class TestUpgradeCheck:
 @pytest.mark.parametrize(
     ('mode', 'status'), [('STRICT_TRANS_TABLES', 0), ('', 1), ('ANSI', 1)]
 )
-def test_sql_mode(
+def test_an_sql_mode_that_is_not_strict_warns_in_the_upgrade_check(
     database: str,
     tmp_path: pathlib.Path,
     mode: str,

@@ -89,7 +89,9 @@ class TestRefuse:
         assert refusing.tables.read_generation(consumer) == LIMIT - left
 
     @pytest.mark.parametrize('version', ['1.0', '1.8', '1.12', '1.27'])
-    def test_below_1_28(self, refusing: Scene, version: str) -> None:
+    def test_a_write_below_1_28_is_refused_at_the_limit(
+        self, refusing: Scene, version: str
+    ) -> None:
         consumer = refusing.add(LIMIT)
         answer = put(refusing, consumer, None, version)
         assert answer.status_int == 409
@@ -180,7 +182,9 @@ class TestRefuse:
         assert answer.status_int == 409
         assert 'expected 7' in answer.json['errors'][0]['detail']
 
-    def test_a_new_consumer(self, refusing: Scene) -> None:
+    def test_a_new_consumer_has_no_counter_and_is_written(
+        self, refusing: Scene
+    ) -> None:
         assert put(refusing, str(uuid.uuid4()), None).status_int == 204
 
     @pytest.mark.parametrize(
@@ -193,7 +197,9 @@ class TestRefuse:
         consumer = refusing.add(LIMIT)
         _assert_spent(put(refusing, spelling(consumer), LIMIT))
 
-    def test_a_float(self, refusing: Scene) -> None:
+    def test_a_spent_generation_is_refused_as_a_float_too(
+        self, refusing: Scene
+    ) -> None:
         consumer = refusing.add(LIMIT)
         _assert_spent(put(refusing, consumer, float(LIMIT)))
 
@@ -265,19 +271,23 @@ class TestRoll:
         current = rolling.deployed.show(consumer)['consumer_generation']
         assert put(rolling, consumer, current).status_int == 204
 
-    def test_crossing_zero(self, rolling: Scene) -> None:
+    def test_a_counter_below_zero_goes_on_across_zero(self, rolling: Scene) -> None:
         consumer = rolling.add(-1)
         assert put(rolling, consumer, -1).status_int == 204
         assert put(rolling, consumer, 0).status_int == 204
         assert rolling.tables.read_generation(consumer) == 1
 
     @pytest.mark.parametrize('version', ['1.0', '1.12', '1.27'])
-    def test_below_1_28(self, rolling: Scene, version: str) -> None:
+    def test_a_write_below_1_28_rolls_a_spent_counter(
+        self, rolling: Scene, version: str
+    ) -> None:
         consumer = rolling.add(LIMIT)
         assert put(rolling, consumer, None, version).status_int == 204
         assert rolling.tables.read_generation(consumer) == LOWEST + 1
 
-    def test_several_at_once(self, rolling: Scene) -> None:
+    def test_a_post_of_several_rolls_only_the_spent_counters(
+        self, rolling: Scene
+    ) -> None:
         generations = {rolling.add(LIMIT): LIMIT for _ in range(4)}
         generations |= {rolling.add(5): 5 for _ in range(4)}
         assert post(rolling, generations).status_int == 204
@@ -298,7 +308,7 @@ class TestRoll:
         assert rolling.deployed.show(spent)['consumer_generation'] == LOWEST
         assert post(rolling, {spent: LOWEST, stale: 5}).status_int == 204
 
-    def test_a_reshape(self, rolling: Scene) -> None:
+    def test_a_reshape_rolls_a_spent_counter_and_succeeds(self, rolling: Scene) -> None:
         consumer = rolling.add(LIMIT)
         service = rolling.deployed.add_user('service')
         body = rolling.deployed.make_reshape(
@@ -396,12 +406,16 @@ class TestSessionsOfMariaDB:
         assert statuses == ([500, 500] if mode else [204, 204])
         assert scene.tables.read_generation(consumer) == LIMIT
 
-    def test_refuse(self, refusing: Scene) -> None:
+    def test_a_refused_write_leaves_a_spent_counter_as_it_is(
+        self, refusing: Scene
+    ) -> None:
         consumer = refusing.add(LIMIT)
         _assert_spent(put(refusing, consumer, LIMIT))
         assert refusing.tables.read_generation(consumer) == LIMIT
 
-    def test_roll(self, rolling: Scene) -> None:
+    def test_a_rolled_counter_lets_the_write_succeed_only_once(
+        self, rolling: Scene
+    ) -> None:
         consumer = rolling.add(LIMIT)
         assert put(rolling, consumer, LIMIT).status_int == 204
         assert put(rolling, consumer, LIMIT).status_int == 409
@@ -411,7 +425,9 @@ class TestSessionsOfMariaDB:
 class TestWatch:
     """What is logged: once a consumer and step, after a success only."""
 
-    def test_steps(self, refusing: Scene, records: Records) -> None:
+    def test_a_counter_near_its_end_warns_once_and_then_is_an_error(
+        self, refusing: Scene, records: Records
+    ) -> None:
         consumer = refusing.add(LIMIT - 101)
         for generation in range(LIMIT - 101, LIMIT - 98):
             assert put(refusing, consumer, generation).status_int == 204

@@ -110,7 +110,7 @@ def test_locked_at_the_start(healthy: Deployment) -> None:
     await_reason(healthy, 'OK')
 
 
-def test_head(healthy: Deployment) -> None:
+def test_head_gets_the_status_of_get_without_a_body(healthy: Deployment) -> None:
     assert healthy.client.head('/healthcheck').status_int == 204
     healthy.policy_file.write_text('- broken\n')
     await_reason(healthy, 'CONSUMER GUARD: POLICY FILES')
@@ -126,7 +126,9 @@ def test_head(healthy: Deployment) -> None:
         'sqlite:////nowhere/placement.db',
     ],
 )
-def test_database_away(healthy: Deployment, connection: str) -> None:
+def test_a_database_that_is_away_is_a_reason_without_its_address(
+    healthy: Deployment, connection: str
+) -> None:
     path = healthy.directory / 'api-paste.ini'
     before = path.read_text()
     path.write_text(before.replace(SECTION, f'{SECTION}\nconnection = {connection}'))

@@ -155,7 +155,7 @@ def assert_is(
     [({}, 'forbid'), (OWNER_RULES, 'conceal'), (MIXED_RULES, 'forbid')],
     ids=['defaults', 'owners', 'mixed'],
 )
-def test_cells(
+def test_every_cell_of_the_matrix_is_what_the_guard_answers(
     deploy: Callable[..., Deployment],
     rules: dict[str, str],
     denial: str,

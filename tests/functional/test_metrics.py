@@ -52,7 +52,9 @@ def _options(server: Server, **more: object) -> dict[str, object]:
     return {'statsd_host': '127.0.0.1', 'statsd_port': server.port, **more}
 
 
-def test_decisions(deploy: Deploy, server: Server) -> None:
+def test_each_decision_is_counted_and_each_look_up_is_timed(
+    deploy: Deploy, server: Server
+) -> None:
     scene = Scene(deploy(options=_options(server), rules=OWNER_RULES))
     server.take()
     for consumer, token in (
@@ -71,7 +73,9 @@ def test_decisions(deploy: Deploy, server: Server) -> None:
     assert all(float(value.removesuffix('|ms')) > 0 for value in times)
 
 
-def test_shadow(deploy: Deploy, server: Server) -> None:
+def test_a_shadowed_refusal_is_counted_as_such_under_the_prefix(
+    deploy: Deploy, server: Server
+) -> None:
     options = _options(server, enforcement='shadow', statsd_prefix='cg')
     scene = Scene(deploy(options=options))
     server.take()
@@ -90,7 +94,9 @@ def test_look_ups_that_fail(deploy: Deploy, server: Server) -> None:
     assert taken['consumer_guard.lookup.failed'] == ['1|c']
 
 
-def test_the_rulebook(deploy: Deploy, server: Server) -> None:
+def test_the_rulebooks_age_is_told_and_a_broken_file_is_counted_once(
+    deploy: Deploy, server: Server
+) -> None:
     deployed = deploy(options=_options(server))
     scene = Scene(deployed)
     environ = scene.environ('GET', '/allocations/{CA}')
@@ -108,7 +114,9 @@ def test_the_rulebook(deploy: Deploy, server: Server) -> None:
     assert failed == ['1|c'], 'a file that stays broken is read once'
 
 
-def test_headroom(deploy: Deploy, server: Server) -> None:
+def test_a_write_near_the_limit_tells_the_generations_headroom(
+    deploy: Deploy, server: Server
+) -> None:
     deployed = deploy(options=_options(server))
     scene = Scene(deployed)
     near = LIMIT - 50_000_000
@@ -143,7 +151,9 @@ def test_a_host_without_an_address(deploy: Deploy, records: Records) -> None:
     assert 'nothing.invalid' in records.text
 
 
-def test_without_the_package(deploy: Deploy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_statsd_package_stops_the_start_and_says_what_to_install(
+    deploy: Deploy, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, 'statsd', None)
     with pytest.raises(ConfigurationError, match=r'pip install consumer-guard.statsd'):
         deploy(options={'statsd_host': '127.0.0.1'})

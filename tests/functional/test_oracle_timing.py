@@ -177,7 +177,7 @@ def test_the_clock_runs(bench: Bench) -> None:
     assert all(seconds > 0 for some in times.values() for seconds in some)
 
 
-def test_the_statistics() -> None:
+def test_the_statistics_tell_slower_samples_from_equal_ones() -> None:
     same = Comparison([1.0, 4.0, 5.0, 8.0], [2.0, 3.0, 6.0, 7.0])
     assert same.rank() == (0.5, 1.0)
     assert same.difference == 0

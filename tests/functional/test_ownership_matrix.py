@@ -116,7 +116,7 @@ MATRIX = (
         for version in versions
     ],
 )
-def test_matrix(
+def test_every_row_of_the_matrix_gets_its_statuses_and_refusals_tell_nothing(
     guarded: Deployment,
     roles: tuple[str, ...],
     scope: str,

@@ -226,7 +226,7 @@ class TestRemoteChecks:
         rule = f'role:admin or (role:reader and {url}/%(project_id)s)'
         return Allocations(deploy(rules={LIST: rule}, options={'lookup_timeout': 0.5}))
 
-    def test_the_answer_decides(
+    def test_the_answer_of_the_decision_point_decides(
         self, deploy: Deploy, decision_point: tuple[type[DecisionPoint], str]
     ) -> None:
         handler, url = decision_point
@@ -259,6 +259,8 @@ class TestRemoteChecks:
             finally:
                 handler.late.set()
 
-    def test_no_answer_refuses(self, deploy: Deploy) -> None:
+    def test_a_decision_point_that_does_not_answer_refuses(
+        self, deploy: Deploy
+    ) -> None:
         scene = self._make(deploy, 'http://127.0.0.1:9')
         assert scene.read(scene.owner) == 403

@@ -4,6 +4,7 @@
 import json
 import os
 import pathlib
+import re
 import stat
 import uuid
 from typing import Any
@@ -14,6 +15,7 @@ import yaml
 from consumer_guard.guard import model
 from consumer_guard.guard.errors import ConfigurationError
 from consumer_guard.rules.rulebook import PolicyText, Rulebook
+from consumer_guard.telemetry.rendering import SCHEMA
 from tests.configuration import OWNER_RULES
 from tests.deployment import Deploy, Deployment
 from tests.functional.conftest import Records
@@ -64,8 +66,21 @@ def _put(scene: Scene, consumer: str, *, generation: object = 1, **more: Any) ->
     return send(scene.deployed.application, environ).status
 
 
+def test_the_documentation_lists_every_field_of_each_event() -> None:
+    page = pathlib.Path(__file__).parents[2] / 'doc' / 'source' / 'operations.rst'
+    _, _, table = page.read_text().partition(f'Fields, schema {SCHEMA}\n')
+    table, _, _ = table.partition('\n\nRequests ')
+    fields: dict[str, set[str]] = {'decision': set(), 'ownership': set()}
+    for names, event in re.findall(r'\* - (``.*)\n +- (\w+)', table):
+        for about in fields if event == 'both' else [event]:
+            fields[about] |= set(re.findall(r'``(\w+)``', names))
+    assert fields == {'decision': DECISION, 'ownership': OWNERSHIP}
+
+
 class TestDecisions:
-    def test_own(self, deploy: Deploy, records: Records) -> None:
+    def test_an_allowed_read_records_the_caller_and_his_consumer_in_the_clear(
+        self, deploy: Deploy, records: Records
+    ) -> None:
         scene = Scene(deploy(options={'audit': 'all'}))
         take(records)
         headers = {'User-Agent': 'nova/34', 'X-Openstack-Request-Id': 'x'}
@@ -110,7 +125,9 @@ class TestDecisions:
         for secret in (*scene.secrets, scene.alice.token):
             assert secret not in line
 
-    def test_absent(self, guarded: Deployment, records: Records) -> None:
+    def test_an_unknown_consumer_is_recorded_as_absent_without_an_owner(
+        self, guarded: Deployment, records: Records
+    ) -> None:
         scene = Scene(guarded)
         take(records)
         assert _read(scene, scene.unknown) == 403
@@ -156,7 +173,9 @@ class TestDecisions:
         assert len(record['consumers']) == 16
         assert len(record['targets']) <= 32
 
-    def test_sums(self, deploy: Deploy, records: Records) -> None:
+    def test_sums_record_the_asked_owner_and_mask_a_foreign_one(
+        self, deploy: Deploy, records: Records
+    ) -> None:
         scene = Scene(deploy(options={'audit': 'all'}))
         take(records)
         for project, status in (('{A}', 200), ('{B}', 403)):
@@ -192,7 +211,9 @@ class TestDecisions:
             ('claimed owner', scene.own),
         ]
 
-    def test_which(self, deploy: Deploy, records: Records) -> None:
+    def test_the_option_audit_says_which_decisions_are_recorded(
+        self, deploy: Deploy, records: Records
+    ) -> None:
         for which, expected in (('all', 2), ('denied', 1), ('none', 0)):
             scene = Scene(deploy(options={'audit': which}))
             take(records)
@@ -200,7 +221,9 @@ class TestDecisions:
             assert _read(scene, scene.foreign) == 403
             assert len(take(records)) == expected, which
 
-    def test_no_identity(self, guarded: Deployment, records: Records) -> None:
+    def test_a_request_without_an_identity_is_recorded_as_denied(
+        self, guarded: Deployment, records: Records
+    ) -> None:
         scene = Scene(guarded)
         take(records)
         environ = scene.environ('GET', '/allocations/{CB}')
@@ -250,7 +273,9 @@ class TestUnmasked:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert scene.foreign not in records.text
 
-    def test_rotated(self, deploy: Deploy, tmp_path: pathlib.Path) -> None:
+    def test_a_file_that_was_rotated_away_is_made_anew_and_private(
+        self, deploy: Deploy, tmp_path: pathlib.Path
+    ) -> None:
         path = tmp_path / 'unmasked.log'
         scene = Scene(deploy(options={'audit_unmasked_file': path}))
         _read(scene, scene.foreign)
@@ -326,7 +351,7 @@ class TestStatus:
             ({}, '/resource_providers/{CB}/allocations', '1.38', None, 'allow', 404),
         ],
     )
-    def test_of_the_answer(
+    def test_a_record_has_the_status_that_the_client_gets(
         self,
         deploy: Deploy,
         records: Records,
@@ -485,7 +510,9 @@ class TestOwnership:
         assert event['user_id'] == guarded.admin.user_id
         assert event['microversion'] == '1.7'
 
-    def test_claimed(self, guarded: Deployment, records: Records) -> None:
+    def test_a_consumer_that_was_foreign_is_recorded_as_claimed_and_masked(
+        self, guarded: Deployment, records: Records
+    ) -> None:
         scene = Scene(guarded)
         take(records)
         assert _put(scene, scene.foreign) == 204
@@ -506,7 +533,9 @@ class TestOwnership:
         assert _put(scene, scene.foreign, generation=2) == 204
         assert take(records, 'ownership') == [], 'it is theirs already'
 
-    def test_several(self, guarded: Deployment, records: Records) -> None:
+    def test_a_write_of_several_is_one_event_that_counts_its_changes(
+        self, guarded: Deployment, records: Records
+    ) -> None:
         scene = Scene(guarded)
         claims = {
             scene.own: scene.claim(amount=0),
@@ -573,7 +602,9 @@ class TestSurvey:
         options = {'enforcement': 'shadow', 'audit': 'all'}
         return Scene(deploy(options=options, rules={}))
 
-    def test_of_a_role(self, scene: Scene, records: Records) -> None:
+    def test_a_read_allowed_by_role_records_the_owner_too(
+        self, scene: Scene, records: Records
+    ) -> None:
         take(records)
         assert _read(scene, scene.foreign, token=scene.deployed.admin.token) == 200
         (record,) = take(records)

@@ -73,7 +73,7 @@ def _predict(
     return refused
 
 
-def test_rollout(
+def test_shadow_changes_nothing_and_predicts_all_that_enforcing_refuses(
     deploy: Deploy,
     records: Records,
     tmp_path: pathlib.Path,

@@ -42,7 +42,9 @@ class TestWithoutAuthentication:
     """I01: headers of a client prove nothing, whatever they say."""
 
     @pytest.mark.parametrize('enforcement', ['enforce', 'shadow'])
-    def test_consumers(self, deploy: Deploy, enforcement: str) -> None:
+    def test_no_operation_on_consumers_believes_forged_headers(
+        self, deploy: Deploy, enforcement: str
+    ) -> None:
         deployed = deploy(options={'enforcement': enforcement}, rules=OWNER_RULES)
         scene = Scene(deployed)
         deployed.reload_with(
@@ -118,7 +120,7 @@ class TestDelayedAuthentication:
 
     @pytest.mark.parametrize('token', [None, '', 'no such token'])
     @pytest.mark.parametrize('with_service', [False, True])
-    def test_refused(
+    def test_forged_headers_without_a_valid_token_get_401(
         self, delayed: Deployment, token: str | None, with_service: bool
     ) -> None:
         scene = Scene(delayed)
@@ -148,7 +150,9 @@ class TestForgedBesideAToken:
     """I14: what auth_token removes, and what it leaves."""
 
     @pytest.mark.parametrize('name', sorted(FORGED))
-    def test_a_header(self, guarded: Deployment, name: str) -> None:
+    def test_a_forged_header_changes_nothing_that_the_token_decides(
+        self, guarded: Deployment, name: str
+    ) -> None:
         scene = Scene(guarded)
         for consumer, status in ((scene.own, 200), (scene.foreign, 403)):
             environ = scene.environ(

@@ -326,7 +326,9 @@ class TestMoved:
 
     @pytest.mark.parametrize('how', ['API', 'directly'])
     @pytest.mark.parametrize('denial', ['forbid', 'conceal'])
-    def test_at_once(self, deploy: Deploy, how: str, denial: str) -> None:
+    def test_a_consumer_that_moves_is_its_new_owners_at_once(
+        self, deploy: Deploy, how: str, denial: str
+    ) -> None:
         scene = Scene(deploy(options={'denial': denial}, rules=OWNER_RULES))
         both = {scene.alice: scene.bob, scene.bob: scene.alice}
         owner = scene.alice

@@ -91,7 +91,9 @@ class Kinds(Scene):
 class TestKinds:
     """X01 X02 X06 X07 X10: five kinds of consumers, one answer."""
 
-    def test_all_operations(self, deploy: Deploy, denial: str) -> None:
+    def test_all_operations_answer_alike_for_every_kind_of_consumer(
+        self, deploy: Deploy, denial: str
+    ) -> None:
         deployed = deploy(options={'denial': denial}, rules=OWNER_RULES)
         scene = Kinds(deployed)
         before = scene.rows()

@@ -264,7 +264,9 @@ class TestSize:
         'text', ['a' * 50000, '-' * 2**20, '{' * 50000, 'urn:' * 20000, '/' * 65536]
     )
     @pytest.mark.parametrize('method', ['GET', 'PUT', 'DELETE'])
-    def test_ids(self, guarded: Deployment, text: str, method: str) -> None:
+    def test_a_huge_id_is_refused_fast_and_not_repeated(
+        self, guarded: Deployment, text: str, method: str
+    ) -> None:
         caller = guarded.add_user('member', 'reader')
         environ = make_environ(
             method, f'/allocations/{text}', token=caller.token, body=b'{}'

@@ -53,7 +53,9 @@ class TestSizes:
         return environ | {'wsgi.input': stream}
 
     @pytest.mark.parametrize('size', [LIMIT + 1, 100 * 2**20, 10**15])
-    def test_a_length(self, method: str, size: int) -> None:
+    def test_a_declared_length_over_the_limit_is_refused_unread(
+        self, method: str, size: int
+    ) -> None:
         stream, recorder, owners = Measured(size), Recorder(), FixedOwners()
         environ = self._ask(method, stream, CONTENT_LENGTH=str(size))
         assert send(make_guard(recorder, owners=owners), environ).status == 413
@@ -63,7 +65,9 @@ class TestSizes:
         assert bool(owners.asked) is (method == 'PUT')
 
     @pytest.mark.parametrize('size', [LIMIT + 1, None])
-    def test_chunks(self, method: str, size: int | None) -> None:
+    def test_a_chunked_body_is_read_no_further_than_the_limit(
+        self, method: str, size: int | None
+    ) -> None:
         stream, recorder, owners = Measured(size), Recorder(), FixedOwners()
         environ = self._ask(
             method, stream, wsgi__input_terminated=True, CONTENT_LENGTH=None
@@ -74,7 +78,7 @@ class TestSizes:
         # A PUT names its consumer in the path, and is read for its owner only.
         assert bool(owners.asked) is (method == 'PUT')
 
-    def test_just_small_enough(self, method: str) -> None:
+    def test_a_body_that_is_just_small_enough_is_read_whole(self, method: str) -> None:
         stream = Measured(LIMIT)
         environ = self._ask(method, stream, CONTENT_LENGTH=str(LIMIT))
         assert send(make_guard(Recorder()), environ).status == 400

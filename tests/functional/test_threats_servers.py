@@ -113,7 +113,9 @@ def ask(
 class TestEnviron:
     """S01: the same request by each server."""
 
-    def test_refused(self, denying: Deployment, server: Callable[..., None]) -> None:
+    def test_every_server_gets_the_same_refusal_for_foreign_and_unknown(
+        self, denying: Deployment, server: Callable[..., None]
+    ) -> None:
         scene = Scene(denying)
         before = scene.rows()
         told = []

@@ -19,7 +19,9 @@ class TestEncodings:
 
     @pytest.mark.parametrize('encoding', sorted(set(ENCODINGS) - {'utf-8', 'blanks'}))
     @pytest.mark.parametrize('consumer', ['{CA}', '{CB}'])
-    def test_refused(self, guarded: Deployment, encoding: str, consumer: str) -> None:
+    def test_a_foreign_claim_in_any_other_encoding_is_refused(
+        self, guarded: Deployment, encoding: str, consumer: str
+    ) -> None:
         scene = Scene(guarded)
         before = scene.rows()
         body = ENCODINGS[encoding](encode(scene.claim(scene.bob)))

@@ -72,7 +72,9 @@ def test_the_sample_rules_for_placement(deploy: Deploy) -> None:
     assert deployed.request('GET', usages, owner, version='1.37').json['usages']
 
 
-def test_the_noauth_sample(deploy: Deploy, records: Records) -> None:
+def test_the_noauth_sample_is_warned_about_and_guards_by_claimed_roles(
+    deploy: Deploy, records: Records
+) -> None:
     deployed = deploy()
     deployed.load('api-paste-noauth.ini')
     assert 'noauth2' in records.text
@@ -244,7 +246,9 @@ class TestWsgiModule:
         )
         return done.returncode, done.stdout + done.stderr
 
-    def test_it_serves(self, deploy: Deploy) -> None:
+    def test_the_module_serves_the_root_and_guards_the_rest(
+        self, deploy: Deploy
+    ) -> None:
         deployed = deploy()
         code = (
             'import webtest; from consumer_guard.wsgi.api import application;'
@@ -258,7 +262,9 @@ class TestWsgiModule:
         assert status == 0, output
         assert '200 401' in output
 
-    def test_no_paste_configuration(self, deploy: Deploy) -> None:
+    def test_a_missing_paste_file_stops_the_import_and_is_named(
+        self, deploy: Deploy
+    ) -> None:
         status, output = self._run(
             deploy(), '/nowhere.ini', 'import consumer_guard.wsgi.api'
         )
@@ -289,7 +295,7 @@ def test_importing_the_middleware_does_not_import_placement() -> None:
 
 
 @pytest.mark.parametrize('name', ['consumer_guard.wsgi', 'consumer_guard.cmd'])
-def test_packages_import(name: str) -> None:
+def test_a_package_without_code_of_its_own_imports(name: str) -> None:
     assert importlib.import_module(name)
 
 

@@ -81,7 +81,7 @@ def test_routes(method: str, path: str) -> None:
 @example('placement 1.\u0663\u0668')
 @example('placement\xa01.38')
 @example('placement 1.3_8')
-def test_microversions(header: str | None) -> None:
+def test_the_guard_reads_a_microversion_as_placement_does(header: str | None) -> None:
     read = read_microversion(header, tuple(microversion.VERSIONS))
     assert read == accepted.read_microversion(header)
 

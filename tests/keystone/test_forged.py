@@ -76,7 +76,9 @@ def test_underscores_arrive(town: Town) -> None:
 @pytest.mark.parametrize('spelling', SPELLINGS)
 @pytest.mark.parametrize('variant', ['RegionOne', 'delayed'])
 class TestForged:
-    def test_beside_a_token(self, town: Town, variant: str, spelling: str) -> None:
+    def test_a_header_beside_a_valid_token_changes_nothing(
+        self, town: Town, variant: str, spelling: str
+    ) -> None:
         spell = SPELLINGS[spelling]
         token = town.add_token('reader')
         for name in NAMES:
@@ -89,7 +91,9 @@ class TestForged:
         passer_by = town.add_token('passer-by')
         assert town.read(passer_by, variant, forged) == (403, 403)
 
-    def test_without_a_token(self, town: Town, variant: str, spelling: str) -> None:
+    def test_all_headers_without_a_valid_token_get_401(
+        self, town: Town, variant: str, spelling: str
+    ) -> None:
         forged = {SPELLINGS[spelling](name): make_value(town, name) for name in NAMES}
         for token in (None, '', 'no such token'):
             assert town.read(token, variant, forged) == (401, 401)

@@ -141,7 +141,9 @@ def perform(town: Town, client: Client, operation: str) -> int:
 
 @pytest.mark.parametrize('name', CALLERS)
 @pytest.mark.parametrize('variant', EXPECTED)
-def test_operations(town: Town, variant: str, name: str) -> None:
+def test_each_caller_gets_the_expected_answers_to_all_operations(
+    town: Town, variant: str, name: str
+) -> None:
     kind, log_in = CALLERS[name]
     client = town.client(log_in(town), variant)
     column = _KINDS.index(kind)

@@ -89,7 +89,9 @@ def test_foreign(town: Town, member: Shell, version: str | None) -> None:
     assert (said.status, said.out.strip(), said.err) == (1, '', REFUSED)
 
 
-def test_unknown(member: Shell) -> None:
+def test_showing_an_unknown_consumer_fails_with_the_refusal_alone(
+    member: Shell,
+) -> None:
     said = member(f'{SHOW} {uuid.uuid4()}')
     assert (said.status, said.out.strip(), said.err) == (1, '', REFUSED)
 
@@ -100,7 +102,7 @@ def test_concealed(town: Town, member: Shell) -> None:
     assert (said.status, said.rows, said.err) == (0, [], '')
 
 
-def test_usages(town: Town, member: Shell) -> None:
+def test_usages_are_shown_for_the_own_project_only(town: Town, member: Shell) -> None:
     # From 1.38 on the rows are those of consumer types.
     said = member(f'resource usage show -f json {town.alpha.id}', '1.12')
     assert said.status == 0, said.err

@@ -56,7 +56,9 @@ class TestTrusts:
     """What the trustor delegates, and no more."""
 
     @pytest.mark.parametrize('impersonation', [False, True])
-    def test_roles(self, town: Town, impersonation: bool) -> None:
+    def test_a_trust_gives_only_the_roles_that_were_delegated(
+        self, town: Town, impersonation: bool
+    ) -> None:
         trustor = town.add_user('member')
         token = town.add_trust(trustor, 'reader', impersonation=impersonation)
         assert town.read(token, 'open') == (200, 403)
@@ -77,13 +79,13 @@ class TestTrusts:
 class TestRevoked:
     """Where auth_token caches no tokens, what keystone says counts at once."""
 
-    def test_a_token(self, town: Town) -> None:
+    def test_a_revoked_token_gets_401_at_once(self, town: Town) -> None:
         token = town.add_token('reader')
         assert town.read(token, 'conceal') == (200, 200)
         town.identities.revoke(token)
         assert town.read(token, 'conceal') == (401, 401)
 
-    def test_a_role(self, town: Town) -> None:
+    def test_a_role_that_was_taken_away_counts_no_longer(self, town: Town) -> None:
         user = town.add_user('admin', 'reader')
         token = town.identities.log_in(user, project_id=town.alpha.id)
         consumer = town.add_consumer(town.beta)
@@ -94,7 +96,7 @@ class TestRevoked:
         # The token goes on with the roles that are left.
         assert client.must('GET', path) == {'allocations': {}}
 
-    def test_a_project(self, town: Town) -> None:
+    def test_a_token_of_a_disabled_project_gets_401(self, town: Town) -> None:
         project = town.identities.add_project()
         token = town.add_token('reader', project=project)
         path = f'/allocations/{town.add_consumer(project)}'
@@ -132,7 +134,9 @@ def expired(town: Town, short_lived: WebServer) -> str:
 class TestExpired:
     """A token whose time is over, alone and beside a service token."""
 
-    def test_alone(self, town: Town, expired: str) -> None:
+    def test_an_expired_token_alone_gets_401_in_every_variant(
+        self, town: Town, expired: str
+    ) -> None:
         for variant in ('RegionOne', 'conceal', 'delayed'):
             assert town.read(expired, variant) == (401, 401), variant
 
@@ -157,13 +161,13 @@ class TestExpired:
 class TestServiceTokens:
     """The user's roles decide, unless a rule names service_roles."""
 
-    def test_beside(self, town: Town) -> None:
+    def test_a_service_token_beside_a_users_gives_him_nothing(self, town: Town) -> None:
         beside = {'X-Service-Token': town.add_token('admin', 'service')}
         for variant in ('RegionOne', 'delayed'):
             read = town.read(town.add_token('reader'), variant, beside)
             assert read == (200, 403), variant
 
-    def test_alone(self, town: Town) -> None:
+    def test_a_service_token_without_a_valid_users_gets_401(self, town: Town) -> None:
         beside = {'X-Service-Token': town.add_token('admin', 'service')}
         for variant in ('RegionOne', 'delayed'):
             for token in (None, 'no such token'):

@@ -17,7 +17,7 @@ STOPPING = [
 ]
 
 
-def test_there_are_both() -> None:
+def test_some_configurations_have_to_pass_and_some_to_stop() -> None:
     assert {(one.position, one.enforcement) for one in PASSING} == {
         ('after', 'enforce'),
         ('after', 'shadow'),
@@ -27,7 +27,9 @@ def test_there_are_both() -> None:
 
 
 @pytest.mark.parametrize('configuration', PASSING, ids=lambda one: one.name)
-def test_the_same(configuration: Configuration) -> None:
+def test_a_run_with_the_outcomes_of_the_baseline_has_no_faults(
+    configuration: Configuration,
+) -> None:
     run = Run(dict(BASELINE.outcomes), {}, DECIDED)
     assert find_faults(configuration, BASELINE, run) == []
 
@@ -42,7 +44,7 @@ def test_the_same(configuration: Configuration) -> None:
         (dict(BASELINE.outcomes) | {'d': 'success'}, 'd: not there -> success'),
     ],
 )
-def test_a_difference(
+def test_an_outcome_that_differs_from_the_baseline_is_a_fault(
     configuration: Configuration, outcomes: dict[str, str], fault: str
 ) -> None:
     run = Run(outcomes, {fault[0]: 'what it said'}, DECIDED)

@@ -47,7 +47,7 @@ def test_every_cell_is_there_in_order() -> None:
     assert len(set(NAMES)) == len(NAMES) == 15
 
 
-def test_defaults() -> None:
+def test_by_default_owners_may_only_list_and_read_usages() -> None:
     cells = compute_access(make_rulebook())
     everything = {(name, one) for name in ('admin', 'service') for one in Relation}
     own = {(name, Relation.OWNED) for name in OF_PROJECT}
@@ -58,7 +58,7 @@ def test_defaults() -> None:
         assert allowed(cells, operation.name) == expected
 
 
-def test_owner_rules() -> None:
+def test_with_owner_rules_members_write_and_readers_list_their_own() -> None:
     text = yaml.safe_dump(OWNER_RULES)
     cells = compute_access(Rulebook.build([PolicyText('policy.yaml', text)]))
     writers = {
@@ -103,7 +103,7 @@ def test_open_to_all_is_not_open_to_other_scopes() -> None:
     }
 
 
-def test_shut_to_all() -> None:
+def test_an_operation_shut_to_all_is_denied_to_admins_too() -> None:
     cells = compute_access(make_rulebook(**{LIST: '!'}))
     assert allowed(cells, LIST) == set()
     assert cells['admin', LIST, Relation.OWNED].reason is Reason.DENIED

@@ -36,7 +36,7 @@ def test_once_a_consumer_and_step(caplog: pytest.LogCaptureFixture) -> None:
     assert alarm.lowest_headroom == 20
 
 
-def test_nothing_near() -> None:
+def test_where_nothing_is_near_there_is_no_lowest_headroom() -> None:
     alarm = GenerationAlarm(THRESHOLDS)
     alarm.note([])
     assert alarm.lowest_headroom is None

@@ -25,20 +25,20 @@ NEED_PEERS = ('peers', 'middleware', 'programme', '__main__')
     'name',
     [module.name for module in pkgutil.iter_modules(bench.__path__)],
 )
-def test_imports(name: str) -> None:
+def test_every_module_of_the_bench_can_be_imported(name: str) -> None:
     if name in NEED_PEERS:
         pytest.importorskip('casbin', reason='installed by the lane bench alone')
     importlib.import_module(f'bench.{name}')
 
 
-def test_median() -> None:
+def test_a_median_is_the_middle_and_needs_a_sample() -> None:
     assert statistics.median([3, 1, 2]) == 2
     assert statistics.median([4, 1, 2, 3]) == 2.5
     with pytest.raises(ValueError, match='no samples'):
         statistics.median([])
 
 
-def test_percentile() -> None:
+def test_a_percentile_is_a_sample_and_needs_a_share_above_zero() -> None:
     assert statistics.percentile(range(1, 101), 0.99) == 99
     assert statistics.percentile(range(1, 101), 1) == 100
     assert statistics.percentile([7], 0.01) == 7
@@ -73,14 +73,14 @@ def test_the_interval_holds_the_median_as_often_as_it_says() -> None:
     assert held >= 0.93 * 400
 
 
-def test_round_by_round() -> None:
+def test_rounds_are_compared_in_pairs_and_must_be_as_many() -> None:
     assert statistics.differences([3, 5], [1, 2]) == [2, 3]
     assert statistics.ratios([3, 5], [1, 2]) == [3, 2.5]
     with pytest.raises(ValueError, match='longer'):
         statistics.differences([1], [1, 2])
 
 
-def test_slope() -> None:
+def test_a_slope_is_that_of_the_line_and_needs_two_different_x() -> None:
     assert statistics.slope([(0, 1), (1, 3), (2, 5)]) == pytest.approx(2)
     with pytest.raises(ValueError, match='two different'):
         statistics.slope([(1, 1), (1, 2)])
@@ -118,7 +118,7 @@ def table() -> results.Table:
     return results.make_table('A table', samples, ours=['ours'], base='bare')
 
 
-def test_a_table(table: Table) -> None:
+def test_figures_of_a_table_are_found_by_the_names_of_rows(table: Table) -> None:
     assert [row.role for row in table.rows] == [
         Role.REFERENCE,
         Role.OURS,
@@ -131,14 +131,14 @@ def test_a_table(table: Table) -> None:
         results.find(table, 'theirs')
 
 
-def test_findings() -> None:
+def test_a_finding_is_reached_within_its_limit_if_it_has_one() -> None:
     assert Finding('x', 1.0, 1.0, 'µs').reached is True
     assert Finding('x', 1.1, 1.0, 'µs').reached is False
     assert Finding('x', 9, 10, '', at_least=True).reached is False
     assert Finding('x', 9, None, '').reached is None
 
 
-def test_texts(table: Table) -> None:
+def test_a_chapter_is_written_as_rst_markdown_and_plain_data(table: Table) -> None:
     chapter = Chapter('P1', 'A chapter', (Finding('f', 0.5, 1.0, 'µs'),), (table,))
     texts = tables.write_rst([chapter], {'processor': 'any'})
     assert set(texts) == {'summary.rst', 'machine.rst', 'p1.rst'}
@@ -152,7 +152,9 @@ def test_texts(table: Table) -> None:
 
 @pytest.mark.parametrize('logarithmic', [True, False])
 @pytest.mark.parametrize('values', [[1, 10, 1000], [5], [0.2, 0.3], [3, 3], [0, 7]])
-def test_plots(values: list[float], logarithmic: bool) -> None:
+def test_a_plot_holds_every_point_inside_and_escapes_its_texts(
+    values: list[float], logarithmic: bool
+) -> None:
     line = [(value, value) for value in values]
     curve = Curve('c', 'A <title>', 'x', 'y', {'one & two': line}, logarithmic)
     root = ElementTree.fromstring(plots.draw(curve))  # noqa: S314  # our own text

@@ -41,7 +41,9 @@ class TestReadBody:
     @pytest.mark.parametrize('most', [1, 7, 65536, 10**6])
     @pytest.mark.parametrize('seekable', [True, False])
     @pytest.mark.parametrize('framing', ['length', 'chunked', 'both'])
-    def test_restored(self, framing: str, seekable: bool, most: int) -> None:
+    def test_a_body_that_was_read_can_be_read_again(
+        self, framing: str, seekable: bool, most: int
+    ) -> None:
         body = BODY[: most * 100]
         stream = io.BytesIO(body) if seekable else Pipe(body, most=most)
         environ = _environ(stream, None if framing == 'chunked' else len(body))
@@ -74,7 +76,9 @@ class TestReadBody:
         assert environ['wsgi.input'].read() == b'{}'
 
     @pytest.mark.parametrize('length', ['0', 0])
-    def test_no_body(self, length: object) -> None:
+    def test_a_length_of_zero_reads_nothing_and_leaves_the_rest(
+        self, length: object
+    ) -> None:
         environ = _environ(io.BytesIO(b'left'), length, wsgi__input_terminated=True)
         assert read_body(environ, 10) == b''
         assert environ['wsgi.input'].read() == b'left'

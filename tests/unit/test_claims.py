@@ -33,11 +33,11 @@ CLAIM: dict[str, Any] = {
 
 
 class TestReadClaims:
-    def test_put(self) -> None:
+    def test_a_put_claims_the_one_consumer_of_its_path(self) -> None:
         claim = model.Claim(UUID, 'p', 'u', 'INSTANCE', 1, False)
         assert claims.read_claims(_request(), CLAIM) == (claim,)
 
-    def test_post(self) -> None:
+    def test_a_post_claims_every_consumer_of_its_document(self) -> None:
         request = _request(model.ALLOCATIONS_MANAGE)
         document = {UUID: CLAIM, OTHER: CLAIM | {'allocations': {}}}
         assert claims.read_claims(request, document) == (
@@ -80,7 +80,9 @@ class TestReadClaims:
             claims.read_claims(_request(operation), document)
 
     @pytest.mark.parametrize('value', [None, [], 'x', 5, {}])
-    def test_other_parts(self, value: object) -> None:
+    def test_one_consumer_without_a_claim_makes_all_unreadable(
+        self, value: object
+    ) -> None:
         document = {UUID: CLAIM, OTHER: value}
         for operation, body in (
             (model.ALLOCATIONS_MANAGE, document),
@@ -134,13 +136,13 @@ class TestReadClaims:
         assert value not in str(caught.value).replace(' ', '')
 
     @pytest.mark.parametrize('name', ['project_id', 'user_id', 'consumer_generation'])
-    def test_missing(self, name: str) -> None:
+    def test_a_claim_that_lacks_a_member_is_unreadable(self, name: str) -> None:
         document = {key: value for key, value in CLAIM.items() if key != name}
         with pytest.raises(Unreadable):
             claims.read_claims(_request(), document)
 
     @pytest.mark.parametrize('value', [5, True, ['X'], {}])
-    def test_odd_types(self, value: object) -> None:
+    def test_a_consumer_type_that_is_no_text_is_unreadable(self, value: object) -> None:
         with pytest.raises(Unreadable):
             claims.read_claims(_request(), CLAIM | {'consumer_type': value})
 
@@ -173,7 +175,7 @@ class TestReadClaims:
             claims.read_claims(_request(), document)
 
     @pytest.mark.parametrize('value', [None, 'x', 5, True])
-    def test_no_allocations(self, value: object) -> None:
+    def test_allocations_of_another_type_are_unreadable(self, value: object) -> None:
         with pytest.raises(Unreadable):
             claims.read_claims(_request(), CLAIM | {'allocations': value})
 

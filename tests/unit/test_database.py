@@ -168,7 +168,9 @@ def unavailable(lookup: DatabaseOwners, *ids: str) -> errors.OwnersUnavailable:
     return caught.value
 
 
-def test_an_exhausted_pool(tables: Tables, make: Callable[..., DatabaseOwners]) -> None:
+def test_an_exhausted_pool_makes_owners_unavailable_after_the_timeout(
+    tables: Tables, make: Callable[..., DatabaseOwners]
+) -> None:
     tables.consume(C1)
     lookup = make(timeout=0.3, pool_size=1)
     with lookup.engine.connect():
@@ -178,7 +180,9 @@ def test_an_exhausted_pool(tables: Tables, make: Callable[..., DatabaseOwners]) 
     assert lookup.find([C1])[C1].status is OwnerStatus.RECORDED
 
 
-def test_a_missing_table(tables: Tables, lookup: DatabaseOwners) -> None:
+def test_a_missing_table_makes_owners_unavailable_until_it_is_back(
+    tables: Tables, lookup: DatabaseOwners
+) -> None:
     tables.consume(C1)
     tables.run('ALTER TABLE users RENAME TO losers')
     unavailable(lookup)
@@ -187,7 +191,7 @@ def test_a_missing_table(tables: Tables, lookup: DatabaseOwners) -> None:
     assert lookup.find([C1])[C1].status is OwnerStatus.RECORDED
 
 
-def test_a_locked_database(
+def test_a_locked_database_makes_owners_unavailable_after_the_timeout(
     tables: Tables, make: Callable[..., DatabaseOwners], path: Path
 ) -> None:
     tables.consume(C1)
@@ -201,7 +205,9 @@ def test_a_locked_database(
     assert lookup.find([C1])[C1].status is OwnerStatus.RECORDED
 
 
-def test_no_database(lookup: DatabaseOwners, path: Path) -> None:
+def test_a_file_that_is_no_database_makes_owners_unavailable(
+    lookup: DatabaseOwners, path: Path
+) -> None:
     path.write_bytes(b'no database' * 1000)
     unavailable(lookup)
 

@@ -83,7 +83,9 @@ PARTS = ('request_log', 'authtoken', 'consumer_guard', 'other')
     ],
     ids=' '.join,
 )
-def test_every_order(examine: Examine, order: tuple[str, ...]) -> None:
+def test_every_order_of_the_filters_is_judged_by_what_comes_first(
+    examine: Examine, order: tuple[str, ...]
+) -> None:
     found = examine(written(' '.join((*order, 'placement'))))
 
     def before(one: str, other: str) -> bool:
@@ -116,7 +118,7 @@ def test_every_order(examine: Examine, order: tuple[str, ...]) -> None:
         ('authtoken mine', 'guard', 3, 'nothing that is served'),
     ],
 )
-def test_what_is_told(
+def test_a_finding_names_the_culprit_and_the_file(
     examine: Examine, words: str, check: str, severity: int, said: str
 ) -> None:
     finding = examine(written(words))[check]
@@ -168,7 +170,9 @@ COMPOSITE = '[composite:main]\nuse = egg:Paste#urlmap\n'
         (f'{written(GOOD)}[pipeline:x]\npipeline = authtoken mine\n', 0),
     ],
 )
-def test_ways_to_build(examine: Examine, text: str, worst: int) -> None:
+def test_the_verdict_is_right_however_the_file_builds_the_pipeline(
+    examine: Examine, text: str, worst: int
+) -> None:
     assert find_worst(examine(text).values()) == worst
 
 
@@ -202,7 +206,9 @@ def test_options_of_the_guard_with_those_it_inherits(tmp_path: pathlib.Path) -> 
         ('[composite:main]\nuse = egg:Paste#urlmap\n/ = main\n', 'main'),
     ],
 )
-def test_unusable_files(tmp_path: pathlib.Path, text: str, named: str) -> None:
+def test_an_unusable_file_is_one_line_that_names_the_cause(
+    tmp_path: pathlib.Path, text: str, named: str
+) -> None:
     path = tmp_path / 'api-paste.ini'
     path.write_text(text)
     with pytest.raises(ConfigurationError) as caught:
@@ -221,7 +227,7 @@ def test_unusable_files(tmp_path: pathlib.Path, text: str, named: str) -> None:
         ('authtoken cors consumer_guard placement', ['https://x'], 2),
     ],
 )
-def test_cors(
+def test_allowed_origins_without_cors_ahead_of_authtoken_are_a_warning(
     tmp_path: pathlib.Path, words: str, allowed: list[str] | None, severity: int
 ) -> None:
     path = tmp_path / 'api-paste.ini'

@@ -93,12 +93,12 @@ def _entry_points() -> dict[tuple[str, str], importlib.metadata.EntryPoint]:
     return {(entry.group, entry.name): entry for entry in distribution.entry_points}
 
 
-def test_exactly_these() -> None:
+def test_the_package_has_exactly_the_expected_entry_points() -> None:
     assert {key: entry.value for key, entry in _entry_points().items()} == EXPECTED
 
 
 @pytest.mark.parametrize('key', sorted(EXPECTED))
-def test_each_loads(key: tuple[str, str]) -> None:
+def test_each_entry_point_loads_something_callable(key: tuple[str, str]) -> None:
     assert callable(_entry_points()[key].load())
 
 

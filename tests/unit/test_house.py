@@ -297,3 +297,103 @@ def test_planted_tables_are_no_state() -> None:
     module.__dict__.update(types=types, enum=enum, typing=typing)
     exec(source, module.__dict__)  # noqa: S102 - planted by this test
     assert list(_find_state(module, source)) == []
+
+
+# The tests themselves ----------------------------------------------------------
+
+TESTS = pathlib.Path(__file__).parent.parent
+
+#: Packages whose modules have test files of their names.
+TESTED = ('guard', 'rules', 'generations', 'owners', 'telemetry')
+
+#: Modules whose calls in a parameter make a test's id another one in each process.
+UNSTEADY = frozenset(
+    (
+        'datetime',
+        'gzip',
+        'os',
+        'random',
+        'secrets',
+        'socket',
+        'tempfile',
+        'time',
+        'uuid',
+    )
+)
+
+
+def _does_something(source: str) -> bool:
+    """Whether a function of the module has more than a docstring."""
+    return any(
+        isinstance(node, ast.FunctionDef)
+        and not (
+            len(node.body) == 1
+            and isinstance(node.body[0], ast.Expr)
+            and isinstance(node.body[0].value, ast.Constant)
+        )
+        for node in ast.walk(ast.parse(source))
+    )
+
+
+@pytest.mark.parametrize('name', [name for name in MODULES if _package(name) in TESTED])
+def test_a_module_that_decides_has_a_test_file_of_its_name(name: str) -> None:
+    if _does_something(_modules()[name].read_text()):
+        assert (TESTS / 'unit' / f'test_{name.rpartition(".")[2]}.py').is_file()
+
+
+def _find_short_names(source: str) -> Iterator[str]:
+    """Test functions whose name says too little, and that say nothing else."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef) and node.name.startswith('test_'):
+            words = node.name.split('_')[1:]
+            if len(words) < 4 and not ast.get_docstring(node):
+                yield node.name
+
+
+def _find_unsteady_ids(source: str) -> Iterator[str]:
+    """Parameters that are computed from a clock, by chance, or in a set's order."""
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.Call):
+            continue
+        if not ast.unparse(node.func).endswith(('mark.parametrize', 'pytest.fixture')):
+            continue
+        values = [*node.args[1:2]]
+        values += [k.value for k in node.keywords if k.arg in ('argvalues', 'params')]
+        for value in values:
+            if isinstance(value, ast.Set | ast.SetComp):
+                yield ast.unparse(value)
+            for call in ast.walk(value):
+                if isinstance(call, ast.Call) and not call.keywords:
+                    function = ast.unparse(call.func)
+                    if function.partition('.')[0] in UNSTEADY:
+                        yield ast.unparse(call)
+
+
+TEST_FILES = sorted(
+    str(path.relative_to(TESTS)) for path in TESTS.rglob('*.py') if path.is_file()
+)
+
+
+@pytest.mark.parametrize('name', TEST_FILES)
+def test_a_test_says_what_it_expects(name: str) -> None:
+    assert list(_find_short_names((TESTS / name).read_text())) == []
+
+
+@pytest.mark.parametrize('name', TEST_FILES)
+def test_ids_of_tests_are_the_same_in_every_process(name: str) -> None:
+    assert list(_find_unsteady_ids((TESTS / name).read_text())) == []
+
+
+@pytest.mark.parametrize(
+    'values', ['{1, 2}', '[gzip.compress(x)]', '[uuid.uuid4()]', '[time.time() + 1]']
+)
+def test_a_planted_id_that_changes_is_noticed(values: str) -> None:
+    source = f"@pytest.mark.parametrize('x', {values})\ndef test_x(x): ..."
+    assert len(list(_find_unsteady_ids(source))) == 1
+    assert list(_find_unsteady_ids(source.replace(values, '[1, 2]'))) == []
+
+
+def test_a_planted_name_that_says_nothing_is_noticed() -> None:
+    assert list(_find_short_names('def test_x(): ...')) == ['test_x']
+    assert list(_find_short_names('def test_x(): """It is x."""')) == []
+    assert list(_find_short_names('def test_x_is_not_y(): ...')) == []

@@ -41,7 +41,7 @@ def _make(environ: dict[str, Any], **more: Any) -> identity.GuardContext:
 class TestProof:
     """I01 I02: all of it, or nothing."""
 
-    def test_all_of_it(self) -> None:
+    def test_an_identity_with_all_of_its_proof_is_proven(self) -> None:
         assert identity.is_proven(_environ())
 
     @pytest.mark.parametrize('key', sorted(set(_environ()) - {'HTTP_X_ROLES'}))
@@ -156,7 +156,7 @@ class TestContext:
         assert caller.scope == 'system'
         assert caller.credentials['system'] == 'all'
 
-    def test_a_domain_scope(self) -> None:
+    def test_a_token_of_a_domain_has_the_scope_domain(self) -> None:
         caller = identity.make_caller(_make(_environ('r', HTTP_X_DOMAIN_ID='d')))
         assert caller.scope == 'domain'
 
@@ -232,7 +232,7 @@ class TestContext:
         """I13: roles of the token, not of the commas in it."""
         assert list(_make(_environ(*named)).roles) == expected
 
-    def test_believed_headers(self) -> None:
+    def test_believed_headers_give_user_project_and_roles(self) -> None:
         environ = {
             'HTTP_X_USER_ID': 'u',
             'HTTP_X_TENANT_ID': 'p',
@@ -307,12 +307,12 @@ class TestStripRole:
         identity.strip_role(environ, ROLE)
         assert environ == {key: expected, 'HTTP_X_OTHER': ROLE}
 
-    def test_none_at_all(self) -> None:
+    def test_without_a_header_of_roles_nothing_is_changed(self) -> None:
         environ: dict[str, Any] = {}
         identity.strip_role(environ, ROLE)
         assert environ == {}
 
-    def test_turned_off(self) -> None:
+    def test_an_empty_role_is_neither_stripped_nor_added(self) -> None:
         environ = {'HTTP_X_ROLES': 'a,,b'}
         identity.strip_role(environ, '')
         identity.add_role(environ, '')
@@ -331,13 +331,15 @@ class TestStripRole:
     @pytest.mark.parametrize(
         ('header', 'expected'), [(None, ROLE), ('', ROLE), ('a', f'a,{ROLE}')]
     )
-    def test_add(self, header: str | None, expected: str) -> None:
+    def test_a_role_is_added_after_those_already_there(
+        self, header: str | None, expected: str
+    ) -> None:
         environ = {} if header is None else {'HTTP_X_ROLES': header}
         identity.add_role(environ, ROLE)
         assert environ == {'HTTP_X_ROLES': expected}
 
 
-def test_request_ids() -> None:
+def test_a_request_id_is_made_where_none_is_and_then_kept() -> None:
     environ: dict[str, Any] = {}
     assert identity.ensure_request_id(environ)
     made = environ[identity.ENV_REQUEST_ID]

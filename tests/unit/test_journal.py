@@ -49,19 +49,20 @@ def _heard(caplog: pytest.LogCaptureFixture) -> None:
 def test_a_line_is_masked_and_says_where_it_was_written(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    Journal('secret', '', Counters()).write(ME, describe)
+    Journal('secret', '', Counters()).write(ME, describe, 403)
     [record] = caplog.records
     content = json.loads(record.getMessage())
     assert record.levelname == 'INFO'
     assert content['mine'] == 'mine'
     assert content['theirs'].startswith('h:')
     assert (content['schema'], content['process']) == (SCHEMA, os.getpid())
+    assert content['status'] == 403
 
 
 def test_without_a_caller_nothing_is_anybodys_own(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    Journal('secret', '', Counters()).write(None, describe)
+    Journal('secret', '', Counters()).write(None, describe, 403)
     assert json.loads(caplog.records[0].getMessage())['mine'].startswith('h:')
 
 
@@ -69,7 +70,7 @@ def test_the_file_has_the_same_record_unmasked(
     tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / 'unmasked.log'
-    Journal('secret', str(path), Counters()).write(ME, describe)
+    Journal('secret', str(path), Counters()).write(ME, describe, 403)
     masked = json.loads(caplog.records[0].getMessage())
     [line] = path.read_text().splitlines()
     assert json.loads(line) == masked | {'theirs': 'theirs'}
@@ -79,7 +80,7 @@ def test_a_record_that_cannot_be_made_is_dropped_without_its_text(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     metrics = Counters()
-    Journal('secret', '', metrics).write(ME, break_down)
+    Journal('secret', '', metrics).write(ME, break_down, 403)
     assert metrics.counted == [RECORDS_DROPPED]
     [record] = caplog.records
     assert record.levelname == 'ERROR'
@@ -92,7 +93,7 @@ def test_a_file_that_cannot_be_written_drops_the_unmasked_record_only(
 ) -> None:
     metrics = Counters()
     path = tmp_path / 'nowhere' / 'unmasked.log'
-    Journal('secret', str(path), metrics).write(ME, describe)
+    Journal('secret', str(path), metrics).write(ME, describe, 403)
     assert metrics.counted == [RECORDS_DROPPED]
     assert [record.levelname for record in caplog.records] == ['INFO', 'ERROR']
     assert str(path) in caplog.records[1].getMessage()

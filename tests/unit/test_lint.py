@@ -166,7 +166,7 @@ def test_a_base_rule_is_looked_at_where_it_is_used() -> None:
     assert {(one.where, one.line) for one in openings} == {('ours.yaml', 1)}
 
 
-def test_names() -> None:
+def test_misspelt_names_of_rules_are_found_in_either_file() -> None:
     found = find('"consumer_guard:alocations:list": "role:a"')
     assert has(found, FAILURE, f'did you mean "{LIST}"')
     found = find('"consumer_gaurd:allocations:list": "role:a"')
@@ -182,7 +182,7 @@ def test_names_of_others_are_passed_over() -> None:
     assert find(extra, extra) == find()
 
 
-def test_a_name_twice() -> None:
+def test_the_first_rule_of_a_name_that_stands_twice_is_warned_of() -> None:
     found = find(f'"{LIST}": "@"\n"{LIST}": "rule:consumer_guard:admin_or_service"\n')
     (one,) = [one for one in found if one.severity is WARNING]
     assert (one.line, one.subject) == (1, LIST)
@@ -205,7 +205,7 @@ def test_a_later_file_overrides() -> None:
 
 
 @pytest.mark.parametrize('name', ['README.txt', 'x.yaml~', '10-rules', 'x.yaml.bak'])
-def test_stray_files(name: str) -> None:
+def test_a_stray_file_that_counts_as_policy_is_warned_of(name: str) -> None:
     files = [PolicyText(f'/etc/policy.d/{name}', '')]
     found = find_in(files)
     assert has(found, WARNING, f'"{name}" counts as a policy file')
@@ -312,7 +312,7 @@ def test_owners_whom_placement_refuses() -> None:
     )
 
 
-def test_two_roles_together() -> None:
+def test_two_roles_that_pass_only_together_are_warned_of() -> None:
     ours = f'"{LIST}": "role:admin or role:service or role:a and role:b"'
     found = find(ours, f'"{THEIRS}": "rule:admin_or_service_api"')
     assert has(found, WARNING, 'callers with role:a and role:b through')
@@ -334,7 +334,7 @@ def test_placement_that_is_not_installed() -> None:
     assert not has(found, WARNING, 'there is no such rule')
 
 
-def test_deprecated_rules() -> None:
+def test_deprecated_rules_that_are_still_set_are_warned_of() -> None:
     old = policy.DeprecatedRule(
         'old:name', 'role:x', deprecated_reason='why', deprecated_since='when'
     )

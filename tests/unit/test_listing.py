@@ -33,7 +33,7 @@ RAW = json.dumps(LIST).encode()
 class TestFilter:
     """F05 F04: whatever the list looks like, nothing of it goes by unread."""
 
-    def test_a_list(self) -> None:
+    def test_a_list_in_whatever_chunks_shows_only_owned_consumers(self) -> None:
         for chunks in (
             [RAW],
             [RAW[:9], b'', RAW[9:]],
@@ -87,7 +87,7 @@ class TestFilter:
         assert OTHERS not in answer.everything
         assert [chunks.closed for chunks in recorder.answers] == [1]
 
-    def test_content_encoding(self) -> None:
+    def test_a_list_with_a_content_encoding_is_a_bad_gateway(self) -> None:
         recorder = Recorder([gzip.compress(RAW)])
         recorder.headers.append(('Content-Encoding', 'gzip'))
         assert send(make_guard(recorder), ask_for(LISTS)).status == 502

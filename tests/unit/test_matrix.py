@@ -55,7 +55,7 @@ def guard(tmp_path: pathlib.Path) -> Guard:
     return Guard(tmp_path)
 
 
-def test_table(guard: Guard) -> None:
+def test_the_table_says_for_each_caller_what_is_allowed(guard: Guard) -> None:
     run = guard.commands.run('matrix')
     assert run.status == 0
     assert run.err == ''
@@ -75,7 +75,7 @@ def test_filtered_lists_are_named(guard: Guard) -> None:
     assert out.count('empty list') == 3
 
 
-def test_markdown(guard: Guard) -> None:
+def test_markdown_has_one_line_for_each_class_of_callers(guard: Guard) -> None:
     lines = guard.commands.run('matrix', '-f', 'markdown').out.splitlines()
     assert lines[0].startswith('| caller | allocations:list |')
     assert set(lines[1]) == set('| -')
@@ -137,7 +137,9 @@ def test_checks_elsewhere_are_said_and_not_asked(guard: Guard) -> None:
 
 
 class TestCompare:
-    def test_equal(self, guard: Guard) -> None:
+    def test_equal_matrices_differ_in_nothing_and_exit_with_zero(
+        self, guard: Guard
+    ) -> None:
         run = guard.commands.run('matrix', '--compare', guard.save(), '-f', 'json')
         assert run.status == 0
         assert run.json == []
@@ -166,7 +168,9 @@ class TestCompare:
                 # Ownership never allows it: only the reason is another.
                 assert row['change'] == 'another way'
 
-    def test_readable(self, guard: Guard) -> None:
+    def test_differences_are_said_in_words_and_exit_with_one(
+        self, guard: Guard
+    ) -> None:
         before = guard.save()
         guard.rule({'consumer_guard:reshaper:reshape': '@'})
         run = guard.commands.run('matrix', '--compare', before)
@@ -201,7 +205,7 @@ class TestCompare:
             'newly refused'
         }
 
-    def test_nothing_and_everything(self) -> None:
+    def test_an_allowed_cell_that_appears_or_vanishes_is_a_change(self) -> None:
         row = ('a', 'b', 'owned', True, 'role', 'why', 'answer')
         assert compare_cells([], []) == []
         assert [one.change for one in compare_cells([], [row])] == [Change.ALLOWED]
@@ -223,7 +227,9 @@ class TestBadInput:
             (json.dumps([{name: [] for name in FIELDS}]), 'neither text nor a truth'),
         ],
     )
-    def test_file_to_compare(self, guard: Guard, text: str, words: str) -> None:
+    def test_a_file_to_compare_that_is_no_matrix_stops_the_command(
+        self, guard: Guard, text: str, words: str
+    ) -> None:
         path = guard.folder / 'before.json'
         path.write_text(text)
         run = guard.commands.run('matrix', '--compare', str(path))
@@ -238,18 +244,24 @@ class TestBadInput:
         run.assert_stopped('--html /nowhere/x.html', 'No such file')
 
     @pytest.mark.parametrize('text', ['[', '5', '"consumer_guard:usage": "@"'])
-    def test_policy_file(self, guard: Guard, text: str) -> None:
+    def test_a_policy_file_that_cannot_be_used_stops_the_command(
+        self, guard: Guard, text: str
+    ) -> None:
         (guard.folder / 'policy.yaml').write_text(text)
         guard.commands.run('matrix').assert_stopped('policy.yaml')
 
-    def test_configuration(self, tmp_path: pathlib.Path) -> None:
+    def test_a_configuration_that_is_absent_stops_the_command(
+        self, tmp_path: pathlib.Path
+    ) -> None:
         Commands(tmp_path / 'absent.conf').run('matrix').assert_stopped('absent.conf')
 
-    def test_options(self, guard: Guard) -> None:
+    def test_an_option_that_is_not_valid_stops_the_command(self, guard: Guard) -> None:
         guard.configure('denial = maybe')
         guard.commands.run('matrix').assert_stopped('denial')
 
-    def test_format(self, guard: Guard) -> None:
+    def test_an_unknown_format_is_refused_without_a_traceback(
+        self, guard: Guard
+    ) -> None:
         run = guard.commands.run('matrix', '-f', 'poem')
         assert run.status == 2
         assert 'Traceback' not in run.err
@@ -299,7 +311,7 @@ class TestPage:
         assert len(Reader(page).all('script')) == 1
         assert '&lt;script&gt;alert(1)&lt;/script&gt;&amp;' in page
 
-    def test_tables_have_headers(self, guard: Guard) -> None:
+    def test_every_header_of_the_tables_says_its_scope(self, guard: Guard) -> None:
         headers = Reader(guard.page()).all('th')
         scopes = [header.get('scope') for header in headers]
         assert scopes.count('colgroup') == len(model.OPERATIONS)

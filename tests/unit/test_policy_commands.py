@@ -249,7 +249,7 @@ def test_diff_that_is_undecided_is_no_equality(desk: Desk) -> None:
     ]
 
 
-def test_diff_of_directories(desk: Desk) -> None:
+def test_diff_of_directories_reads_only_the_policy_files_in_them(desk: Desk) -> None:
     desk.write('old/10.yaml', f'"{LIST}": "role:a"\n')
     desk.write('old/20.yaml', f'"{LIST}": "role:b"\n')
     desk.write('old/.hidden', '{[')
@@ -277,7 +277,7 @@ def test_diff_that_cannot_be_done(desk: Desk) -> None:
     assert 'cannot be read' in line
 
 
-def test_replay(desk: Desk) -> None:
+def test_replay_counts_the_recorded_decisions_that_would_change(desk: Desk) -> None:
     owner = 'rule:consumer_guard:admin_or_service or rule:consumer_guard:owner_reader'
     old = desk.write('old.yaml', '')
     new = desk.write(

@@ -124,7 +124,9 @@ class TestMicroversion:
             ('placement ' + '9' * 5000 + '.1', None),
         ],
     )
-    def test_headers(self, header: str | None, expected: object) -> None:
+    def test_a_header_gives_a_version_that_is_known_or_none(
+        self, header: str | None, expected: object
+    ) -> None:
         versions = KNOWN_MICROVERSIONS
         for _ in range(2):  # the second time it is kept
             assert read_microversion(header, versions) == expected

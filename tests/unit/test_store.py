@@ -73,7 +73,9 @@ class TestReading:
 
 
 class TestSwap:
-    def test_all_are_swapped(self, tables: Tables, engine: sa.Engine) -> None:
+    def test_all_are_swapped_where_each_is_as_expected(
+        self, tables: Tables, engine: sa.Engine
+    ) -> None:
         tables.consume(ONE, generation=5)
         tables.consume(TWO, generation=6)
         swaps = [Swap(TWO, 6, -6), Swap(ONE, 5, -5)]

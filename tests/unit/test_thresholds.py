@@ -25,7 +25,9 @@ THRESHOLDS = Thresholds(limit=LIMIT, warning=100, alarm=40, reserve=3)
         (-1, Step.SPENT),
     ],
 )
-def test_steps(remaining: int, step: Step) -> None:
+def test_the_step_follows_from_what_remains_below_the_limit(
+    remaining: int, step: Step
+) -> None:
     assert THRESHOLDS.step_of(LIMIT - remaining) is step
 
 

@@ -60,7 +60,7 @@ def explain(
     return trace_rule(rulebook, RULE, simulate_caller(person), target, final=final)
 
 
-def test_lines() -> None:
+def test_each_check_of_a_rule_has_a_line_with_its_outcome() -> None:
     rulebook = make_rulebook(
         'rule:consumer_guard:service or (role:reader and not project_id:%(project_id)s)'
     )
@@ -102,7 +102,7 @@ def test_a_rule_is_shown_once() -> None:
     assert (again.why, again.parts, again.truth) == ('as above', (), Truth.NO)
 
 
-def test_scope_comes_first() -> None:
+def test_a_token_of_another_scope_is_refused_before_any_check() -> None:
     trace = explain(make_rulebook('@'), {}, system=True, project_id=None)
     assert trace.truth is Truth.NO
     assert trace.why == 'for project tokens only, not system'

@@ -3,7 +3,8 @@
 
 import io
 import json
-from collections.abc import Callable, Iterable
+import logging
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -95,7 +96,9 @@ class TestFaults:
     @pytest.mark.parametrize('fault', FAULTS, ids=lambda fault: type(fault).__name__)
     @pytest.mark.parametrize('step', ['current', 'judge', 'judge final'])
     @pytest.mark.parametrize('name', REQUESTS)
-    def test_rules(self, name: str, step: str, fault: Exception) -> None:
+    def test_rules_that_break_are_a_503_and_forward_nothing(
+        self, name: str, step: str, fault: Exception
+    ) -> None:
         recorder, rules = Recorder(), FixedRules()
         rules.fault, rules.faults_in = fault, step
         answer = send(make_guard(recorder, rules), REQUESTS[name]())
@@ -107,7 +110,9 @@ class TestFaults:
         ids=lambda fault: type(fault).__name__,
     )
     @pytest.mark.parametrize('name', ['GET', 'PUT', 'POST'])
-    def test_owners(self, name: str, fault: Exception) -> None:
+    def test_owners_that_cannot_be_looked_up_forward_nothing(
+        self, name: str, fault: Exception
+    ) -> None:
         recorder, owners = Recorder(), FixedOwners()
         owners.fault = fault
         answer = send(make_guard(recorder, owners=owners), REQUESTS[name]())
@@ -122,7 +127,9 @@ class TestFaults:
         assert_unavailable(answer, recorder)
 
     @pytest.mark.parametrize('fault', FAULTS, ids=lambda fault: type(fault).__name__)
-    def test_bodies(self, fault: Exception) -> None:
+    def test_a_body_that_breaks_while_it_is_read_forwards_nothing(
+        self, fault: Exception
+    ) -> None:
         recorder = Recorder()
         environ = REQUESTS['PUT']() | {'wsgi.input': BrokenStream(fault)}
         assert_unavailable(send(make_guard(recorder), environ), recorder)
@@ -221,3 +228,108 @@ def test_identity_is_asked_for_first() -> None:
     assert send(make_guard(recorder, rules, owners), environ).status == 401
     assert not recorder.asked
     assert not owners.asked
+
+
+class Records(logging.Handler):
+    """Decision records, and the user whom the thread's context names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.statuses: list[object] = []
+        self.users: list[object] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.statuses.append(json.loads(record.getMessage())['status'])
+        context = oslo_context.get_current()
+        self.users.append(context and context.user_id)
+
+
+@pytest.fixture
+def records() -> Iterator[Records]:
+    handler, logger = Records(), logging.getLogger('consumer_guard.audit')
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    yield handler
+    logger.setLevel(level)
+    logger.removeHandler(handler)
+
+
+class TestRecords:
+    """A record has the status of the answer, and stands under its caller."""
+
+    def test_the_last_status_counts(self, records: Records) -> None:
+        def application(_environ: Environ, start_response: Any) -> Iterable[bytes]:
+            start_response('200 OK', [])
+            start_response('500 Oops', [], ('type', 'value', 'traceback'))
+            return []
+
+        send(make_guard(application, audit='all'), ask_for())
+        assert records.statuses == [500]
+
+    @pytest.mark.parametrize('fault', [RuntimeError('x'), Killed()])
+    @pytest.mark.parametrize('enforcement', ['enforce', 'shadow'])
+    def test_an_application_that_breaks_leaves_a_record_without_one(
+        self, records: Records, enforcement: str, fault: BaseException
+    ) -> None:
+        def application(_environ: Environ, _start_response: Any) -> Iterable[bytes]:
+            raise fault
+
+        guard = make_guard(application, audit='all', enforcement=enforcement)
+        with pytest.raises(type(fault)):
+            send(guard, ask_for())
+        assert records.statuses == [None]
+
+    def test_an_answer_that_has_not_begun_leaves_a_record_without_one(
+        self, records: Records
+    ) -> None:
+        def application(_environ: Environ, start_response: Any) -> Iterable[bytes]:
+            start_response('200 OK', [])
+            yield b'late'
+
+        answer = send(make_guard(application, audit='all'), ask_for())
+        assert (answer.status, answer.body) == (200, b'late')
+        assert records.statuses == [None]
+
+    @pytest.mark.parametrize(
+        ('line', 'status'),
+        [('nonsense', None), ('', None), ('\u00b2\u00b2\u00b2 x', None), ('204', 204)],
+    )
+    def test_a_status_of_any_form_goes_through(
+        self, records: Records, line: str, status: int | None
+    ) -> None:
+        def application(_environ: Environ, start_response: Any) -> Iterable[bytes]:
+            start_response(line, [])
+            return []
+
+        heard: list[str] = []
+        guard = make_guard(application, audit='all')
+        guard(ask_for(), lambda status, _headers: heard.append(status))
+        assert heard == [line]
+        assert records.statuses == [status]
+
+    @pytest.mark.parametrize('name', REQUESTS)
+    def test_a_refusal_has_its_own(self, records: Records, name: str) -> None:
+        guard = make_guard(Recorder(), FixedRules(first=Truth.NO))
+        assert send(guard, REQUESTS[name]()).status == 403
+        assert records.statuses == [403]
+
+    def test_it_stands_under_its_caller_and_not_under_the_applications(
+        self, records: Records
+    ) -> None:
+        def application(environ: Environ, start_response: Any) -> Iterable[bytes]:
+            made = oslo_context.RequestContext(user_id='of the application')
+            made.request_id = environ['openstack.request_id']
+            start_response('200 OK', [])
+            return []
+
+        environ = ask_for() | {'openstack.request_id': 'req-1'}
+        before = oslo_context.RequestContext(request_id='req-1')
+        send(make_guard(application, audit='all'), environ)
+        assert records.users == [environ['HTTP_X_USER_ID']]
+        # A filter in front that made a context logs under the application's.
+        current = oslo_context.get_current()
+        assert current is not before
+        assert current is not None
+        assert current.user_id == 'of the application'
+        oslo_context._request_store.context = None

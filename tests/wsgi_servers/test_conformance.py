@@ -50,7 +50,9 @@ def test_the_root_is_open(site: Site) -> None:
     assert unguarded.status == 401
 
 
-def test_reads(site: Site, alice: User, hers: str, his: str) -> None:
+def test_reads_of_her_own_are_answered_and_all_others_refused(
+    site: Site, alice: User, hers: str, his: str
+) -> None:
     own = site.ask('GET', f'/allocations/{hers}', alice)
     assert own.status == 200
     assert own.json['project_id'] == alice.project_id
@@ -60,7 +62,7 @@ def test_reads(site: Site, alice: User, hers: str, his: str) -> None:
     assert site.ask('GET', '/usages?project_id=project-a', alice).status == 200
 
 
-def test_a_filtered_list(
+def test_the_list_of_a_provider_shows_only_her_own(
     site: Site, provider: str, alice: User, hers: str, his: str
 ) -> None:
     shown = site.ask('GET', f'/resource_providers/{provider}/allocations', alice)

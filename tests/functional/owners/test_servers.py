@@ -247,7 +247,7 @@ def fails_within(seconds: float, lookup: DatabaseOwners, id_: str) -> float:
     return spent
 
 
-def test_a_stopped_server(
+def test_a_stopped_server_fails_look_ups_in_time_until_it_is_back(
     faulty: tuple[servers.Server, str], victim: DatabaseOwners
 ) -> None:
     running, url = faulty
@@ -358,7 +358,7 @@ def test_a_slow_look_up(
     assert victim.find([id_])[id_].status is OwnerStatus.RECORDED
 
 
-def test_a_frozen_server(
+def test_a_frozen_server_fails_look_ups_in_time_until_it_thaws(
     faulty: tuple[servers.Server, str], victim: DatabaseOwners
 ) -> None:
     running, url = faulty
@@ -399,7 +399,7 @@ def test_a_server_that_takes_no_connections(faulty: tuple[servers.Server, str]) 
         on('mysql', 'mysql', 'mysqldb', 'MySQLdb'),
     ],
 )
-def test_drivers(
+def test_each_driver_finds_owners_and_ends_a_slow_look_up_in_time(
     server: Callable[[str], servers.Server], dialect: str, driver: str, module: str
 ) -> None:
     running = server(dialect)
