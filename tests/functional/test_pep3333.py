@@ -79,5 +79,7 @@ def test_requests_of_all_kinds(validated: Deployment) -> None:
     assert ask('DELETE', f'/allocations/{his}', alice) in (204, 403)
     assert ask('DELETE', f'/allocations/{hers}', service) == 204
     large = {'large': ' ' * 5000}
-    assert ask('PUT', f'/allocations/{his}', alice, large) in (400, 413)
+    own = validated.add_consumer(provider, alice)
+    assert ask('PUT', f'/allocations/{own}', alice, large) in (400, 413)
+    assert ask('PUT', f'/allocations/{his}', alice, large) in (400, 403)
     assert ask('PUT', f'/allocations/{his}', service, large) == 400
