@@ -151,6 +151,45 @@ def test_an_owner_that_the_record_does_not_name_decides_nothing() -> None:
     assert find_effect(line, '!', OWNER)[0] is Change.UNDECIDED
 
 
+@pytest.mark.parametrize(
+    'changes',
+    [{'targets': []}, {'targets': [{'about': 'asked owner', 'project_id': 'p'}] * 2}],
+)
+def test_targets_that_the_record_does_not_name_decide_nothing(
+    changes: dict[str, Any],
+) -> None:
+    line = make_line('usages', Reason.ROLE, by='role', target_count=3, **changes)
+    assert find_effect(line, 'role:reader', OWNER)[0] is Change.UNDECIDED
+
+
+def test_a_target_that_is_missing_by_the_count_decides_nothing() -> None:
+    targets = [{'about': 'asked owner', 'project_id': 'p'}]
+    whole = make_line('usages', Reason.ROLE, by='role', targets=targets)
+    assert find_effect(whole, 'role:reader', OWNER)[0] is Change.UNCHANGED
+    cut = make_line('usages', Reason.ROLE, by='role', targets=targets, target_count=2)
+    assert find_effect(cut, 'role:reader', OWNER)[0] is Change.UNDECIDED
+
+
+@pytest.mark.parametrize('standing', ['nobody', 'absent'])
+def test_a_consumer_without_an_owner_is_for_roles_only(standing: str) -> None:
+    targets = [
+        {
+            'about': 'recorded owner',
+            'standing': standing,
+            'consumer_uuid': UUID,
+            'project_id': 'p',
+        }
+    ]
+    line = make_line('allocations:list', Reason.ROLE, by='role', targets=targets)
+    assert find_effect(line, 'role:reader', OWNER)[0] is Change.REFUSED
+
+
+def test_the_answer_of_a_remote_check_is_not_known() -> None:
+    line = make_line('allocations:list', Reason.OWNER, by='ownership')
+    rule = f'{OWNER} and http://localhost/'
+    assert find_effect(line, OWNER, rule)[0] is Change.UNDECIDED
+
+
 def test_a_rule_for_another_scope_refuses_before_and_after() -> None:
     line = make_line('allocations:list', Reason.DENIED, scope='system')
     assert find_effect(line, '!', '@')[0] is Change.UNCHANGED
