@@ -60,7 +60,7 @@ def noted(note: Note, engine: sa.Engine | None = None) -> Iterator[None]:
             assert module == 'pymysql', module
             connection.cursorclass = OfPymysql
         # A cursor that the connection keeps is of the other class.
-        record.info.clear()
+        record.info.pop('consumer_guard cursor', None)
         touched.append((connection, record))
 
     target = engine.pool if engine is not None else pool.Pool
@@ -70,7 +70,7 @@ def noted(note: Note, engine: sa.Engine | None = None) -> Iterator[None]:
     finally:
         sa.event.remove(target, 'checkout', watch)
         for connection, record in touched:
-            record.info.clear()
+            record.info.pop('consumer_guard cursor', None)
             with contextlib.suppress(Exception):  # closed by now
                 _unwatch(connection)
 

@@ -141,8 +141,8 @@ def test_bytes_on_the_wire(
             _compose(user, put, kind, 'Transfer-Encoding: chunked', body=chunked),
             [403],
         )
-        # A client that goes away in the middle of its body.
-        yield _compose(user, put, kind, length, body=claim[:-5]), [400]
+        # A client that goes away in the middle of its body, which nobody reads.
+        yield _compose(user, put, kind, length, body=claim[:-5]), [403]
         # The body of a refused request is no request of its own.
         refused = f'DELETE /allocations/{consumer} HTTP/1.1'
         behind = f'Content-Length: {len(smuggled)}'

@@ -130,11 +130,14 @@ def test_a_good_write_goes_as_without_the_guard(
     landed = 0
     for header in HEADERS:
         more = {'version': None, 'HTTP_OPENSTACK_API_VERSION': header}
-        claim = scene.claim(generation=1 + landed)
         guarded.activate()
-        with_guard = write(guarded, scene, '/allocations/{CA}', claim, **more)
+        claims = [
+            scene.claim(generation=guarded.show(consumer)['consumer_generation'])
+            for consumer in (scene.own, twin)
+        ]
+        with_guard = write(guarded, scene, '/allocations/{CA}', claims[0], **more)
         naive.activate()
-        without = write(naive, scene, f'/allocations/{twin}', claim, **more)
+        without = write(naive, scene, f'/allocations/{twin}', claims[1], **more)
         # Below 1.28 the body is placement's 400, and the guard's 403.
         assert (with_guard.status == 204) == (without.status == 204), header
         if without.status == 406:
