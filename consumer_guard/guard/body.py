@@ -7,8 +7,7 @@ whatever the charset says, the last of duplicate keys wins).
 
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import webob
 from oslo_serialization import jsonutils
@@ -18,8 +17,7 @@ from consumer_guard.guard.identity import Environ
 from consumer_guard.guard.request import parse_usages_target
 
 
-@dataclass(frozen=True, slots=True)
-class WsgiPayload:
+class WsgiPayload(NamedTuple):
     """The query and the body of a WSGI request, see :class:`request.Payload`.
 
     :ivar max_body_size: bytes; a larger body is not read

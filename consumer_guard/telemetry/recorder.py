@@ -62,19 +62,21 @@ class Recorder:
         write takes consumers. What is not available is left out.
         """
         decision = fulfilment.decision
-        body, owners = decision.body or fulfilment.body, decision.owners
+        if self._which != 'all' or decision.owners is not None:
+            return fulfilment
         conveys = request.operation in _CONVEYING
-        wanted = self._mode == 'shadow' or (
+        if self._mode != 'shadow' and not (
             conveys and decision.outcome is Outcome.ROLE
-        )
-        if self._which == 'all' and owners is None and wanted:
-            try:
-                if body is None and conveys and request.microversion is not None:
-                    body = claims.read_write_body(request)
-                owners = self._owners.find(_name_consumers(request, body)) or None
-            except Exception as exc:
-                # An incomplete record must not cost the client its answer.
-                LOG.debug('Nothing was looked up for a record: %s', type(exc).__name__)
+        ):
+            return fulfilment
+        body, owners = fulfilment.body, None
+        try:
+            if body is None and conveys and request.microversion is not None:
+                body = claims.read_write_body(request)
+            owners = self._owners.find(_name_consumers(request, body)) or None
+        except Exception as exc:
+            # An incomplete record must not cost the client its answer.
+            LOG.debug('Nothing was looked up for a record: %s', type(exc).__name__)
         return fulfilment._replace(decision=decision._replace(owners=owners), body=body)
 
     def record_decision(
@@ -90,7 +92,9 @@ class Recorder:
             return None
         operation, decision = request.operation, shown.decision
         outcome = name_outcome(decision.outcome, self._mode)
-        self._metrics.count(name_decision(operation, outcome.split()[-1], self._mode))
+        if self._metrics is not NONE:
+            counter = name_decision(operation, outcome.split()[-1], self._mode)
+            self._metrics.count(counter)
         if self._which == 'none':
             return None
         is_recorded = decision.outcome is Outcome.REFUSE or self._which == 'all'
