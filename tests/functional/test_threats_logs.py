@@ -15,7 +15,7 @@ from oslo_context import context
 from oslo_log import formatters, log
 
 from consumer_guard.backend import request_log_factory
-from consumer_guard.guard.identity import Environ
+from consumer_guard.guard.identity import Environ, set_context
 from consumer_guard.guard.responses import StartResponse
 from tests.administrator import User
 from tests.configuration import OWNER_RULES
@@ -57,6 +57,12 @@ class Lines(logging.Handler):
     def of(self, request_id: str | None) -> list[str]:
         """The lines that carry a request id, whosever they are."""
         return [line for line in self.lines if f'{request_id} ' in line]
+
+
+@pytest.fixture(autouse=True)
+def thread_without_context() -> None:
+    """Other tests of this process may have left a context in the thread."""
+    set_context(None)
 
 
 @pytest.fixture
