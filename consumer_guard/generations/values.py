@@ -36,7 +36,8 @@ def choose_value(
     :param randbelow: as :func:`secrets.randbelow`
     """
     usable = _POINTS - _FIRST
-    if stored >= 0:
+    if stored >= 0 or stored < LOWEST + SPACING:
+        # Also for a counter that was rolled: each roll would lead to the same values.
         point = randbelow(usable)
     else:
         # One more than the point below the stored value is too near, two is not.

@@ -175,7 +175,8 @@ class Crowd:
                 self._send('DELETE', path, admin)
         elif kind < 0.2 and generation is not None:
             with self._overlapping(False, uuid), contextlib.suppress(sa.exc.DBAPIError):
-                swap(self.engine, Kind.CONSUMER, [Swap(uuid, generation, -(2**31))])
+                to = -(2**31) + chance.randrange(2**15)
+                swap(self.engine, Kind.CONSUMER, [Swap(uuid, generation, to)])
         elif kind < 0.35:
             # Without a generation; at 1.0 it makes the consumer nobody's.
             version = '1.12' if kind < 0.3 else '1.0'

@@ -118,25 +118,32 @@ def find_faults(
         history[change.row_id].append(change)
         if change.was is not None and change.generation == change.was + 1:
             steps[change.uuid, change.was] += 1
-    moved = {
-        (row_id, change.was, change.generation): number
-        for row_id, changes in history.items()
-        for number, change in enumerate(changes)
-    }
     for swap in owners:
-        number = moved.get((swap.row_id, swap.expected, swap.new))
-        landed = moved.get((swap.row_id, swap.new, swap.new + 1))
-        if number is None or landed is None:
+        changes = history[swap.row_id]
+        starts = [
+            number
+            for number, change in enumerate(changes)
+            if (change.was, change.generation) == (swap.expected, swap.new)
+        ]
+        found = [_follow(swap, changes[number:]) for number in starts]
+        if not found:
             faults.append(f'{swap}: acknowledged, and not in the log')
-            continue
-        between = history[swap.row_id][number : landed + 1]
-        if any(change.project != swap.project for change in between):
-            faults.append(f'{swap}: landed on a foreign consumer: {between}')
-        # Placement may name the owner again, which is no change of generation.
-        others = [c for c in between[1:-1] if c.was != c.generation]
-        if others:
-            faults.append(f'{swap}: something came in between: {others}')
+        elif None not in found:
+            faults.append(f'{swap}: {found[0]}')
     for one, count in Counter(told).items():
         if steps[one.uuid, one.generation] < count:
             faults.append(f'{one}: acknowledged {count} times, and lost')
     return faults
+
+
+def _follow(swap: Swapped, changes: Sequence[Change]) -> str | None:
+    """What is wrong with a write, from its swap on; None when nothing is."""
+    # Placement may name the owner again, which is no change of generation.
+    moves = [change for change in changes if change.was != change.generation][:2]
+    if len(moves) < 2:
+        return 'acknowledged, and not in the log'
+    if any(change.project != swap.project for change in moves):
+        return f'landed on a foreign consumer: {moves}'
+    if (moves[1].was, moves[1].generation) != (swap.new, swap.new + 1):
+        return f'something came in between: {moves}'
+    return None
