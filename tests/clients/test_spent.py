@@ -204,7 +204,10 @@ def _roll(placement: Placement, consumer: str) -> None:
             *('--config-file', str(placement.folder / 'consumer-guard.conf')),
             *('generation', 'roll', '--consumer', consumer),
         ],
-        env={**os.environ, 'OS_PLACEMENT_CONFIG_DIR': str(placement.folder)},
+        env={
+            **os.environ,
+            'OS_PLACEMENT_CONFIG_DIR': str(placement.folder / 'placement'),
+        },
         check=True,
         timeout=60,
     )
