@@ -21,6 +21,8 @@ from consumer_guard.guard.errors import OwnersUnavailable, RequestError
 from consumer_guard.guard.model import (
     Body,
     Caller,
+    Claimable,
+    ConsumerTypes,
     OwnerGroups,
     Ownership,
     OwnerStatus,
@@ -97,7 +99,8 @@ class Authorizer:
             if obstacle is not None:
                 return Decision(Outcome.REFUSE, obstacle, depends, rules=rules)
             judge = self._make_judge(rules, request, caller)
-            return self._conclude(request, judge)._replace(rules=rules)
+            decision = self._conclude(request, caller, judge)
+            return decision._replace(rules=rules)
         except RequestError as error:
             return Decision(
                 Outcome.REFUSE,
@@ -153,7 +156,9 @@ class Authorizer:
 
         return judge
 
-    def _conclude(self, request: GuardedRequest, judge: Judge) -> Decision:
+    def _conclude(
+        self, request: GuardedRequest, caller: Caller, judge: Judge
+    ) -> Decision:
         """Gather what is needed, and decide by it.
 
         :raises consumer_guard.guard.errors.RequestError: it cannot be decided
@@ -165,7 +170,7 @@ class Authorizer:
             target = request.payload.read_usages_target()
             return ownership.conclude_sums(target, judge)
         if request.consumer_uuid is None:
-            return self._conclude_many(request, judge)
+            return self._conclude_many(request, caller, judge)
         owners = self._owners.find((request.consumer_uuid,))
         recorded = ownership.conclude_recorded(owners, judge)
         if kind is Ownership.READ or recorded.outcome is Outcome.REFUSE:
@@ -175,9 +180,12 @@ class Authorizer:
         empties = ownership.find_empties(body)
         if empties is not None:
             return recorded._replace(outcome=Outcome.REFUSE, reason=empties)
-        return ownership.conclude_write(body, owners, recorded, judge)
+        claimable = self._find_claimable(body, recorded, caller)
+        return ownership.conclude_write(body, recorded, claimable, judge)
 
-    def _conclude_many(self, request: GuardedRequest, judge: Judge) -> Decision:
+    def _conclude_many(
+        self, request: GuardedRequest, caller: Caller, judge: Judge
+    ) -> Decision:
         """Decide on the consumers that a body names: all or nothing."""
         body = self._read_body(request)
         empties = ownership.find_empties(body)
@@ -185,7 +193,28 @@ class Authorizer:
             return Decision(Outcome.REFUSE, empties, depends=True)
         owners = self._owners.find([claim.consumer_uuid for claim in body.claims])
         recorded = ownership.conclude_recorded(owners, judge)
-        return ownership.conclude_write(body, owners, recorded, judge)
+        claimable = self._find_claimable(body, recorded, caller)
+        return ownership.conclude_write(body, recorded, claimable, judge)
+
+    def _find_claimable(
+        self, body: Body, recorded: Decision, caller: Caller
+    ) -> Claimable:
+        """The caller's own project and user, and which claimed types exist."""
+        own = {key: (caller.credentials.get(key),) for key in ('project_id', 'user_id')}
+        owners = recorded.owners or {}
+        new = {
+            claim.consumer_type
+            for claim in body.claims
+            if claim.consumer_type
+            and claim.consumer_type != owners[claim.consumer_uuid].consumer_type
+        }
+        # Security: not before the recorded owners have passed, so that the time of
+        # this look-up tells no type of others' consumers.
+        if recorded.outcome is Outcome.REFUSE or not new:
+            return own
+        types = self._owners
+        known = types.find_types(new) if isinstance(types, ConsumerTypes) else ()
+        return own | {'consumer_type': known}
 
     @staticmethod
     def _read_body(request: GuardedRequest) -> Body:

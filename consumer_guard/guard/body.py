@@ -47,10 +47,7 @@ def read_body(environ: Environ, max_body_size: int) -> bytes:
         number, or the client went away
     """
     request = webob.Request(environ)
-    try:
-        length = request.content_length
-    except ValueError:
-        length = -1
+    length = request.content_length
     if length is not None and length < 0:
         raise Unreadable('The content length is not a length.')
     if not request.is_body_readable:

@@ -22,9 +22,6 @@ ENV_GLOBAL_REQUEST_ID = 'openstack.global_request_id'
 #: Every header from which oslo.context or placement's rules can take a role.
 _ROLE_HEADERS = ('HTTP_X_ROLES', 'HTTP_X_ROLE', 'HTTP_X_SERVICE_ROLES')
 
-#: The one header that begins with X and that oslo.context takes no identity from.
-_ENV_REQUEST_ID_HEADER = 'HTTP_X_OPENSTACK_REQUEST_ID'
-
 
 class GuardContext(context.RequestContext):
     """A request context that becomes the thread's by :func:`set_context` only."""
@@ -43,22 +40,25 @@ def set_context(current: context.RequestContext | None) -> None:
     context._request_store.context = current
 
 
-def is_proven(environ: Environ) -> bool:
+def is_proven(environ: Environ, whose: str = 'user') -> bool:
     """Whether auth_token has confirmed the identity in the headers.
 
     Security: all of it, because auth_token sets ``token_auth`` on every
     request that it lets through under ``delay_auth_decision``.
+
+    :param whose: the ``user``, or the ``service`` whose token came along
     """
-    user = getattr(environ.get('keystone.token_auth'), 'user', None)
-    user_id = environ.get('HTTP_X_USER_ID')
+    token = getattr(environ.get('keystone.token_auth'), whose, None)
+    prefix = 'HTTP_X_SERVICE_' if whose == 'service' else 'HTTP_X_'
+    user_id = environ.get(f'{prefix}USER_ID')
     return (
-        user is not None
+        token is not None
         and environ.get('keystone.token_info') is not None
-        and environ.get('HTTP_X_IDENTITY_STATUS') == 'Confirmed'
+        and environ.get(f'{prefix}IDENTITY_STATUS') == 'Confirmed'
         and bool(user_id)
-        and user_id == getattr(user, 'user_id', None)
-        and (environ.get('HTTP_X_PROJECT_ID') or None)
-        == (getattr(user, 'project_id', None) or None)
+        and user_id == getattr(token, 'user_id', None)
+        and (environ.get(f'{prefix}PROJECT_ID') or None)
+        == (getattr(token, 'project_id', None) or None)
     )
 
 
@@ -107,7 +107,8 @@ def _name_headers(
     get = environ.get
     read_roles = _split_roles if believe_headers else _read_roles
     # Security: without a proven service token these headers are anybody's.
-    of_service = get if believe_headers or _is_service_proven(environ) else {}.get
+    proven = believe_headers or is_proven(environ, 'service')
+    of_service = (environ if proven else Environ()).get
     return GuardContext(
         user_id=user_id,
         project_id=project_id,
@@ -133,16 +134,6 @@ def _name_headers(
         request_id=get(ENV_REQUEST_ID),
         global_request_id=get(ENV_GLOBAL_REQUEST_ID),
         overwrite=False,
-    )
-
-
-def _is_service_proven(environ: Environ) -> bool:
-    """Whether auth_token has confirmed a service token beside the user's."""
-    service = getattr(environ.get('keystone.token_auth'), 'service', None)
-    return (
-        service is not None
-        and environ.get('HTTP_X_SERVICE_IDENTITY_STATUS') == 'Confirmed'
-        and environ.get('HTTP_X_SERVICE_USER_ID') == getattr(service, 'user_id', None)
     )
 
 
@@ -209,20 +200,6 @@ def make_anonymous_context(environ: Environ) -> GuardContext:
         is_admin_project=False,
         overwrite=False,
     )
-
-
-def remove_identity(environ: Environ) -> Environ:
-    """Remove all headers from which oslo.context takes an identity.
-
-    :returns: the headers removed
-    """
-    removed = [
-        key
-        for key in environ
-        if key.startswith(('HTTP_X_', 'HTTP_OPENSTACK_SYSTEM_SCOPE'))
-        and key != _ENV_REQUEST_ID_HEADER
-    ]
-    return {key: environ.pop(key) for key in removed}
 
 
 def strip_role(environ: Environ, role: str) -> None:

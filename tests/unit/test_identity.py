@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from oslo_context import context
 
+from consumer_guard.backend.requestlog import remove_identity
 from consumer_guard.guard import identity
 
 ROLE = 'consumer_guard_passage'
@@ -39,7 +40,9 @@ def _add_service(environ: dict[str, Any], *roles: str, **more: Any) -> dict[str,
     }
     made = environ | headers | more
     service = types.SimpleNamespace(
-        user_id=made['HTTP_X_SERVICE_USER_ID'], role_names=roles
+        user_id='su',
+        project_id=made.get('HTTP_X_SERVICE_PROJECT_ID'),
+        role_names=roles,
     )
     made['keystone.token_auth'] = types.SimpleNamespace(
         user=environ['keystone.token_auth'].user, service=service
@@ -138,7 +141,6 @@ class TestContext:
                     'HTTP_X_DOMAIN_ID',
                     'HTTP_X_USER_DOMAIN_ID',
                     'HTTP_X_PROJECT_DOMAIN_ID',
-                    'HTTP_X_SERVICE_USER_ID',
                     'HTTP_X_SERVICE_USER_DOMAIN_ID',
                     'HTTP_X_SERVICE_PROJECT_ID',
                     'HTTP_X_SERVICE_PROJECT_DOMAIN_ID',
@@ -158,7 +160,7 @@ class TestContext:
         environ = _add_service(
             _environ('r', HTTP_X_IS_ADMIN_PROJECT='true'),
             *[role.strip() for role in roles],
-            **{'HTTP_X_SERVICE_USER_ID': None, **headers},
+            **headers,
         )
         ours = _make(environ)
         theirs = context.RequestContext.from_environ(
@@ -297,7 +299,7 @@ class TestContext:
     )
     def test_a_service_that_is_not_proven_is_none(self, change: dict[str, Any]) -> None:
         """Every header of it: a rule may ask for any."""
-        names = ('USER_ID', 'USER_DOMAIN_ID', 'PROJECT_ID', 'PROJECT_DOMAIN_ID')
+        names = ('USER_DOMAIN_ID', 'PROJECT_ID', 'PROJECT_DOMAIN_ID')
         environ = _add_service(
             _environ('r'),
             'service',
@@ -306,7 +308,9 @@ class TestContext:
         proven = identity.make_caller(_make(environ)).credentials
         assert proven['service_roles'] == ['service']
         credentials = identity.make_caller(_make(environ | change)).credentials
+        assert proven['service_user_id'] == 'su'
         assert credentials['service_roles'] == []
+        assert credentials['service_user_id'] is None
         for name in names:
             assert proven[f'service_{name.lower()}'] == name
             assert credentials[f'service_{name.lower()}'] is None
@@ -359,7 +363,7 @@ def test_remove_identity_leaves_nothing_that_oslo_context_reads() -> None:
     headers |= {'HTTP_X_IS_ADMIN_PROJECT', 'HTTP_X_IDENTITY_STATUS'}
     kept = {'HTTP_X_OPENSTACK_REQUEST_ID': 'x', 'HTTP_ACCEPT': 'x', 'PATH_INFO': 'x'}
     environ = dict.fromkeys(headers, 'x') | kept
-    assert identity.remove_identity(environ) == dict.fromkeys(headers, 'x')
+    assert remove_identity(environ) == dict.fromkeys(headers, 'x')
     assert environ == kept
 
 
