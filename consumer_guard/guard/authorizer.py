@@ -21,7 +21,6 @@ from consumer_guard.guard.errors import OwnersUnavailable, RequestError
 from consumer_guard.guard.model import (
     Body,
     Caller,
-    Claimable,
     ConsumerTypes,
     OwnerGroups,
     Ownership,
@@ -180,8 +179,7 @@ class Authorizer:
         empties = ownership.find_empties(body)
         if empties is not None:
             return recorded._replace(outcome=Outcome.REFUSE, reason=empties)
-        claimable = self._find_claimable(body, recorded, caller)
-        return ownership.conclude_write(body, recorded, claimable, judge)
+        return self._conclude_write(body, recorded, caller, judge)
 
     def _conclude_many(
         self, request: GuardedRequest, caller: Caller, judge: Judge
@@ -193,28 +191,24 @@ class Authorizer:
             return Decision(Outcome.REFUSE, empties, depends=True)
         owners = self._owners.find([claim.consumer_uuid for claim in body.claims])
         recorded = ownership.conclude_recorded(owners, judge)
-        claimable = self._find_claimable(body, recorded, caller)
-        return ownership.conclude_write(body, recorded, claimable, judge)
+        return self._conclude_write(body, recorded, caller, judge)
 
-    def _find_claimable(
-        self, body: Body, recorded: Decision, caller: Caller
-    ) -> Claimable:
-        """The caller's own project and user, and which claimed types exist."""
-        own = {key: (caller.credentials.get(key),) for key in ('project_id', 'user_id')}
-        owners = recorded.owners or {}
-        new = {
-            claim.consumer_type
-            for claim in body.claims
-            if claim.consumer_type
-            and claim.consumer_type != owners[claim.consumer_uuid].consumer_type
+    def _conclude_write(
+        self, body: Body, recorded: Decision, caller: Caller, judge: Judge
+    ) -> Decision:
+        """Decide on the claims, of which types may have to be looked up."""
+        owners, types = recorded.owners or {}, self._owners
+        claimed = [(claim.consumer_uuid, claim.consumer_type) for claim in body.claims]
+        new = {k for uuid, k in claimed if k and k != owners[uuid].consumer_type}
+        names: dict[str, Collection[str | None]] = {
+            key: (caller.credentials.get(key),) for key in ('project_id', 'user_id')
         }
         # Security: not before the recorded owners have passed, so that the time of
         # this look-up tells no type of others' consumers.
-        if recorded.outcome is Outcome.REFUSE or not new:
-            return own
-        types = self._owners
-        known = types.find_types(new) if isinstance(types, ConsumerTypes) else ()
-        return own | {'consumer_type': known}
+        passed = recorded.outcome is not Outcome.REFUSE
+        if passed and new and isinstance(types, ConsumerTypes):
+            names['consumer_type'] = types.find_types(new)
+        return ownership.conclude_write(body, recorded, names, judge)
 
     @staticmethod
     def _read_body(request: GuardedRequest) -> Body:

@@ -43,8 +43,7 @@ def read_body(environ: Environ, max_body_size: int) -> bytes:
 
     :param max_body_size: bytes; little more than that is ever held
     :raises TooLarge: the body is larger
-    :raises Unreadable: the body is shorter than its CONTENT_LENGTH, that is no
-        number, or the client went away
+    :raises Unreadable: the body is shorter than its length, or the client went away
     """
     request = webob.Request(environ)
     length = request.content_length

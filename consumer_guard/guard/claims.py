@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a body says of each consumer: owner, generation, whether it empties it.
 
-Taken as placement's schemas take it, microversion by microversion; what only
-ownership wants besides is asked for apart.
+Taken as placement's schemas take it, microversion by microversion.
 """
 
 import uuid

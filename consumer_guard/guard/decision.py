@@ -129,8 +129,7 @@ CONSEQUENCES: Mapping[Reason, Consequence] = types.MappingProxyType(
         Reason.NEW_NAMES: Consequence(
             Phase.CONCLUDE,
             403,
-            'Owners may only keep the recorded project, user and consumer type, or '
-            'claim their own project and user, and a type that exists.',
+            'Owners may keep what is recorded, or claim themselves and existing types.',
         ),
         Reason.GENERATION: Consequence(
             Phase.CONCLUDE,
