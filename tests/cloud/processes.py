@@ -39,8 +39,8 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 def die_with_parent() -> None:
     """Let the kernel end this process when its parent has gone (Linux).
 
-    To be called between fork and exec. Whoever kills the parent with SIGKILL
-    leaves no server behind; gunicorn's workers go with their master.
+    Between fork and exec: whoever kills the parent with SIGKILL leaves no server
+    behind; gunicorn's workers go with their master.
     """
     if sys.platform == 'linux':
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
