@@ -11,7 +11,6 @@ import dataclasses
 import json
 import pathlib
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,7 +20,13 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
-from tests.cloud.processes import BIN, StartFailed, WebServer
+from tests.cloud.processes import (
+    BIN,
+    StartFailed,
+    WebServer,
+    make_environment,
+    run_all,
+)
 from tools.ending import Ended, ended_by_signals
 
 ETC = pathlib.Path(__file__).resolve().parent.parent / 'etc' / 'consumer-guard'
@@ -36,7 +41,7 @@ NAIVE_POLICY = """\
 
 PLACEMENT_CONF = """\
 [placement_database]
-connection = sqlite:///{directory}/placement.db
+connection = {database}
 [api]
 auth_strategy = noauth2
 [oslo_policy]
@@ -77,7 +82,7 @@ class Client:
         headers = {
             'Accept': 'application/json',
             'Content-Type': 'application/json',
-            'OpenStack-API-Version': 'placement 1.38',
+            'OpenStack-API-Version': 'placement 1.37',
         }
         if person is not None:
             headers |= person.headers()
@@ -102,13 +107,21 @@ class Client:
 
 @contextmanager
 def serve(
-    name: str, module: str, directory: pathlib.Path, environment: dict[str, str]
+    name: str,
+    module: str,
+    directory: pathlib.Path,
+    environment: dict[str, str],
+    bind: tuple[str, int | None] = ('127.0.0.1', None),
 ) -> Iterator[Client]:
-    """Run a WSGI module under gunicorn on a free port of loopback.
+    """Run a WSGI module under gunicorn.
 
+    :param bind: address and port, by default a free one of loopback
     :raises tests.cloud.processes.StartFailed: it does not start
     """
-    server = WebServer(name, f'{module}:application', directory / name, environment)
+    address, port = bind
+    server = WebServer(
+        name, f'{module}:application', directory / name, environment, port, address
+    )
     try:
         server.start()
         yield Client(server.url)
@@ -123,7 +136,6 @@ def make_claim(provider: str, owner: Subject, generation: int | None) -> object:
         'project_id': owner.project,
         'user_id': owner.name,
         'consumer_generation': generation,
-        'consumer_type': 'INSTANCE',
     }
 
 
@@ -189,7 +201,7 @@ def show(rows: Sequence[tuple[str, ...]]) -> None:
             print('  '.join('-' * width for width in widths))
 
 
-def prepare(directory: pathlib.Path) -> None:
+def prepare(directory: pathlib.Path, database: str) -> None:
     """Write two configurations of placement over one database; migrate it."""
     for name in ('naive', 'guarded'):
         folder = directory / name
@@ -200,18 +212,11 @@ def prepare(directory: pathlib.Path) -> None:
         else:
             shutil.copy(ETC / 'placement-policy.yaml', policy)
         (folder / 'placement.conf').write_text(
-            PLACEMENT_CONF.format(directory=directory, policy=policy)
+            PLACEMENT_CONF.format(database=database, policy=policy)
         )
-    subprocess.run(  # noqa: S603  # our own command line
-        [
-            BIN / 'placement-manage',
-            '--config-file',
-            directory / 'naive' / 'placement.conf',
-            'db',
-            'sync',
-        ],
-        check=True,
-    )
+    conf = directory / 'naive' / 'placement.conf'
+    manage = [str(BIN / 'placement-manage'), '--config-file', str(conf), 'db', 'sync']
+    run_all([manage], directory, make_environment({}))
 
 
 def announce(text: str) -> None:
@@ -221,7 +226,7 @@ def announce(text: str) -> None:
 
 def print_curl_lines(client: Client, provider: str) -> None:
     """Two consumers and the lines to ask for them."""
-    common = "-H 'OpenStack-API-Version: placement 1.38'"
+    common = "-H 'OpenStack-API-Version: placement 1.37'"
     for owner in (ALICE, BOB):
         consumer = str(uuid.uuid4())
         claim = make_claim(provider, owner, None)
@@ -233,10 +238,13 @@ def print_curl_lines(client: Client, provider: str) -> None:
         )
 
 
-def start(directory: pathlib.Path, stack: ExitStack) -> tuple[Client, Client]:
+def start(
+    directory: pathlib.Path, stack: ExitStack, settings: argparse.Namespace
+) -> tuple[Client, Client]:
     """Start placement without and with the guard, over one database."""
-    announce("Creating placement's tables in an SQLite file ...")
-    prepare(directory)
+    announce("Creating placement's tables ...")
+    database = settings.database or f'sqlite:///{directory}/placement.db'
+    prepare(directory, database)
     announce('Starting placement without the guard ...')
     naive = serve(
         'naive',
@@ -254,6 +262,7 @@ def start(directory: pathlib.Path, stack: ExitStack) -> tuple[Client, Client]:
             'OS_PLACEMENT_CONFIG_DIR': str(directory / 'guarded'),
             'CONSUMER_GUARD_PASTE_CONFIG': str(ETC / 'api-paste-noauth.ini'),
         },
+        settings.bind,
     )
     return without, stack.enter_context(guarded)
 
@@ -261,7 +270,8 @@ def start(directory: pathlib.Path, stack: ExitStack) -> tuple[Client, Client]:
 def add_provider(client: Client) -> str:
     """Add a resource provider with some VCPU; returns its UUID."""
     provider = str(uuid.uuid4())
-    client.must('POST', '/resource_providers', {'name': 'compute-1', 'uuid': provider})
+    named = {'name': f'compute-{provider}', 'uuid': provider}
+    client.must('POST', '/resource_providers', named)
     inventories = {'VCPU': {'total': 64}}
     client.must(
         'PUT',
@@ -287,34 +297,61 @@ def compare(naive: Client, guarded: Client, provider: str) -> bool:
     return failed
 
 
-def run(*, stay: bool) -> None:
+def run(settings: argparse.Namespace) -> None:
     """Run the comparison, and go on serving when asked to."""
     with ExitStack() as stack:
         stack.enter_context(ended_by_signals())
         directory = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        naive, guarded = start(directory, stack)
+        naive, guarded = start(directory, stack, settings)
         provider = add_provider(guarded)
         if compare(naive, guarded, provider):
             raise SystemExit('the guard let something through')
-        if stay:
+        if settings.serve:
             print_curl_lines(guarded, provider)
             announce(f'\nThe guarded placement serves {guarded.url}; Ctrl-C ends it.')
             while True:
                 time.sleep(3600)
 
 
-def main() -> int:
-    """Run the command; returns the exit status."""
-    parser = argparse.ArgumentParser(description=(__doc__ or '').splitlines()[0])
+def parse_bind(text: str) -> tuple[str, int]:
+    """``ADDRESS:PORT`` as a pair."""
+    address, _, port = text.rpartition(':')
+    if not address or not port.isdecimal():
+        raise argparse.ArgumentTypeError(f'{text!r} is not ADDRESS:PORT')
+    return address, int(port)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    parser = argparse.ArgumentParser(
+        prog='demo', description=(__doc__ or '').splitlines()[0]
+    )
     parser.add_argument(
         '--serve', action='store_true', help='leave the guarded placement running'
     )
-    arguments = parser.parse_args()
+    parser.add_argument(
+        '--bind',
+        metavar='ADDRESS:PORT',
+        type=parse_bind,
+        default=('127.0.0.1', None),
+        help='where the guarded placement listens; whoever reaches it is believed',
+    )
+    parser.add_argument(
+        '--database',
+        metavar='URL',
+        help='an empty database for placement, by default an SQLite file',
+    )
+    return parser
+
+
+def main() -> int:
+    """Run the command; returns the exit status."""
+    settings = make_parser().parse_args()
     try:
-        run(stay=arguments.serve)
+        run(settings)
     except Ended as ended:
         # To end a server is how it is meant to be left.
-        return 0 if arguments.serve else ended.status
+        return 0 if settings.serve else ended.status
     except StartFailed as failure:
         print(failure, file=sys.stderr)
         return 1
