@@ -32,7 +32,7 @@ def keep_private(
     """
 
     def private(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        response = webob.Request(environ).get_response(application)
+        response = webob.Request(environ).get_response(application, True)
         respond: Application = response
         if response.status_code == 409:
             if not any(text in response.body for text in _HARMLESS):

@@ -215,12 +215,11 @@ class ConsumerGuard:
             identity.add_role(environ, self._enforcement.passage_role)
         if decision.outcome is Outcome.FILTER:
             return self._filter(request, caller, made_id)
-        if decision.outcome is Outcome.PASSAGE:
-            read = request.operation is model.ALLOCATIONS_LIST
+        read = request.operation is model.ALLOCATIONS_LIST
+        hide = read and self._enforcement.hide_generations
+        if decision.outcome is Outcome.PASSAGE and (hide or request.operation.writes):
             return answers.keep_private(
-                self._application,
-                lambda refusal: self._refuse(refusal, made_id),
-                hide=read and self._enforcement.hide_generations,
+                self._application, lambda each: self._refuse(each, made_id), hide=hide
             )
         return self._application
 
