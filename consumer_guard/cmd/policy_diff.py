@@ -5,13 +5,14 @@ import argparse
 import contextlib
 import dataclasses
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from consumer_guard.analysis.diff import Difference, compare_all, list_differences
 from consumer_guard.analysis.replay import EFFECTS, ReplaySummary, replay
 from consumer_guard.analysis.source import read_paths
 from consumer_guard.cmd.base import CommandFailed, GuardLister, plain_errors, printable
+from consumer_guard.cmd.progress import show_progress
 from consumer_guard.rules.rulebook import Rulebook
 
 
@@ -75,6 +76,14 @@ class DiffPolicy(GuardLister):
             )
 
 
+def _count_lines(
+    lines: Iterable[str], update: Callable[[int], object]
+) -> Iterator[str]:
+    for line in lines:
+        yield line
+        update(1)
+
+
 @contextlib.contextmanager
 def _open_records(path: str) -> Iterator[Iterable[str]]:
     """:raises CommandFailed: it cannot be read"""
@@ -83,8 +92,11 @@ def _open_records(path: str) -> Iterator[Iterable[str]]:
         return
     try:
         # What is not UTF-8 becomes a bad line, not an end.
-        with open(path, encoding='utf-8', errors='replace') as lines:
-            yield lines
+        with (
+            open(path, encoding='utf-8', errors='replace') as lines,
+            show_progress(None, 'records') as progress,
+        ):
+            yield _count_lines(lines, progress.update)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise CommandFailed(

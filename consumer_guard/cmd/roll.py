@@ -6,10 +6,10 @@ import functools
 from collections.abc import Iterable, Iterator, Sequence
 
 import sqlalchemy as sa
-import tqdm
 
 from consumer_guard.cmd.base import CommandFailed, GuardCommand
 from consumer_guard.cmd.interruption import Interruption, defer_interruption
+from consumer_guard.cmd.progress import show_progress
 from consumer_guard.config.settings import Settings
 from consumer_guard.doctor.database import open_database
 from consumer_guard.generations import rolling
@@ -125,23 +125,19 @@ class RollGenerations(GuardCommand):
     ) -> int:
         """Roll all above a value, with progress on a terminal; returns how many."""
         rolled = 0
-        with tqdm.tqdm(
-            total=total,
-            unit=' counters',
-            file=self.app.stderr,
-            disable=not self.app.stderr.isatty(),
-        ) as progress:
+        with show_progress(total, 'counters') as progress:
             try:
                 for kind, swaps in _roll_batches(engine, above, roll_to):
                     rolled += len(swaps)
-                    lines = list(_describe_swaps(kind, swaps))
-                    if lines:
-                        progress.write('\n'.join(lines), file=self.app.stdout)
+                    progress.clear()
+                    for line in _describe_swaps(kind, swaps):
+                        self.app.stdout.write(f'{line}\n')
+                    self.app.stdout.flush()
                     progress.update(len(swaps))
                     if interruption.signal is not None:
                         break
             except sa.exc.SQLAlchemyError:
-                progress.write(f'{rolled} rolled', file=self.app.stdout)
+                self.app.stdout.write(f'{rolled} rolled\n')
                 raise
         return rolled
 

@@ -346,3 +346,24 @@ def test_replay_from_the_standard_input(
     status, rows, err = desk.list('policy', 'diff', same, same, '--replay', '-')
     assert (status, rows) == (0, [])
     assert '12 lines are no records (line 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, ...)' in err
+
+
+def test_the_program_alone_shows_the_commands_and_asks_nothing(
+    desk: Desk, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr('sys.stdin', io.StringIO('generation list\n'))
+    with pytest.raises(SystemExit) as stopped:
+        desk.run()
+    assert not stopped.value.code
+    assert 'generation list' in capsys.readouterr().out
+
+
+def test_bash_completion_knows_every_command_and_its_options(desk: Desk) -> None:
+    status, out, _ = desk.run('complete', '--name', 'consumer-guard')
+    assert status == 0
+    for words in (
+        "cmds='can-i complete doctor generation help matrix policy'",
+        "cmds_generation='list roll'",
+        '--near-end',
+    ):
+        assert words in out
