@@ -5,6 +5,7 @@ import io
 import json
 import logging
 import pathlib
+import re
 from typing import Any
 
 import pytest
@@ -367,3 +368,29 @@ def test_bash_completion_knows_every_command_and_its_options(desk: Desk) -> None
         '--near-end',
     ):
         assert words in out
+
+
+def test_a_difference_in_eighty_columns_keeps_every_word(desk: Desk) -> None:
+    old = desk.write('old.yaml', '{}')
+    new = desk.write('new.yaml', f'"{USAGES}": "role:reader"')
+    _, rows, _ = desk.list('policy', 'diff', old, new)
+    status, out, _ = desk.run('policy', 'diff', old, new, '--max-width', '80')
+    assert status == 1
+    assert max(map(len, out.splitlines())) <= 80
+    shown = ' '.join(re.sub(r'[|+-]', ' ', out).split())
+    for row in rows:
+        for name in ('change', 'operation', 'who', 'whose'):
+            for word in row[name].split():
+                assert word in shown
+    assert 'None' not in out
+
+
+@pytest.mark.parametrize('form', ['table', 'csv', 'value'])
+def test_no_cell_shows_none_for_what_is_missing(desk: Desk, form: str) -> None:
+    old = desk.write('old.yaml', '{}')
+    new = desk.write('new.yaml', f'"{USAGES}": "role:reader"')
+    _, out, _ = desk.run('policy', 'diff', old, new, '-f', form)
+    assert 'newly allowed' in out
+    assert 'None' not in out
+    _, rows, _ = desk.list('policy', 'diff', old, new)
+    assert rows[0]['count'] is None
