@@ -13,19 +13,18 @@ project = 'consumer_guard'
 copyright = 'The consumer_guard developers'
 
 extensions = [
-    'openstackdocstheme',
     'sphinx.ext.autodoc',
+    'cliff.sphinxext',
     'oslo_config.sphinxext',
     'oslo_policy.sphinxext',
 ]
 
-openstackdocs_auto_name = False
-openstackdocs_auto_version = False
-html_theme = 'openstackdocs'
-html_theme_options = {'show_other_versions': False}
+html_theme = 'furo'
 html_static_path = ['_static']
 html_css_files = ['guard.css']
 html_title = 'consumer_guard'
+# Most literal blocks are shells, tables and diagrams.
+highlight_language = 'none'
 
 autodoc_typehints = 'signature'
 autodoc_preserve_defaults = True
