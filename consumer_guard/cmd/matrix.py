@@ -102,7 +102,7 @@ def _as_table(matrix: Matrix) -> tuple[Sequence[str], list[Sequence[Any]]]:
     ]
 
 
-def _fold(matrix: Matrix) -> tuple[Sequence[str], list[Sequence[Any]]]:
+def _fold(matrix: Matrix) -> tuple[Sequence[str], list[tuple[str, str, str]]]:
     """Three columns: operations with the same access share a row."""
     rows = []
     for each in matrix.classes:

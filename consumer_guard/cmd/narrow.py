@@ -15,7 +15,7 @@ def exceeds_display(
 
     Never where the display is no terminal: files and pipes have no width.
     """
-    width = parsed_args.max_width
+    width: int = parsed_args.max_width
     if width < 1 and (sys.stdout.isatty() or parsed_args.fit_width):
         try:
             width = os.get_terminal_size().columns
