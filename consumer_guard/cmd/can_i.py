@@ -113,6 +113,8 @@ class CanI(GuardCommand, show.ShowOne):
         key = None if parsed_args.show_owner else masking.make_key(settings.audit_key)
         mask = masking.make_mask(caller.credentials, key)
         shown = _describe_explanation(request, caller, explanation, settings, mask)
+        if explanation.document is None and parsed_args.formatter in ('shell', 'value'):
+            shown['document'] = ''
         return tuple(shown), tuple(shown.values())
 
 

@@ -4,6 +4,7 @@
 import argparse
 import contextlib
 import dataclasses
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -98,7 +99,7 @@ def _count_lines(
 ) -> Iterator[str]:
     for line in lines:
         yield line
-        update(1)
+        update(len(line))
 
 
 @contextlib.contextmanager
@@ -111,7 +112,7 @@ def _open_records(path: str) -> Iterator[Iterable[str]]:
         # What is not UTF-8 becomes a bad line, not an end.
         with (
             open(path, encoding='utf-8', errors='replace') as lines,
-            show_progress(None, 'records') as progress,
+            show_progress(os.path.getsize(path), 'characters') as progress,
         ):
             yield _count_lines(lines, progress.update)
     except OSError as error:

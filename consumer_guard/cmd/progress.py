@@ -7,13 +7,18 @@ from typing import Any
 import tqdm
 
 
-def show_progress(total: int | None, unit: str) -> 'tqdm.tqdm[Any]':
+def show_progress(total: int, unit: str) -> 'tqdm.tqdm[Any]':
     """A line on standard error; nothing without a terminal.
 
     Security: it moves the cursor, so it writes past everything that escapes control
     characters, and shows numbers and ``unit`` alone.
 
-    :param total: how many there are, where it is known
+    :param total: how many there are; 0 where it is not known
     """
-    # Without a terminal, None disables it.
-    return tqdm.tqdm(total=total, unit=f' {unit}', file=sys.__stderr__, disable=None)
+    return tqdm.tqdm(
+        total=total or None,
+        unit=f' {unit}',
+        unit_scale=True,
+        file=sys.__stderr__,
+        disable=None,  # where that is no terminal
+    )

@@ -25,6 +25,8 @@ from consumer_guard.cmd import status as guard_status
 from consumer_guard.generations import rolling
 from tests.rows import LIMIT, LOWEST, Tables
 
+PROVIDERS = 'resource_providers'
+
 pytestmark = pytest.mark.usefixtures('no_root_handlers')
 
 
@@ -40,6 +42,8 @@ class Shop:
 
     def __init__(self, url: str, directory: pathlib.Path) -> None:
         self.tables = Tables(url)
+        # A root is its own; MariaDB would not delete it.
+        self.tables.run('UPDATE resource_providers SET root_provider_id = NULL')
         self.tables.clear('consumers', 'resource_providers')
         self.conf = directory / 'consumer-guard.conf'
         self.configure(f'connection = {url}')
@@ -281,6 +285,35 @@ class TestOnTerminal:
         assert stored.count(LOWEST) == int(done[1])
         assert shop.run('generation', 'roll', '--near-end', '--yes') == 0
         assert set(shop.tables.read_generations().values()) == {LOWEST}
+
+
+@pytest.mark.on_database('postgresql', 'mysql')
+def test_the_rights_to_select_and_to_update_the_generation_are_enough(
+    database: str, tmp_path: pathlib.Path
+) -> None:
+    """Also for the locks of a roll."""
+    shop = Shop(database, tmp_path)
+    keys = {table: shop.add(table, LIMIT) for table in ('consumers', PROVIDERS)}
+    url = sa.make_url(database)
+    mysql = url.get_backend_name() == 'mysql'
+    account = "roller@'%'" if mysql else 'roller'
+    by = 'IDENTIFIED BY' if mysql else 'PASSWORD'
+    shop.tables.run(f"CREATE USER {account} {by} 'x'")
+    try:
+        for table in keys:
+            grant = 'GRANT SELECT, UPDATE (generation)'
+            shop.tables.run(f'{grant} ON {table} TO {account}')
+        made = url.set(username='roller', password='x')
+        text = made.render_as_string(hide_password=False)
+        shop.configure(f'connection = {text}')
+        assert shop.run('generation', 'roll', '--near-end') == 0
+        assert shop.run('generation', 'roll', '--consumer', keys['consumers']) == 0
+        assert shop.run('generation', 'roll', '--provider', keys[PROVIDERS]) == 0
+        assert shop.run('generation', 'list') == 0
+    finally:
+        if not mysql:
+            shop.tables.run(f'DROP OWNED BY {account}')
+        shop.tables.run(f'DROP USER {account}')
 
 
 @pytest.mark.on_database('postgresql', 'mysql')
