@@ -7,7 +7,7 @@ import sys
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent.parent))
 
-from doc import architecture, lanes, reasons, threat_table  # noqa: E402
+from doc import architecture, evidence, lanes, reasons, threat_table  # noqa: E402
 
 project = 'consumer_guard'
 copyright = 'The consumer_guard developers'
@@ -37,6 +37,7 @@ BUILT.mkdir(exist_ok=True)
 architecture.write_all(BUILT)
 for name, table in (
     ('threats.csv', threat_table.make_table()),
+    ('evidence.csv', evidence.make_table()),
     ('lanes.csv', lanes.make_table()),
     ('reasons.csv', reasons.make_table()),
 ):
