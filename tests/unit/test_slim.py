@@ -15,11 +15,11 @@ ROOT = pathlib.Path(consumer_guard.__file__).parent
 WITHOUT_EXTRA = """
 import importlib.machinery, sys
 BLOCKED = {'autopage', 'cliff', 'cmd2', 'oslo_upgradecheck', 'prettytable', 'tqdm'}
-class Finder:
-    @staticmethod
-    def find_spec(name, path=None, target=None):
+class Finder(importlib.machinery.PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
         if name.partition('.')[0] not in BLOCKED:
-            return importlib.machinery.PathFinder.find_spec(name, path, target)
+            return super().find_spec(name, path, target)
 sys.meta_path[sys.meta_path.index(importlib.machinery.PathFinder)] = Finder
 """
 
