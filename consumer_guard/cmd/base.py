@@ -4,12 +4,13 @@
 import argparse
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from cliff import command, lister
 from oslo_config import cfg
 
+from consumer_guard.cmd.terminal import neutralise_cell
 from consumer_guard.config import loading
 from consumer_guard.config.settings import Settings
 from consumer_guard.doctor.probing import capture_warnings
@@ -66,6 +67,19 @@ class GuardCommand(command.Command):
 class GuardLister(GuardCommand, lister.Lister):
     """A list with an exit status of its own."""
 
+    def produce_output(
+        self,
+        parsed_args: argparse.Namespace,
+        column_names: Sequence[str],
+        data: Iterable[Sequence[Any]],
+    ) -> int:
+        """Print the list; a spreadsheet opens what ``-f csv`` prints."""
+        if parsed_args.formatter == 'csv':
+            # Security: text of others would be a formula there.
+            data = [tuple(map(neutralise_cell, row)) for row in data]
+        status: int = super().produce_output(parsed_args, column_names, data)
+        return status
+
 
 @contextlib.contextmanager
 def plain_errors() -> Iterator[None]:
@@ -80,14 +94,6 @@ def plain_errors() -> Iterator[None]:
             yield
         except GuardError as error:
             raise CommandFailed(' '.join(str(error).split())) from None
-
-
-def printable(text: str) -> str:
-    """Text of a file for a terminal.
-
-    Security: escape sequences in it would be the terminal's.
-    """
-    return ''.join([char if char.isprintable() else '?' for char in text])
 
 
 def read_file(path: str, option: str) -> bytes:

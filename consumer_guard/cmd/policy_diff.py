@@ -11,7 +11,7 @@ from typing import Any
 from consumer_guard.analysis.diff import Difference, compare_all, list_differences
 from consumer_guard.analysis.replay import EFFECTS, ReplaySummary, replay
 from consumer_guard.analysis.source import read_paths
-from consumer_guard.cmd.base import CommandFailed, GuardLister, plain_errors, printable
+from consumer_guard.cmd.base import CommandFailed, GuardLister, plain_errors
 from consumer_guard.rules.rulebook import Rulebook
 
 
@@ -56,7 +56,7 @@ class DiffPolicy(GuardLister):
             differences = list_differences(old, new, comparisons, replayed)
         self.status = 1 if differences else 0
         return [column.name for column in dataclasses.fields(Difference)], [
-            [printable(cell) if isinstance(cell, str) else cell for cell in row]
+            [str(cell) if isinstance(cell, str) else cell for cell in row]
             for row in map(dataclasses.astuple, differences)
         ]
 

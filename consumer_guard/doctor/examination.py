@@ -10,11 +10,11 @@ import sqlalchemy as sa
 from oslo_config import cfg
 
 from consumer_guard import assembly
-from consumer_guard.analysis.findings import Assessment, Finding, note, warn
+from consumer_guard.analysis.findings import Assessment, Finding, note, ok, warn
 from consumer_guard.config import loading
 from consumer_guard.config.options import GROUP
 from consumer_guard.config.settings import Settings
-from consumer_guard.doctor import database, keystone, pipeline, policy, rows
+from consumer_guard.doctor import database, fit, keystone, pipeline, policy, rows
 from consumer_guard.doctor.paste_file import Layout, read_layout
 from consumer_guard.guard.errors import ConfigurationError, PolicyFileError
 from consumer_guard.guard.model import OPERATIONS, Ownership
@@ -73,7 +73,7 @@ def examine(deployment: Deployment, *, with_keystone: bool) -> Iterator[Finding]
     settings = deployment.settings
     yield from examine_pipeline(deployment)
     yield policy.check_enforcement(settings)
-    yield from policy.check_policy_files(deployment.conf, settings)
+    yield from examine_policies(deployment)
     yield from examine_database(deployment)
     yield keystone.check_token_cache(deployment.placement)
     if with_keystone:
@@ -88,10 +88,13 @@ def examine_pipeline(deployment: Deployment) -> Iterator[Finding]:
     if layout is None:
         yield warn(
             'there is no such file: the WSGI module does not start, and the order of '
-            'another pipeline could not be looked at',
+            'another pipeline was not checked',
             f'give --paste-config, or set {loading.PASTE_CONFIG_VARIABLE}',
         ).at(loading.PASTE_CONFIG, 'pipeline')
+        for name in pipeline.list_checks_of_pipeline():
+            yield note('skipped: there is no paste file').at(loading.PASTE_CONFIG, name)
     else:
+        yield ok('read').at(layout.path, 'pipeline')
         yield from pipeline.check_pipeline(layout)
         yield pipeline.check_cors(layout, deployment.placement)
         applications = [
@@ -102,6 +105,16 @@ def examine_pipeline(deployment: Deployment) -> Iterator[Finding]:
     yield policy.check_modes(paths)
     yield policy.check_auth_strategy(
         deployment.settings, deployment.placement, applications
+    )
+
+
+def examine_policies(deployment: Deployment) -> Iterator[Finding]:
+    """The guard's policy files, and whether placement's fit them."""
+    yield from policy.check_policy_files(deployment.conf, deployment.settings)
+    yield from fit.check_fit(
+        fit.PolicyConfiguration(
+            deployment.conf, deployment.placement, deployment.settings.passage_role
+        )
     )
 
 
@@ -140,10 +153,11 @@ def examine_database(deployment: Deployment) -> list[Finding]:
     settings = deployment.settings
     if not settings.connection:
         text = (
-            f'not set: owner_lookup is {settings.owner_lookup}, the rows could not be '
-            'looked at'
+            f'skipped: owner_lookup is {settings.owner_lookup}, and connection is not '
+            'set'
         )
-        return [note(text).at('option connection', 'database')]
+        names = ('database', *list_database_checks(deployment), 'more rights')
+        return [note(text).at('option connection', name) for name in names]
 
     def check_more_rights(engine: sa.Engine, _settings: Settings) -> Assessment:
         return database.check_excess(engine, deployment.own_account)

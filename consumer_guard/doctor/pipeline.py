@@ -13,6 +13,11 @@ _ORDER = '... request_log authtoken consumer_guard placement'
 _FIX_ORDER = f'write: {_ORDER}'
 
 
+def list_checks_of_pipeline() -> list[str]:
+    """The names of the checks that need a paste file."""
+    return [*_CHECKS, 'other sections', 'cors']
+
+
 def check_pipeline(layout: Layout) -> list[Finding]:
     """Every route to placement that is served, and those that could be."""
     findings = [
@@ -21,12 +26,12 @@ def check_pipeline(layout: Layout) -> list[Finding]:
         for name, check in _CHECKS.items()
     ]
     if not findings:
-        findings.append(
-            fail(
-                'nothing that is served holds the guard or placement',
-                f'write [pipeline:main] pipeline = {_ORDER}',
-            ).at(f'{layout.path} [main]', 'guard')
-        )
+        skipped = note('skipped: no route leads to placement')
+        findings = [skipped.at(f'{layout.path} [main]', name) for name in _CHECKS]
+        findings[0] = fail(
+            'nothing that is served holds the guard or placement',
+            f'write [pipeline:main] pipeline = {_ORDER}',
+        ).at(f'{layout.path} [main]', 'guard')
     findings.append(_check_others(layout).at(layout.path, 'other sections'))
     return findings
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Filters placement's list of a provider's consumers to the visible ones."""
 
+import contextlib
 import json
 import logging
 from collections.abc import Callable, Collection, Iterable
@@ -40,10 +41,11 @@ def keep_visible(
             )
             _close(response)
             return bad_gateway(environ, start_response)
-        try:
+        document = None
+        with contextlib.suppress(ValueError):
             document = _read_list(response)
-        except ValueError as exc:
-            LOG.error('The list to filter cannot be read, nothing is shown: %s', exc)
+        if document is None:
+            LOG.error('The list to filter cannot be read, nothing is shown')
             _close(response)
             return bad_gateway(environ, start_response)
         allocations = document['allocations']

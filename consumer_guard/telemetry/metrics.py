@@ -6,6 +6,7 @@ Names never contain what a client sent, so their number is bounded.
 
 import importlib
 import logging
+import socket
 import weakref
 from typing import Any, Protocol
 
@@ -92,16 +93,23 @@ def connect(host: str, port: int, prefix: str) -> Metrics:
             'is not installed: pip install consumer-guard[statsd]'
         ) from None
     try:
-        return StatsdMetrics(statsd.StatsClient(host, port, prefix=prefix or None))
-    except OSError as exc:
-        # A host name that cannot be resolved must not stop placement's workers.
-        LOG.error(
-            "option 'statsd_host' of [consumer_guard]: %s cannot be resolved (%s); "
-            'there are no metrics until the next start',
-            host,
-            exc,
+        # The client takes IPv4 alone unless it is told.
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0][0]
+        return StatsdMetrics(
+            statsd.StatsClient(
+                host, port, prefix=prefix or None, ipv6=family == socket.AF_INET6
+            )
         )
-        return NONE
+    except OSError as exc:
+        reason = exc.strerror
+    # A host name that cannot be resolved must not stop placement's workers.
+    LOG.error(
+        "option 'statsd_host' of [consumer_guard]: %s cannot be resolved (%s); "
+        'there are no metrics until the next start',
+        host,
+        reason,
+    )
+    return NONE
 
 
 def name_decision(operation: model.Operation, outcome: str, mode: str) -> str:
