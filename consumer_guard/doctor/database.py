@@ -190,17 +190,26 @@ def check_primary(engine: sa.Engine, _settings: Settings) -> Assessment:
     )
 
 
-def check_sql_mode(engine: sa.Engine, _settings: Settings) -> Assessment:
-    """MySQL and MariaDB only; the mode that new sessions get."""
+def check_sql_mode(engine: sa.Engine, _settings: Settings, *, mode: str) -> Assessment:
+    """MySQL and MariaDB only; the mode of placement's sessions.
+
+    oslo.db sets it last, so neither the server's mode nor the URL's counts.
+
+    :param mode: placement's option ``mysql_sql_mode``
+    """
     if not is_mysql(engine):
         return ok(f'{engine.dialect.name} has no sql_mode')
-    mode = str(fetch(engine, 'SELECT @@GLOBAL.sql_mode')[0][0])
+    with engine.connect() as connection:
+        # Of a connection that is closed afterwards: this pool has one.
+        connection.detach()
+        connection.execute(sa.text('SET SESSION sql_mode = :mode'), {'mode': mode})
+        mode = connection.execute(sa.text('SELECT @@SESSION.sql_mode')).scalar_one()
     if any(strict in mode for strict in _STRICT_MODES):
-        return ok('strict')
+        return ok("strict in placement's sessions")
     return warn(
-        f"the server's sql_mode is {mode or 'empty'}, not strict: a full generation "
-        'stands still and two writers both succeed',
-        'add STRICT_TRANS_TABLES',
+        f"the sql_mode of placement's sessions is {mode or 'empty'}, not strict: a full "
+        'generation keeps its value and two writers both succeed',
+        'set mysql_sql_mode = TRADITIONAL in [placement_database]',
     )
 
 

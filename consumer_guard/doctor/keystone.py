@@ -11,6 +11,7 @@ from oslo_policy import opts as policy_opts
 from consumer_guard.analysis.findings import Assessment, Finding, fail, note, ok, warn
 from consumer_guard.config.loading import parse_placement
 from consumer_guard.config.places import find_place, read_option
+from consumer_guard.doctor.logs import LOG_OPTIONS
 from consumer_guard.doctor.probing import (
     REQUEST_TIMEOUT,
     NoAnswer,
@@ -25,6 +26,7 @@ _AUTHTOKEN = 'keystone_authtoken'
 _ENDPOINT_OPTIONS: Mapping[str, Sequence[cfg.Opt]] = types.MappingProxyType(
     {
         'api': [cfg.StrOpt('auth_strategy', default='keystone')],
+        'placement_database': [cfg.StrOpt('mysql_sql_mode', default='TRADITIONAL')],
         'cors': [cfg.ListOpt('allowed_origin')],
         _AUTHTOKEN: [
             cfg.ListOpt('memcached_servers', deprecated_name='memcache_servers'),
@@ -42,7 +44,11 @@ def read_placement_conf() -> cfg.ConfigOpts:
     :raises consumer_guard.guard.errors.ConfigurationError: it cannot be read, or
         an option has a value that cannot be used
     """
-    options = {**_ENDPOINT_OPTIONS, **dict(policy_opts.list_opts())}
+    options = {
+        **_ENDPOINT_OPTIONS,
+        'DEFAULT': LOG_OPTIONS,
+        **dict(policy_opts.list_opts()),
+    }
     conf = parse_placement(options)
     for group, each in options.items():
         for option in each:

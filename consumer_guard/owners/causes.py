@@ -88,7 +88,7 @@ _SOCKET = r'/[\w./-]*/\.s\.PGSQL\.\d+'
 
 # An apostrophe inside a word ("can't") quotes nothing.
 _MARK = re.compile(r"""(?<!\w)'|'(?!\w)|["`]""")
-_VALUES = re.compile(r'=\(.*')
+_ROW_VALUES = re.compile(r'=\(.*')
 _ID = re.compile(r'[0-9A-Fa-f]{8}(?:-?[0-9A-Fa-f]{4}){3}-?[0-9A-Fa-f]{12}')
 
 
@@ -137,7 +137,7 @@ def _explain_path(path: str) -> str:
 def _mask(line: str, url: sa.URL | None) -> str:
     for secret in _list_secrets(url):
         line = line.replace(secret, MASK)
-    line = _VALUES.sub(f'=({MASK})', line)
+    line = _ROW_VALUES.sub(f'=({MASK})', line)
     names = [re.escape(name) for name in (*_SCHEMA, *_list_names(url), MASK)]
     shown = [*_compile_shown(names).finditer(line)]
     inside = [range(*quoted.span()) for quoted in shown]

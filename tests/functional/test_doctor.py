@@ -28,6 +28,14 @@ LIMIT = 2**31 - 1
 NOBODY = '00000000-0000-0000-0000-000000000000'
 DATABASE = os.environ.get('CONSUMER_GUARD_TEST_DATABASES', 'sqlite').split(',')[0]
 
+#: What auth_token needs; nothing answers there.
+AUTHTOKEN = (
+    '[keystone_authtoken]',
+    'auth_type = password',
+    'auth_url = http://127.0.0.1:9',
+    'service_type = placement',
+)
+
 needs = {
     kind: pytest.mark.skipif(
         kind != DATABASE, reason=f'set CONSUMER_GUARD_TEST_DATABASES={kind}'
@@ -96,6 +104,8 @@ class Clinic:
     def configure_placement(self, *lines: str, connection: str | None = None) -> None:
         database = connection or self.house.url
         text = ['[placement_database]', f'connection = {database}', *lines, '']
+        if '[keystone_authtoken]' not in text:
+            text += [*AUTHTOKEN, '']
         self.placement.write_text('\n'.join(text))
 
     def add(
@@ -253,7 +263,7 @@ class TestCommand:
         clinic.paste.chmod(0o666)
         report = ask()
         assert report.severity('file modes') == 'failure'
-        assert report.of('file modes')['cure'] == f'chmod o-w {clinic.paste}'
+        assert report.of('file modes')['cure'] == f'chmod go-w {clinic.paste}'
 
 
 class TestPolicyFiles:
