@@ -52,6 +52,12 @@ class DiffPolicy(GuardLister):
                 }
                 with _open_records(parsed_args.replay) as lines:
                     replayed = replay(lines, old, new, equal)
+                if not replayed.totals:
+                    raise CommandFailed(
+                        f'{parsed_args.replay} (option --replay): no line holds a '
+                        'decision record; records are written at INFO by the logger '
+                        'consumer_guard.audit'
+                    )
                 self._write_totals(replayed)
             differences = list_differences(old, new, comparisons, replayed)
         self.status = 1 if differences else 0

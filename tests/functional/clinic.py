@@ -65,7 +65,7 @@ class Clinic:
         self.etc = directory / 'etc'
         shutil.copytree(ETC, self.etc)
         (self.etc / 'api-paste-noauth.ini').unlink()
-        self.placement.touch()
+        (self.etc / 'placement.conf').touch()
         for path in self.etc.iterdir():
             path.chmod(0o640)
         # Both services read this one here.
