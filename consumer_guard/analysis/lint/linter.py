@@ -11,6 +11,7 @@ from consumer_guard.analysis.lint.files import (
     lint_deprecated,
     lint_files,
     lint_foreign_names,
+    lint_unused,
 )
 from consumer_guard.analysis.lint.permissions import (
     PREFIX,
@@ -85,7 +86,10 @@ def lint(policies: Policies) -> list[Finding]:
         *lint_foreign_names(placements, model.NAMESPACE, guards, 'the guard'),
         *lint_mismatches(guards, placements, passage_role),
     ]
-    if policies.registered is None:
+    if policies.registered is not None:
+        for rules, others in ((guards, placements), (placements, guards)):
+            findings += lint_unused(rules, others, registered)
+    else:
         missing = note(
             'placement is not installed here: its own defaults are not looked at',
             "run it with placement's environment",
