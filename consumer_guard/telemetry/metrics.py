@@ -93,13 +93,11 @@ def connect(host: str, port: int, prefix: str) -> Metrics:
             'is not installed: pip install consumer-guard[statsd]'
         ) from None
     try:
-        # The client takes IPv4 alone unless it is told.
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0][0]
-        return StatsdMetrics(
-            statsd.StatsClient(
-                host, port, prefix=prefix or None, ipv6=family == socket.AF_INET6
-            )
-        )
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+        # The client's own preference, where a name has addresses of both kinds.
+        ipv6 = socket.AF_INET not in [family for family, *_ in found]
+        client = statsd.StatsClient(host, port, prefix=prefix or None, ipv6=ipv6)
+        return StatsdMetrics(client)
     except OSError as exc:
         reason = exc.strerror
     # A host name that cannot be resolved must not stop placement's workers.
