@@ -393,18 +393,6 @@ class TestDatabase:
             clinic.tables.run('SET GLOBAL read_only = 0')
         assert report.severity('primary') == 'failure'
 
-    @needs['mysql']
-    def test_only_an_sql_mode_that_is_not_strict_is_a_warning(
-        self, clinic: Clinic, ask: CallRemote
-    ) -> None:
-        clinic.tables.run("SET GLOBAL sql_mode = ''")
-        try:
-            report = ask()
-        finally:
-            clinic.tables.run("SET GLOBAL sql_mode = 'STRICT_TRANS_TABLES'")
-        assert report.severity('sql_mode') == 'warning'
-        assert ask().severity('sql_mode') == 'ok'
-
 
 @needs['mysql']
 def test_reads_of_a_galera_cluster_wait_for_the_newest_rows(
