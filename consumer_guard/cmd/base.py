@@ -73,7 +73,13 @@ class GuardLister(GuardCommand, lister.Lister):
         column_names: Sequence[str],
         data: Iterable[Sequence[Any]],
     ) -> int:
-        """Print the list; a spreadsheet opens what ``-f csv`` prints."""
+        """Print the list.
+
+        What is missing is null in data, and blank elsewhere. A spreadsheet opens what
+        ``-f csv`` prints.
+        """
+        if parsed_args.formatter not in ('json', 'yaml'):
+            data = [['' if cell is None else cell for cell in row] for row in data]
         if parsed_args.formatter == 'csv':
             # Security: text of others would be a formula there.
             data = [tuple(map(neutralise_cell, row)) for row in data]
