@@ -35,11 +35,14 @@ def keep_visible(
         response = webob.Request(environ).get_response(application)
         # 4xx: an unknown provider, an unacceptable Accept; no consumers in it.
         if not 400 <= response.status_code < 500:
+            document, problem = None, ''
             try:
                 document = _read_list(response)
             except ValueError as exc:
+                problem = str(exc)
+            if document is None:
                 LOG.error(
-                    'The list to filter cannot be read, nothing is shown: %s', exc
+                    'The list to filter cannot be read, nothing is shown: %s', problem
                 )
                 _close(response)
                 return bad_gateway(environ, start_response)
