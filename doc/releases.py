@@ -55,20 +55,20 @@ def list_libraries() -> tuple[str, ...]:
     return (*re.findall(r'^([A-Za-z][\w.-]*)', text, re.M), *_MORE)
 
 
-def read_runs() -> list[Run]:
+def read_runs(path: pathlib.Path = RUNS) -> list[Run]:
     """All that is recorded, in the order of the table."""
-    return [Run(**run) for run in json.loads(RUNS.read_text(encoding='utf-8'))]
+    return [Run(**run) for run in json.loads(path.read_text(encoding='utf-8'))]
 
 
-def record(run: Run) -> None:
+def record(run: Run, path: pathlib.Path = RUNS) -> None:
     """Write a run to the file, unless more was run before."""
-    runs = {old.key: old for old in read_runs()}
+    runs = {old.key: old for old in read_runs(path)}
     old = runs.get(run.key)
     if old and not run.whole and (old.whole or old.passed >= run.passed):
         return
     runs[run.key] = run
     lines = [json.dumps(asdict(runs[key])) for key in sorted(runs)]
-    RUNS.write_text('[\n' + ',\n'.join(lines) + '\n]\n', encoding='utf-8')
+    path.write_text('[\n' + ',\n'.join(lines) + '\n]\n', encoding='utf-8')
 
 
 def make_table(runs: Iterable[Run] | None = None) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from consumer_guard.guard import errors
+from consumer_guard.owners import watchdog
 from consumer_guard.owners.api import OwnerLookupSettings
 from consumer_guard.owners.database import DatabaseOwners
 from consumer_guard.owners.engine import GRACE
@@ -76,6 +77,11 @@ def test_a_server_that_does_not_answer_is_given_up(
 ) -> None:
     server = FrozenServer()
     assert_given_up(server, connect(server))
+
+
+def test_nothing_is_patched_where_threads_are_not_green() -> None:
+    assert watchdog.unpatched('time', 'sleep') is time.sleep
+    assert watchdog.unpatched('socket', 'socket') is socket.socket
 
 
 def test_a_thread_that_could_not_be_started_is_started_later(
