@@ -13,6 +13,8 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 
+from doc import lanes
+
 HERE = pathlib.Path(__file__).resolve().parent
 RUNS = HERE / 'releases.json'
 
@@ -76,6 +78,7 @@ def make_table(runs: Iterable[Run] | None = None) -> str:
     rows: dict[tuple[str, str], dict[str, Run]] = {}
     for run in read_runs() if runs is None else runs:
         rows.setdefault((run.release, run.python), {})[run.database] = run
+    recorded = {release for release, _ in rows}
     out = io.StringIO()
     writer = csv.writer(out)
     for (release, python), by_database in rows.items():
@@ -88,11 +91,20 @@ def make_table(runs: Iterable[Run] | None = None) -> str:
         writer.writerow(
             [release, versions['openstack-placement'], *libraries, python, *cells]
         )
+    for release in list_releases():
+        if release not in recorded:
+            writer.writerow([release, *[''] * 4, 'not recorded', '', ''])
     return out.getvalue()
 
 
 def _show(run: Run) -> str:
     return f'{run.passed}' if run.whole else f'{run.passed} (part)'
+
+
+def list_releases() -> list[str]:
+    """The releases that have a lane, oldest first."""
+    names = {name for lane in lanes.read_lanes() for name in lane.names}
+    return sorted({name.split('-')[1] for name in names if name.startswith('release-')})
 
 
 if __name__ == '__main__':

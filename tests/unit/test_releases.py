@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from consumer_guard import assembly
 from consumer_guard.cmd import enforcer
 from consumer_guard.config import loading
-from doc import lanes, releases
+from doc import releases
 from tests import serving
 from tools import install_release
 
@@ -38,11 +38,11 @@ def _read_floors() -> list[Requirement]:
     return [Requirement(line) for line in re.findall(r'^\w.*', text, re.M)]
 
 
-def test_every_release_that_has_a_lane_has_a_recorded_run() -> None:
-    names = {name for lane in lanes.read_lanes() for name in lane.names}
-    found = {name.split('-')[1] for name in names if name.startswith('release-')}
-    assert found
-    assert {run.release for run in releases.read_runs()} == found
+def test_every_release_that_has_a_lane_is_in_the_table() -> None:
+    """With its runs, or as not recorded."""
+    rows = [line.split(',')[0] for line in releases.make_table([RUN]).splitlines()]
+    assert sorted(rows) == releases.list_releases()
+    assert {run.release for run in releases.read_runs()} <= {*rows}
 
 
 @pytest.mark.parametrize('run', releases.read_runs(), ids=lambda run: str(run.key))
@@ -55,7 +55,7 @@ def test_requirements_allow_what_each_release_has(run: releases.Run) -> None:
 def test_the_table_has_a_row_per_release_and_python() -> None:
     part = replace(RUN, database='mysql', passed=3, whole=False)
     other = replace(RUN, python='3.12')
-    assert releases.make_table([RUN, part, other]).splitlines() == [
+    assert releases.make_table([RUN, part, other]).splitlines()[:2] == [
         '2025.1,13.0.0,2.0.38,4.5.1,3.10,10,,3 (part)',
         '2025.1,13.0.0,2.0.38,4.5.1,3.12,10,,',
     ]
