@@ -4,7 +4,7 @@
 import json
 import logging
 from collections.abc import Callable, Collection, Iterable
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from email.utils import format_datetime
 from typing import Any
 
@@ -94,7 +94,7 @@ def replace_body(response: webob.Response, body: bytes) -> None:
     """
     changed = {
         'content-length': str(len(body)),
-        'last-modified': format_datetime(datetime.now(UTC), usegmt=True),
+        'last-modified': format_datetime(datetime.now(timezone.utc), usegmt=True),
     }
     headers = [
         (name, changed.get(name.lower(), value))

@@ -82,7 +82,6 @@ def _create(
             connect_args=limits,
             # On the engine, where it costs a connection's start, not every look-up.
             isolation_level='AUTOCOMMIT',
-            skip_autocommit_rollback=True,
             pool_reset_on_return=None,
             poolclass=pool.QueuePool,
             pool_size=settings.pool_size,
