@@ -101,6 +101,14 @@ OPTS: tuple[cfg.Opt, ...] = (
         help='Bytes. Larger bodies of writes that ownership must decide get 413; '
         "a role-holder's larger body is forwarded unread.",
     ),
+    cfg.IntOpt(
+        'max_filtered_lists',
+        default=4,
+        min=1,
+        help='Lists of a provider that a worker process filters at once; one more '
+        'gets 429 with Retry-After. Lists of role-holders are not filtered, and not '
+        'counted.',
+    ),
     cfg.FloatOpt(
         'policy_poll_interval',
         default=1.0,

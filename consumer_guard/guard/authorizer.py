@@ -12,7 +12,7 @@ Every tool that says what would be decided calls this with values of its own.
 """
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from consumer_guard.guard import claims, model, ownership
@@ -29,6 +29,13 @@ from consumer_guard.guard.model import (
 )
 from consumer_guard.guard.ownership import Judge
 from consumer_guard.guard.request import GuardedRequest
+
+#: Rulings that a list keeps: it may have as many owners as consumers.
+_MOST_KEPT = 4096
+
+#: The most consumers of a list that are looked up at once, the least, and how many
+#: times a list is more: what is known of them takes six times as much as their text.
+_BATCH = (4096, 128, 4)
 
 
 class Rules(Protocol):
@@ -119,24 +126,30 @@ class Authorizer:
 
     def find_visible(
         self, request: GuardedRequest, caller: Caller, consumer_ids: Collection[str]
-    ) -> frozenset[str]:
+    ) -> Collection[str]:
         """Which consumers of a list the caller may see.
 
         :raises consumer_guard.guard.errors.RequestError: it cannot be decided
         """
         rules = self._rules.current()
         keys = sorted(rules.reads(request.operation.rule))
+        deadline = self._clock() + self._patience
         judge = self._make_judge(rules, request, caller)
         allowed: dict[tuple[str | None, ...], bool] = {}
         visible: set[str] = set()
-        for target, uuids in self._find_targets(consumer_ids, keys):
-            # A rule that reads the project alone is judged once per project.
-            facts = tuple([target.get(key) for key in keys])
-            if facts not in allowed:
-                allowed[facts] = judge(target, 'recorded owner').truth is Truth.YES
-            if allowed[facts]:
-                visible.update(uuids)
-        return frozenset(visible)
+        for batch in _split(consumer_ids):
+            if self._clock() > deadline:
+                raise OwnersUnavailable('The list takes too long to be filtered.')
+            if len(allowed) > min(_MOST_KEPT, len(consumer_ids) // 2):
+                allowed.clear()
+            for target, uuids in self._find_targets(batch, keys):
+                # A rule that reads the project alone is judged once per project.
+                facts = tuple([target.get(key) for key in keys])
+                if facts not in allowed:
+                    allowed[facts] = judge(target, 'recorded owner').truth is Truth.YES
+                if allowed[facts]:
+                    visible.update(uuids)
+        return visible
 
     def _make_judge(
         self, rules: Rules, request: GuardedRequest, caller: Caller
@@ -206,3 +219,11 @@ class Authorizer:
             # Security: nobody's are for role-holders, whatever the rule says.
             if owner.status is OwnerStatus.RECORDED and owner.project_id:
                 yield owner.target(), (uuid,)
+
+
+def _split(ids: Collection[str]) -> Iterable[Sequence[str]]:
+    """Batches; neighbours in one, which share pages of an index."""
+    most, least, part = _BATCH
+    size = max(least, min(most, len(ids) // part))
+    ordered = sorted(ids)
+    return (ordered[start : start + size] for start in range(0, len(ids), size))

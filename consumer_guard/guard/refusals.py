@@ -12,6 +12,7 @@ from consumer_guard.guard.responses import Refusal
 
 NO_IDENTITY = Refusal(401, CONSEQUENCES[Reason.NO_IDENTITY].hint)
 UNAVAILABLE = Refusal(503, CONSEQUENCES[Reason.FAULT].hint)
+TOO_MANY_LISTS = Refusal(429, 'Too many lists are read at once; try again.')
 UNREADABLE_LIST = Refusal(502, 'The list of placement cannot be read.')
 
 

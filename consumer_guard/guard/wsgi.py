@@ -9,8 +9,9 @@ moved; nothing else is changed.
 
 import logging
 import re
+import threading
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -47,6 +48,7 @@ class Enforcement:
     :ivar conceal: ``denial = conceal``
     :ivar believe_headers: ``auth_strategy = noauth2``
     :ivar max_body_size: bytes
+    :ivar max_filtered_lists: at once
     """
 
     passage_role: str
@@ -54,6 +56,7 @@ class Enforcement:
     conceal: bool
     believe_headers: bool
     max_body_size: int
+    max_filtered_lists: int
 
 
 class DecisionRecorder(Protocol):
@@ -118,6 +121,7 @@ class ConsumerGuard:
         self._recorder = recorder
         self._versions = tuple(versions)
         self._refuser = responses.Refuser(versions)
+        self._filters = threading.BoundedSemaphore(enforcement.max_filtered_lists)
 
     def __call__(
         self, environ: Environ, start_response: StartResponse
@@ -252,13 +256,16 @@ class ConsumerGuard:
     def _filter(
         self, request: GuardedRequest, caller: Caller, made_id: bool
     ) -> Application:
-        def find_visible(ids: Collection[str]) -> Collection[str]:
-            return self._authorizer.find_visible(request, caller, ids)
-
-        bad_gateway = self._refuse(refusals.UNREADABLE_LIST, made_id)
-        filtered = listing.keep_visible(self._application, find_visible, bad_gateway)
+        filtered = listing.keep_visible(
+            self._application,
+            lambda ids: self._authorizer.find_visible(request, caller, ids),
+            self._refuse(refusals.UNREADABLE_LIST, made_id),
+        )
 
         def answer(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+            if not self._filters.acquire(blocking=False):
+                busy = self._refuse(refusals.TOO_MANY_LISTS, made_id)
+                return busy(environ, start_response)
             try:
                 return filtered(environ, start_response)
             except Exception:
@@ -272,6 +279,8 @@ class ConsumerGuard:
                 )
                 refuse = self._refuse(refusals.UNAVAILABLE, made_id)
                 return self._observe(refuse, answered)(environ, start_response)
+            finally:
+                self._filters.release()
 
         return answer
 
