@@ -35,7 +35,7 @@ _MOST_KEPT = 4096
 
 #: The most consumers of a list that are looked up at once, the least, and how many
 #: times a list is more: what is known of them takes six times as much as their text.
-_BATCH = (4096, 128, 4)
+_BATCH = (2048, 128, 4)
 
 
 class Rules(Protocol):
@@ -126,7 +126,7 @@ class Authorizer:
 
     def find_visible(
         self, request: GuardedRequest, caller: Caller, consumer_ids: Collection[str]
-    ) -> Collection[str]:
+    ) -> set[str]:
         """Which consumers of a list the caller may see.
 
         :raises consumer_guard.guard.errors.RequestError: it cannot be decided

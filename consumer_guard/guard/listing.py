@@ -21,7 +21,7 @@ from consumer_guard.guard.responses import Application, StartResponse
 
 LOG = logging.getLogger(__name__)
 
-FindVisible = Callable[[Collection[str]], Collection[str]]
+FindVisible = Callable[[Collection[str]], set[str]]
 
 #: Bytes of a part, about.
 _PART = 8192
@@ -93,6 +93,8 @@ def _write_visible(text: bytes, find_visible: FindVisible) -> bytes:
     separator = b''
     for consumers in _read_parts(text) if visible else ():
         shown = {uuid: consumers[uuid] for uuid in consumers if uuid in visible}
+        # Shown once; and their ids give their memory back.
+        visible -= shown.keys()
         if shown:
             written.write(separator + json.dumps(shown)[1:-1].encode())
             separator = b', '
