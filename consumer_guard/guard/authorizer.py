@@ -12,7 +12,7 @@ Every tool that says what would be decided calls this with values of its own.
 """
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Protocol
 
 from consumer_guard.guard import claims, model, ownership
@@ -30,12 +30,9 @@ from consumer_guard.guard.model import (
 from consumer_guard.guard.ownership import Judge
 from consumer_guard.guard.request import GuardedRequest
 
-#: Rulings that a list keeps: it may have as many owners as consumers.
-_MOST_KEPT = 4096
-
-#: The most consumers of a list that are looked up at once, the least, and how many
-#: times a list is more: what is known of them takes six times as much as their text.
-_BATCH = (2048, 128, 4)
+#: The most consumers of a list that are looked up at once. Of shorter lists a quarter,
+#: and rulings of twice as many are kept: both take more memory than their text.
+_BATCH = 2048
 
 
 class Rules(Protocol):
@@ -137,12 +134,17 @@ class Authorizer:
         judge = self._make_judge(rules, request, caller)
         allowed: dict[tuple[str | None, ...], bool] = {}
         visible: set[str] = set()
-        for batch in _split(consumer_ids):
+        # Neighbours share pages of an index.
+        ordered = sorted(consumer_ids)
+        size = max(128, min(_BATCH, len(ordered) // 4))
+        for start in range(0, len(ordered), size):
             if self._clock() > deadline:
                 raise OwnersUnavailable('The list takes too long to be filtered.')
-            if len(allowed) > min(_MOST_KEPT, len(consumer_ids) // 2):
+            if len(allowed) > 2 * size:
                 allowed.clear()
-            for target, uuids in self._find_targets(batch, keys):
+            for target, uuids in self._find_targets(
+                ordered[start : start + size], keys
+            ):
                 # A rule that reads the project alone is judged once per project.
                 facts = tuple([target.get(key) for key in keys])
                 if facts not in allowed:
@@ -219,11 +221,3 @@ class Authorizer:
             # Security: nobody's are for role-holders, whatever the rule says.
             if owner.status is OwnerStatus.RECORDED and owner.project_id:
                 yield owner.target(), (uuid,)
-
-
-def _split(ids: Collection[str]) -> Iterable[Sequence[str]]:
-    """Batches; neighbours in one, which share pages of an index."""
-    most, least, part = _BATCH
-    size = max(least, min(most, len(ids) // part))
-    ordered = sorted(ids)
-    return (ordered[start : start + size] for start in range(0, len(ids), size))

@@ -1,9 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Filters placement's list of a provider's consumers to the visible ones.
-
-It is read part by part, and of a part only the ids are kept: parsed, a list takes
-seven times as much memory as its text.
-"""
+"""Filters placement's list to the visible consumers, part by part to save memory."""
 
 import io
 import json
@@ -58,19 +54,13 @@ def keep_visible(
                 LOG.error(
                     'The list to filter cannot be read, nothing is shown: %s', exc
                 )
-                _close(response)
+                # As a server would let placement go (PEP 3333).
+                getattr(response.app_iter, 'close', lambda: None)()
                 return bad_gateway(environ, start_response)
         sent: Iterable[bytes] = response(environ, start_response)
         return sent
 
     return filtered
-
-
-def _close(response: webob.Response) -> None:
-    """Let placement go, as a server would (PEP 3333)."""
-    close = getattr(response.app_iter, 'close', None)
-    if close is not None:
-        close()
 
 
 def _get_text(response: webob.Response) -> bytes:
@@ -93,8 +83,7 @@ def _write_visible(text: bytes, find_visible: FindVisible) -> bytes:
     separator = b''
     for consumers in _read_parts(text) if visible else ():
         shown = {uuid: consumers[uuid] for uuid in consumers if uuid in visible}
-        # Shown once; and their ids give their memory back.
-        visible -= shown.keys()
+        visible -= shown.keys()  # gives their memory back
         if shown:
             written.write(separator + json.dumps(shown)[1:-1].encode())
             separator = b', '
@@ -108,8 +97,6 @@ def _read_parts(text: bytes) -> Iterator[dict[str, Any]]:
 
     Where the text of an object is cut at a comma, and both halves are texts of
     objects, their members are those of the whole: there is no other reading.
-
-    :raises _Unreadable: it has not placement's form
     """
     match = _BEGINNING.match(text)
     beginning, start = (match[0], match.end()) if match else (b'', 0)

@@ -7,6 +7,7 @@ decoy where a refused read is concealed; ``wsgi.input`` where a generation was
 moved; nothing else is changed.
 """
 
+import functools
 import logging
 import re
 import threading
@@ -256,16 +257,14 @@ class ConsumerGuard:
     def _filter(
         self, request: GuardedRequest, caller: Caller, made_id: bool
     ) -> Application:
-        filtered = listing.keep_visible(
-            self._application,
-            lambda ids: self._authorizer.find_visible(request, caller, ids),
-            self._refuse(refusals.UNREADABLE_LIST, made_id),
-        )
+        find_visible = functools.partial(self._authorizer.find_visible, request, caller)
+        bad_gateway = self._refuse(refusals.UNREADABLE_LIST, made_id)
+        filtered = listing.keep_visible(self._application, find_visible, bad_gateway)
 
         def answer(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
             if not self._filters.acquire(blocking=False):
-                busy = self._refuse(refusals.TOO_MANY_LISTS, made_id)
-                return busy(environ, start_response)
+                respond = self._refuse(refusals.TOO_MANY_LISTS, made_id)
+                return respond(environ, start_response)
             try:
                 return filtered(environ, start_response)
             except Exception:
