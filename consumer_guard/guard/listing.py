@@ -47,7 +47,7 @@ def keep_visible(
         response = webob.Request(environ).get_response(application)
         if not 400 <= response.status_code < 500:  # no consumers in those
             try:
-                text = _get_list(response)
+                text = _extract_list(response)
                 _rewrite(response, _write_visible(text, find_visible))
             except _Unreadable as exc:
                 LOG.error(
@@ -56,12 +56,12 @@ def keep_visible(
                 # As a server would let placement go (PEP 3333).
                 getattr(response.app_iter, 'close', lambda: None)()
                 return bad_gateway(environ, start_response)
-        return response(environ, start_response)  # type: ignore[no-any-return]
+        return response(environ, start_response)
 
     return filtered
 
 
-def _get_list(response: webob.Response) -> bytes:
+def _extract_list(response: webob.Response) -> bytes:
     if response.status_code != 200:
         raise _Unreadable(f'its status is {response.status_code}')
     if response.content_type != 'application/json' or response.content_encoding:
