@@ -107,7 +107,7 @@ def read_terms(leaves: Collection[Node]) -> Terms:
             leaf.right for leaf in leaves if isinstance(leaf, HasRoleNamed)
         ),
         templates=templates,
-        keys=tuple(sorted(reads & TARGET_KEYS)),
+        keys=tuple(sorted(reads.intersection(TARGET_KEYS))),
         groups=_group(leaves),
         remote=tuple(leaf.text for leaf in leaves if isinstance(leaf, Remote)),
         is_exact=all(map(_is_exact, leaves)),

@@ -31,9 +31,8 @@ from consumer_guard.guard.model import (
 from consumer_guard.guard.ownership import Judge
 from consumer_guard.guard.request import GuardedRequest
 
-#: The most consumers of a list that are looked up at once. Of shorter lists a quarter,
-#: and rulings of twice as many are kept: both take more memory than their text.
-_BATCH = 2048
+#: Rulings of one list that are kept; they take more memory than its text.
+_KEPT = 4096
 
 
 class Rules(Protocol):
@@ -136,23 +135,17 @@ class Authorizer:
         judge = self._make_judge(rules, request, caller)
         allowed: dict[tuple[str | None, ...], bool] = {}
         visible: set[str] = set()
-        # Neighbours share pages of an index.
-        ordered = sorted(consumer_ids)
-        size = max(128, min(_BATCH, len(ordered) // 4))
-        for start in range(0, len(ordered), size):
+        for target, uuids in self._find_targets(consumer_ids, keys):
             if self._clock() > deadline:
                 raise OwnersUnavailable('The list takes too long to be filtered.')
-            if len(allowed) > 2 * size:
+            if len(allowed) > _KEPT:
                 allowed.clear()
-            for target, uuids in self._find_targets(
-                ordered[start : start + size], keys
-            ):
-                # A rule that reads the project alone is judged once per project.
-                facts = tuple([target.get(key) for key in keys])
-                if facts not in allowed:
-                    allowed[facts] = judge(target, 'recorded owner').truth is Truth.YES
-                if allowed[facts]:
-                    visible.update(uuids)
+            # A rule that reads the project alone is judged once per project.
+            facts = tuple([target.get(key) for key in keys])
+            if facts not in allowed:
+                allowed[facts] = judge(target, 'recorded owner').truth is Truth.YES
+            if allowed[facts]:
+                visible.update(uuids)
         return visible
 
     def _make_judge(

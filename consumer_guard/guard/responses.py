@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import webob
+import webob.dec
 import webob.exc
 from microversion_parse import middleware as microversion_middleware
 from webob.exc import strip_tags  # type: ignore[attr-defined]  # not in the stubs

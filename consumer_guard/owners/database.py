@@ -2,7 +2,6 @@
 """Owners from placement's own database: one SELECT a look-up, never a cache."""
 
 import functools
-import itertools
 import logging
 import os
 import time
@@ -74,8 +73,11 @@ class DatabaseOwners:
                 lambda rows: self._reader.read(consumer_ids, rows),
             )
         owners = self._reader.read(consumer_ids, ())
+        deadline = time.monotonic() + self._timeout
         for found in self._run_batches(self._queries.many, ids, self._reader.read):
             owners |= found
+            if time.monotonic() > deadline:
+                raise OwnersUnavailable('The owners could not be looked up in time.')
         return owners
 
     def find_types(self, names: Collection[str]) -> Collection[str]:
@@ -90,12 +92,12 @@ class DatabaseOwners:
 
     def find_groups(
         self, consumer_ids: Collection[str], keys: Collection[str]
-    ) -> Collection[tuple[Mapping[str, str], Collection[str]]]:
+    ) -> Iterable[tuple[Mapping[str, str], Collection[str]]]:
         """See :meth:`consumer_guard.guard.model.OwnerGroups.find_groups`."""
         ids = _keep_plausible(consumer_ids)
         query = self._queries.groups[count_references(keys) - 1]
-        batches = self._run_batches(query, ids, self._reader.group)
-        return [*itertools.chain.from_iterable(batches)]
+        for groups in self._run_batches(query, ids, self._reader.group):
+            yield from groups
 
     def _run_batches(
         self,
@@ -108,10 +110,7 @@ class DatabaseOwners:
         Each batch is a statement of its own: an owner that changes meanwhile is the
         old or the new one, as if all had been read at the moment of its batch.
         """
-        deadline = time.monotonic() + self._timeout
         for start in range(0, len(ids), self._queries.batch):
-            if time.monotonic() > deadline:
-                raise OwnersUnavailable('The owners could not be looked up in time.')
             batch = ids[start : start + self._queries.batch]
             yield self._run(query, batch, functools.partial(read, batch))
 

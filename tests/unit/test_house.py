@@ -73,7 +73,7 @@ ORDER = {name: number for number, name in enumerate(PACKAGES)}
 
 #: Caches of modules and classes, and why they are no state between requests.
 CACHES = {
-    'guard.request._parse_microversion': 'a pure function of the header; bounded',
+    'guard.request.read_microversion': 'a pure function of the header; bounded',
 }
 
 
@@ -243,7 +243,10 @@ def _find_state(module: types.ModuleType, source: str) -> Iterator[str]:
             if name.endswith('_') or name == '_field_defaults':
                 continue
             mutable = isinstance(value, MutableMapping | MutableSequence | MutableSet)
-            if mutable or hasattr(value, 'cache_info'):
+            # A cache is its own module's, whoever imports it.
+            home = getattr(value, '__module__', module.__name__)
+            cached = hasattr(value, 'cache_info') and home == module.__name__
+            if mutable or cached:
                 yield f'{path}.{name}'
 
 
