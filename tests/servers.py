@@ -151,7 +151,7 @@ class Server:
     def start(self) -> None:
         """Start the server and wait until it takes connections."""
         with open(self.folder / 'log', 'ab') as log:
-            self._process = _popen(self._command, self._account, log, self.folder)
+            self._process = launch(self._command, self._account, log, self.folder)
         deadline = time.monotonic() + PATIENCE
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -217,10 +217,10 @@ def postgresql(extra_args: Sequence[str] = ()) -> Iterator[Server]:
     :raises ServerMissing: no ``initdb`` on this machine
     """
     folders = sorted(glob.glob('/usr/lib/postgresql/*/bin'), reverse=True)
-    initdb = _find('initdb', 'postgresql', folders)
-    postgres = _find('postgres', 'postgresql', folders)
-    with _folder('postgres') as folder:
-        data, port = folder / 'data', _free_port()
+    initdb = find_binary('initdb', 'postgresql', folders)
+    postgres = find_binary('postgres', 'postgresql', folders)
+    with make_folder('postgres') as folder:
+        data, port = folder / 'data', find_free_port()
         make = f'{initdb} -A trust -U postgres -E UTF8 --locale=C.UTF-8 -N -D {data}'
         _run(make.split(), 'postgres', folder)
         settings = f'-k {folder} -c listen_addresses=127.0.0.1 -c fsync=off'
@@ -236,10 +236,10 @@ def mariadb(extra_args: Sequence[str] = ()) -> Iterator[Server]:
 
     :raises ServerMissing: no ``mariadbd`` on this machine
     """
-    install = _find('mariadb-install-db', 'mariadb-server', ['/usr/sbin'])
-    mariadbd = _find('mariadbd', 'mariadb-server', ['/usr/sbin'])
-    with _folder('mysql') as folder:
-        data, port = folder / 'data', _free_port()
+    install = find_binary('mariadb-install-db', 'mariadb-server', ['/usr/sbin'])
+    mariadbd = find_binary('mariadbd', 'mariadb-server', ['/usr/sbin'])
+    with make_folder('mysql') as folder:
+        data, port = folder / 'data', find_free_port()
         make = f'{install} --no-defaults --datadir={data} --skip-test-db'
         # Of its own: a MariaDB that starts removes the temporary tables that it
         # finds there, also those of another one that is being made.
@@ -281,7 +281,7 @@ def _serve(server: Server) -> Iterator[Server]:
         server.stop()
 
 
-def _find(binary: str, package: str, folders: Sequence[str]) -> str:
+def find_binary(binary: str, package: str, folders: Sequence[str]) -> str:
     path = os.pathsep.join([*folders, os.environ.get('PATH', os.defpath)])
     found = shutil.which(binary, path=path)
     if found is None:
@@ -292,14 +292,14 @@ def _find(binary: str, package: str, folders: Sequence[str]) -> str:
     return found
 
 
-def _free_port() -> int:
+def find_free_port() -> int:
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
         return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager
-def _folder(account: str) -> Iterator[Path]:
+def make_folder(account: str) -> Iterator[Path]:
     # Not pytest's tmp_path: a socket's path may have 107 bytes, and the parent
     # folders must be open to the server's account.
     with tempfile.TemporaryDirectory(prefix='cg-', ignore_cleanup_errors=True) as name:
@@ -310,13 +310,13 @@ def _folder(account: str) -> Iterator[Path]:
 
 def _run(command: Sequence[str], account: str, folder: Path) -> None:
     with open(folder / 'log', 'ab') as log:
-        process = _popen(command, account, log, folder)
+        process = launch(command, account, log, folder)
         if process.wait(PATIENCE):
             end = (folder / 'log').read_text(errors='replace')[-2000:]
             raise ServerFailed(f'{command[0]} failed: {end}')
 
 
-def _popen(
+def launch(
     command: Sequence[str], account: str, log: IO[bytes], folder: Path
 ) -> subprocess.Popen[bytes]:
     other: dict[str, Any] = {}

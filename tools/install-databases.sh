@@ -1,18 +1,30 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# Installs the PostgreSQL and MariaDB servers, the Apache with mod_wsgi, and the
-# memcached that the lanes functional-postgresql, functional-mysql, servers and
-# keystone start for themselves, and the model checker of the lane formal. No server
-# is started here.
-# Usage: tools/install-databases.sh [postgresql] [mysql] [apache] [memcached] [spin]
-# (both databases without arguments).
+# Installs the PostgreSQL (with pgbouncer) and MariaDB servers, the cluster and its
+# load balancer, the Apache with mod_wsgi, and the memcached that the lanes
+# functional-postgresql, functional-mysql, galera, servers and keystone start for
+# themselves, and the model checker of the lane formal. No server is started here.
+# Usage: tools/install-databases.sh [postgresql] [mysql] [galera] [apache] [memcached]
+# [spin] (both databases without arguments).
 
 set -eu
 
 # The servers' binaries are where tests/servers.py looks for them.
 have_postgresql() {
     ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null
+}
+
+have_pgbouncer() {
+    PATH="$PATH:/usr/sbin" command -v pgbouncer >/dev/null
+}
+
+have_galera() {
+    [ -e /usr/lib/galera/libgalera_smm.so ] && command -v rsync >/dev/null
+}
+
+have_haproxy() {
+    PATH="$PATH:/usr/sbin" command -v haproxy >/dev/null
 }
 
 have_mysql() {
@@ -43,14 +55,22 @@ find_missing() {
     missing=
     for wanted in ${*:-postgresql mysql}; do
         case $wanted in
-            postgresql) have_postgresql || missing="$missing postgresql" ;;
+            postgresql)
+                have_postgresql || missing="$missing postgresql"
+                have_pgbouncer || missing="$missing pgbouncer"
+                ;;
+            galera)
+                have_mysql || missing="$missing mariadb-server"
+                have_galera || missing="$missing galera-4 rsync"
+                have_haproxy || missing="$missing haproxy"
+                ;;
             mysql | mariadb) have_mysql || missing="$missing mariadb-server" ;;
             apache)
                 have_apache || missing="$missing apache2 libapache2-mod-wsgi-py3"
                 ;;
             memcached) have_memcached || missing="$missing memcached" ;;
             spin) have_spin || missing="$missing spin gcc libc6-dev" ;;
-            *) fail "'$wanted' is none of postgresql, mysql, apache, memcached, spin" ;;
+            *) fail "'$wanted' is none of postgresql, mysql, galera, apache, memcached, spin" ;;
         esac
     done
 }
