@@ -2,17 +2,15 @@
 """A throw-away pgbouncer in front of a throw-away PostgreSQL."""
 
 import contextlib
-import socket
-import time
 from collections.abc import Iterator
 
 from tests.servers import (
     PATIENCE,
-    ServerFailed,
     find_binary,
     find_free_port,
     launch,
     make_folder,
+    wait_for_port,
 )
 
 _CONFIGURATION = """
@@ -52,20 +50,8 @@ def pgbouncer(server: int, mode: str, *extra: str, size: int = 3) -> Iterator[in
         with open(folder / 'log', 'ab') as log:
             process = launch([binary, str(configuration)], 'postgres', log, folder)
         try:
-            _wait_for(port)
+            wait_for_port(port)
             yield port
         finally:
             process.terminate()
             process.wait(PATIENCE)
-
-
-def _wait_for(port: int) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        with (
-            contextlib.suppress(OSError),
-            socket.create_connection(('127.0.0.1', port)),
-        ):
-            return
-        time.sleep(0.05)
-    raise ServerFailed('pgbouncer did not start')

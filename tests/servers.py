@@ -236,21 +236,11 @@ def mariadb(extra_args: Sequence[str] = ()) -> Iterator[Server]:
 
     :raises ServerMissing: no ``mariadbd`` on this machine
     """
-    install = find_binary('mariadb-install-db', 'mariadb-server', ['/usr/sbin'])
     mariadbd = find_binary('mariadbd', 'mariadb-server', ['/usr/sbin'])
     with make_folder('mysql') as folder:
         data, port = folder / 'data', find_free_port()
-        make = f'{install} --no-defaults --datadir={data} --skip-test-db'
-        # Of its own: a MariaDB that starts removes the temporary tables that it
-        # finds there, also those of another one that is being made.
-        make += f' --auth-root-authentication-method=normal --tmpdir={folder}'
-        _run(make.split(), 'mysql', folder)
-        account = folder / 'account.sql'
-        account.write_text(
-            f"CREATE USER IF NOT EXISTS guard@'%' IDENTIFIED BY '{_PASSWORD}';\n"
-            "GRANT ALL ON *.* TO guard@'%' WITH GRANT OPTION;\n"
-        )
-        account.chmod(0o644)
+        make_mariadb_data(folder, data)
+        account = write_account(folder)
         settings = (
             f'--no-defaults --datadir={data} --socket={folder}/s --port={port}'
             f' --bind-address=127.0.0.1 --skip-name-resolve --tmpdir={folder}'
@@ -260,6 +250,46 @@ def mariadb(extra_args: Sequence[str] = ()) -> Iterator[Server]:
         command = [mariadbd, *settings.split(), *extra_args]
         server = Server('mysql', command, folder, port, 'mysql', signal.SIGTERM)
         yield from _serve(server)
+
+
+def make_mariadb_data(folder: Path, data: Path) -> None:
+    """Make the data of a new MariaDB.
+
+    :raises ServerMissing: no ``mariadb-install-db`` on this machine
+    """
+    install = find_binary('mariadb-install-db', 'mariadb-server', ['/usr/sbin'])
+    make = f'{install} --no-defaults --datadir={data} --skip-test-db'
+    # Of its own: a MariaDB that starts removes the temporary tables that it
+    # finds there, also those of another one that is being made.
+    make += f' --auth-root-authentication-method=normal --tmpdir={folder}'
+    _run(make.split(), 'mysql', folder)
+
+
+def write_account(folder: Path) -> Path:
+    """Statements that make the account of the tests."""
+    account = folder / 'account.sql'
+    account.write_text(
+        f"CREATE USER IF NOT EXISTS guard@'%' IDENTIFIED BY '{_PASSWORD}';\n"
+        "GRANT ALL ON *.* TO guard@'%' WITH GRANT OPTION;\n"
+    )
+    account.chmod(0o644)
+    return account
+
+
+def wait_for_port(port: int) -> None:
+    """Wait until a port of the loopback address takes connections.
+
+    :raises ServerFailed: it does not
+    """
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection(('127.0.0.1', port)),
+        ):
+            return
+        time.sleep(0.05)
+    raise ServerFailed(f'nothing listens on port {port}')
 
 
 def galera_library() -> str:

@@ -14,7 +14,7 @@ from consumer_guard.analysis.findings import Assessment, Finding, note, warn
 from consumer_guard.config import loading
 from consumer_guard.config.options import GROUP
 from consumer_guard.config.settings import Settings
-from consumer_guard.doctor import database, keystone, pipeline, policy, rows
+from consumer_guard.doctor import cluster, database, keystone, pipeline, policy, rows
 from consumer_guard.doctor.paste_file import Layout, read_layout
 from consumer_guard.guard.errors import ConfigurationError, PolicyFileError
 from consumer_guard.guard.model import OPERATIONS, Ownership
@@ -107,14 +107,23 @@ def examine_pipeline(deployment: Deployment) -> Iterator[Finding]:
 
 def list_database_checks(deployment: Deployment) -> dict[str, database.Check]:
     """The checks of the database, by the name that is shown."""
+    owners_write = _owners_write(deployment)
     return {
         'primary': database.check_primary,
         'SELECT': database.check_select,
         'UPDATE(generation)': functools.partial(
-            database.check_rights, owners_write=_owners_write(deployment)
+            database.check_rights, owners_write=owners_write
         ),
+        'pooler': cluster.check_pooler,
         'sql_mode': database.check_sql_mode,
         'wsrep_sync_wait': database.check_galera,
+        'causal wait': cluster.check_causal_wait,
+        'writing nodes': functools.partial(
+            cluster.check_writing_nodes, owners_write=owners_write
+        ),
+        "placement's reads": functools.partial(
+            cluster.check_placement_reads, placement=deployment.placement
+        ),
         'generations': rows.check_generations,
         "nobody's consumers": rows.check_nobodys_consumers,
         'unrecorded consumers': rows.check_unrecorded_allocations,
