@@ -252,6 +252,32 @@ def mariadb(extra_args: Sequence[str] = ()) -> Iterator[Server]:
         yield from _serve(server)
 
 
+@contextlib.contextmanager
+def mysql(extra_args: Sequence[str] = ()) -> Iterator[Server]:
+    """A MySQL server; ``CONSUMER_GUARD_TEST_MYSQLD`` names its ``mysqld``.
+
+    :raises ServerMissing: it is unset, or there is no such file
+    """
+    mysqld = os.environ.get('CONSUMER_GUARD_TEST_MYSQLD', '')
+    if not os.path.isfile(mysqld):
+        raise ServerMissing(
+            'CONSUMER_GUARD_TEST_MYSQLD names no mysqld; see tools/unpack-mysql.sh'
+        )
+    with make_folder('mysql') as folder:
+        data, port = folder / 'data', find_free_port()
+        make = f'{mysqld} --initialize-insecure --datadir={data} --tmpdir={folder}'
+        _run(make.split(), 'mysql', folder)
+        settings = (
+            f'--datadir={data} --socket={folder}/s --port={port} --mysqlx=OFF'
+            f' --bind-address=127.0.0.1 --skip-name-resolve --tmpdir={folder}'
+            f' --pid-file={folder}/pid --init-file={write_account(folder)}'
+            ' --innodb-flush-log-at-trx-commit=0 --skip-log-bin'
+        )
+        command = [mysqld, *settings.split(), *extra_args]
+        server = Server('mysql', command, folder, port, 'mysql', signal.SIGTERM)
+        yield from _serve(server)
+
+
 def make_mariadb_data(folder: Path, data: Path) -> None:
     """Make the data of a new MariaDB.
 

@@ -85,13 +85,26 @@ def pooler(plain: str, mode: str, limits: str) -> Iterator[int]:
 
 
 @pytest.fixture
-def behind(pooler: int, plain: str, driver: str) -> Iterator[DatabaseOwners]:
+def make_behind(
+    pooler: int, plain: str, driver: str
+) -> Iterator[Callable[[float], DatabaseOwners]]:
+    """Make the driver by its time-out."""
+    made = []
     url = sa.make_url(through(pooler, plain)).set(drivername=f'postgresql+{driver}')
-    lookup = DatabaseOwners(
-        settings(url.render_as_string(hide_password=False), TIMEOUT, pool_size=3)
-    )
-    yield lookup
-    lookup.close()
+
+    def make(timeout: float) -> DatabaseOwners:
+        text = url.render_as_string(hide_password=False)
+        made.append(DatabaseOwners(settings(text, timeout, pool_size=3)))
+        return made[-1]
+
+    yield make
+    for lookup in made:
+        lookup.close()
+
+
+@pytest.fixture
+def behind(make_behind: Callable[[float], DatabaseOwners]) -> DatabaseOwners:
+    return make_behind(20.0)
 
 
 def find_often(lookup: DatabaseOwners, ids: list[str], times: int) -> list[object]:
@@ -152,9 +165,10 @@ def count_waiting(plain: str) -> int:
 
 
 def test_the_server_ends_what_is_slow_and_placement_keeps_its_own_limits(
-    behind: DatabaseOwners, plain: str, pooler: int
+    make_behind: Callable[[float], DatabaseOwners], plain: str, pooler: int
 ) -> None:
     """In a session that is shared nothing is SET: placement would get it, too."""
+    behind = make_behind(TIMEOUT)
     id_ = make_id()
     Tables(plain).consume(id_, 'project-p')
     owner = behind.find([id_])[id_]
@@ -187,13 +201,13 @@ def test_statements_that_are_lost_or_there_already_are_given_up(
     running = server('postgresql')
     database = running.create_database()
     servers.create_schema(running.url(database))
-    running.execute(f"ALTER DATABASE {database} SET statement_timeout = '1000ms'")
+    running.execute(f"ALTER DATABASE {database} SET statement_timeout = '19s'")
     ids = [make_id() for _ in range(6)]
     for id_ in ids:
         Tables(running.url(database)).consume(id_, f'project-{id_}')
     with pooled(running.port, 'transaction', DROPPED) as port:
         url = through(port, running.url(database, 'psycopg'))
-        lookup = DatabaseOwners(settings(url, TIMEOUT, pool_size=6))
+        lookup = DatabaseOwners(settings(url, 20.0, pool_size=6))
         with lookup.engine.connect() as connection:
             assert BEGIN not in connection.info
         assert find_often(lookup, ids, 100) == []
