@@ -271,7 +271,7 @@ def mysql(extra_args: Sequence[str] = ()) -> Iterator[Server]:
             f'--datadir={data} --socket={folder}/s --port={port} --mysqlx=OFF'
             f' --bind-address=127.0.0.1 --skip-name-resolve --tmpdir={folder}'
             f' --pid-file={folder}/pid --init-file={write_account(folder)}'
-            ' --innodb-flush-log-at-trx-commit=0 --skip-log-bin'
+            ' --innodb-flush-log-at-trx-commit=0 --skip-log-bin --secure-file-priv='
         )
         command = [mysqld, *settings.split(), *extra_args]
         server = Server('mysql', command, folder, port, 'mysql', signal.SIGTERM)
