@@ -4,9 +4,10 @@
 # Installs the PostgreSQL (with pgbouncer) and MariaDB servers, the cluster and its
 # load balancer, the Apache with mod_wsgi, and the memcached that the lanes
 # functional-postgresql, functional-mysql, galera, servers and keystone start for
-# themselves, and the model checker of the lane formal. No server is started here.
+# themselves, the promtool of the lane monitoring, and the model checker of the lane
+# formal. No server is started here.
 # Usage: tools/install-databases.sh [postgresql] [mysql] [galera] [apache] [memcached]
-# [spin] (both databases without arguments).
+# [promtool] [spin] (both databases without arguments).
 
 set -eu
 
@@ -39,6 +40,10 @@ have_memcached() {
     command -v memcached >/dev/null
 }
 
+have_promtool() {
+    command -v promtool >/dev/null
+}
+
 # What spin writes is a program in C.
 have_spin() {
     command -v spin >/dev/null && command -v gcc >/dev/null &&
@@ -69,8 +74,9 @@ find_missing() {
                 have_apache || missing="$missing apache2 libapache2-mod-wsgi-py3"
                 ;;
             memcached) have_memcached || missing="$missing memcached" ;;
+            promtool) have_promtool || missing="$missing prometheus" ;;
             spin) have_spin || missing="$missing spin gcc libc6-dev" ;;
-            *) fail "'$wanted' is none of postgresql, mysql, galera, apache, memcached, spin" ;;
+            *) fail "'$wanted' is none of postgresql, mysql, galera, apache, memcached, promtool, spin" ;;
         esac
     done
 }
