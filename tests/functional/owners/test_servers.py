@@ -42,7 +42,8 @@ def test_mariadb_itself_is_lax(url: str, tables: Tables) -> None:
         collation = connection.execute(
             sa.text('SELECT @@collation_database')
         ).scalar_one()
-        assert count(id_ + ' ') == 1
+        # Those of MySQL since 8 pad nothing.
+        assert count(id_ + ' ') == (0 if '_0900_' in collation else 1)
         assert count(id_.upper()) == (0 if collation.endswith('_bin') else 1)
 
 
