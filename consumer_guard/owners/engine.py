@@ -8,11 +8,12 @@ shows an owner of the past.
 import math
 import sys
 import types
+import urllib.parse
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import pool
+from sqlalchemy import event, pool
 
 from consumer_guard.guard import errors
 from consumer_guard.owners import sessions, watchdog
@@ -56,6 +57,8 @@ def make_engine(settings: OwnerLookupSettings, *, replicas: bool = False) -> sa.
         )
     engine = _create(url, settings, limits(settings.timeout))
     sessions.Sessions(settings.timeout, replicas=replicas).prepare(engine)
+    if dialect == 'sqlite':
+        event.listen(engine, 'do_connect', _open_existing)
     if dialect == 'postgresql':
         # libpq has no time-out for an answer.
         watchdog.Watchdog(settings.timeout + GRACE).guard(engine)
@@ -71,7 +74,6 @@ def _create(
             connect_args=limits,
             # On the engine, where it costs a connection's start, not every look-up.
             isolation_level='AUTOCOMMIT',
-            skip_autocommit_rollback=True,
             pool_reset_on_return=None,
             poolclass=pool.QueuePool,
             pool_size=settings.pool_size,
@@ -96,6 +98,16 @@ def _unusable(reason: str) -> errors.ConfigurationError:
 
 def _sqlite_limits(timeout: float) -> dict[str, Any]:
     return {'timeout': timeout}
+
+
+def _open_existing(
+    _dialect: sa.Dialect, _record: Any, args: list[Any], options: dict[str, Any]
+) -> None:
+    """Never create a database file that is missing; it would be an empty one."""
+    path = args[0] if args else ''
+    if path and path != ':memory:' and not options.get('uri'):
+        args[0] = f'file:{urllib.parse.quote(path)}?mode=rw'
+        options['uri'] = True
 
 
 def _libpq_limits(timeout: float) -> dict[str, Any]:
