@@ -91,7 +91,9 @@ def open_database(
             assembly.make_lookup_settings(settings),
             timeout=max(timeout, settings.lookup_timeout),
             pool_size=1,
-        )
+        ),
+        # To look at it; the finding says so.
+        replicas=True,
     )
     try:
         yield engine

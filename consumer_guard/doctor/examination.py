@@ -17,6 +17,7 @@ from consumer_guard.config.settings import Settings
 from consumer_guard.config.startup import list_changed
 from consumer_guard.doctor import (
     authentication,
+    cluster,
     database,
     files,
     fit,
@@ -157,16 +158,25 @@ def examine_policies(deployment: Deployment) -> Iterator[Finding]:
 
 def list_database_checks(deployment: Deployment) -> dict[str, database.Check]:
     """The checks of the database, by the name that is shown."""
+    owners_write = _owners_write(deployment)
     return {
         'primary': database.check_primary,
         'SELECT': database.check_select,
         'UPDATE(generation)': functools.partial(
-            database.check_rights, owners_write=_owners_write(deployment)
+            database.check_rights, owners_write=owners_write
         ),
+        'pooler': cluster.check_pooler,
         'sql_mode': functools.partial(
             database.check_sql_mode, mode=deployment.placement_sql_mode
         ),
         'wsrep_sync_wait': database.check_galera,
+        'causal wait': cluster.check_causal_wait,
+        'writing nodes': functools.partial(
+            cluster.check_writing_nodes, owners_write=owners_write
+        ),
+        "placement's reads": functools.partial(
+            cluster.check_placement_reads, placement=deployment.placement
+        ),
         'generations': rows.check_generations,
         "nobody's consumers": rows.check_nobodys_consumers,
         'unrecorded consumers': rows.check_unrecorded_allocations,

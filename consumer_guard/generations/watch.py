@@ -15,11 +15,12 @@ anything is refused or rolled.
 import contextlib
 import functools
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from consumer_guard.generations.alarm import GenerationAlarm
 from consumer_guard.generations.bodies import rewrite_body
+from consumer_guard.generations.confirmation import Written, confirm
 from consumer_guard.generations.store import GenerationStore, Judged, Swap
 from consumer_guard.generations.thresholds import Step, Thresholds
 from consumer_guard.generations.values import choose_value
@@ -50,6 +51,22 @@ class Inspection(NamedTuple):
     body: Body | None = None
     near: Generations = ()
     due: tuple[Swap, ...] = ()
+
+
+def _expect(sealed: Inspection) -> Sequence[Written]:
+    """What is stored once placement has taken a sealed write."""
+    body = sealed.body
+    assert body is not None  # noqa: S101  # it was sealed
+    return [
+        Written(
+            swap.uuid,
+            swap.judged.row_id if swap.judged else None,
+            swap.new + 1,
+            claim.project_id,
+            claim.user_id,
+        )
+        for swap, claim in zip(sealed.due, body.claims, strict=True)
+    ]
 
 
 class GenerationWatch:
@@ -105,6 +122,8 @@ class GenerationWatch:
         afterwards = None
         if inspection.near:
             afterwards = functools.partial(self.alarm.note, inspection.near)
+        elif decision.outcome is Outcome.PASSAGE and content is not None:
+            afterwards = functools.partial(confirm, self._lookup, _expect(inspection))
         return Fulfilment(decision, inspection.body, content, afterwards)
 
     def _seal(self, decision: Decision) -> Inspection:

@@ -16,6 +16,7 @@ from consumer_guard.guard.errors import OwnersUnavailable
 from consumer_guard.guard.model import Owner
 from consumer_guard.owners import engine
 from consumer_guard.owners.api import OwnerLookupSettings
+from consumer_guard.owners.breaker import Breaker
 from consumer_guard.owners.causes import describe_failure
 from consumer_guard.owners.execution import Executor
 from consumer_guard.owners.reading import OwnerReader, count_references
@@ -45,6 +46,7 @@ class DatabaseOwners:
         self._engine = engine.make_engine(settings)
         self._timeout = settings.timeout
         self._executor = Executor(self._engine, settings.timeout)
+        self._breaker = Breaker(settings.timeout)
         self._queries = for_dialect(self._engine.dialect.name)
         self._reader = OwnerReader(
             settings.nobodys_project_id, settings.nobodys_user_id
@@ -121,6 +123,15 @@ class DatabaseOwners:
         read: Callable[[Iterable[Any]], _Found],
     ) -> _Found:
         self._notice_fork()
+        with self._breaker.watch(len(ids)):
+            return self._execute(query, ids, read)
+
+    def _execute(
+        self,
+        query: Query,
+        ids: Sequence[str],
+        read: Callable[[Iterable[Any]], _Found],
+    ) -> _Found:
         # Security: one query alone is prepared, see Executor.
         keep = query is self._queries.one
         try:

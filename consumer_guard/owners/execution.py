@@ -6,13 +6,15 @@ text to rows costs three to five times as much as the driver's. What fails there
 is run again by SQLAlchemy, which knows each driver's lost connections.
 """
 
+import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
+from consumer_guard.owners.sessions import BEGIN
 from consumer_guard.owners.statements import Query
 
 LOG = logging.getLogger(__name__)
@@ -100,8 +102,11 @@ class Executor:
             cursor: Any = connection.info.get(_CURSOR) if keep else connection.cursor()
             if cursor is None:
                 cursor = connection.info[_CURSOR] = connection.cursor()
-            cursor.execute(*query(ids), **(self._options if keep else {}))
-            result = read(cursor.fetchall() if keep else cursor)
+            begin = connection.info.get(BEGIN)
+            with _transaction(cursor.execute, begin):
+                prepare = self._options if keep and begin is None else {}
+                cursor.execute(*query(ids), **prepare)
+                result = read(cursor.fetchall() if keep else cursor)
         except BaseException:
             # Security: what is left of an answer could be read as the next answer,
             # with another's owner in it.
@@ -117,4 +122,23 @@ class Executor:
         read: Callable[[Iterable[Any]], _Result],
     ) -> _Result:
         with self._engine.connect() as connection:
-            return read(connection.exec_driver_sql(*query(ids)))
+            begin = connection.info.get(BEGIN)
+            try:
+                with _transaction(connection.exec_driver_sql, begin):
+                    return read(connection.exec_driver_sql(*query(ids)))
+            except BaseException:
+                # SQLAlchemy does not know of that transaction.
+                if begin is not None:
+                    connection.invalidate()
+                raise
+
+
+@contextlib.contextmanager
+def _transaction(execute: Callable[[str], object], begin: str | None) -> Iterator[None]:
+    """Run the body in a transaction; in none without a text that begins it."""
+    if begin is None:
+        yield
+        return
+    execute(begin)
+    yield
+    execute('COMMIT')

@@ -233,10 +233,11 @@ SELECT NULL, NULL, NULL, NULL, NULL, NULL, MIN(consumer_id)
  WHERE consumer_id IN (:ids)
  GROUP BY CAST(consumer_id AS BINARY)
 """),
-    # What is cut at group_concat_max_len is no JSON, or not as many.
+    # What is cut at group_concat_max_len is no JSON, or not as many. MySQL would begin
+    # with the projects where they are few, and read all consumers.
     groups=_complete(
         """
-SELECT CONCAT('[', GROUP_CONCAT({values}), ']'), COUNT(*)
+SELECT STRAIGHT_JOIN CONCAT('[', GROUP_CONCAT({values}), ']'), COUNT(*)
   FROM consumers
   {joins}
  WHERE consumers.uuid IN (:ids)

@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from consumer_guard.guard import errors
 from consumer_guard.guard.model import Owner, OwnerStatus
 from consumer_guard.owners.api import OwnerLookupSettings
+from consumer_guard.owners.breaker import PAUSE
 from consumer_guard.owners.database import LONGEST_ID, DatabaseOwners
 from tests import statements as statements_at_drivers
 from tests.forking import hookless_fork
@@ -177,6 +178,7 @@ def test_an_exhausted_pool_makes_owners_unavailable_after_the_timeout(
         started = time.monotonic()
         unavailable(lookup)
         assert 0.25 < time.monotonic() - started < 1.5
+    time.sleep(PAUSE)
     assert lookup.find([C1])[C1].status is OwnerStatus.RECORDED
 
 
@@ -202,6 +204,7 @@ def test_a_locked_database_makes_owners_unavailable_after_the_timeout(
     unavailable(lookup)
     assert 0.25 < time.monotonic() - started < 1.5
     writer.close()
+    time.sleep(PAUSE)
     assert lookup.find([C1])[C1].status is OwnerStatus.RECORDED
 
 

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from consumer_guard.guard import errors
 from consumer_guard.guard.model import OwnerStatus
+from consumer_guard.owners.breaker import PAUSE
 from consumer_guard.owners.database import DatabaseOwners
 from consumer_guard.owners.statements import for_dialect
 from consumer_guard.testing.lookups import fork_to_find
@@ -43,7 +44,8 @@ def test_mariadb_itself_is_lax(url: str, tables: Tables) -> None:
         collation = connection.execute(
             sa.text('SELECT @@collation_database')
         ).scalar_one()
-        assert count(id_ + ' ') == 1
+        # Those of MySQL since 8 pad nothing.
+        assert count(id_ + ' ') == (0 if '_0900_' in collation else 1)
         assert count(id_.upper()) == (0 if collation.endswith('_bin') else 1)
 
 
@@ -358,6 +360,7 @@ def test_a_slow_look_up(
         for _ in range(2):
             spent = fails_within(2 * TIMEOUT, victim, id_)
             assert spent > 0.9 * TIMEOUT
+            time.sleep(PAUSE)
         # The server does not go on for nobody: that would use up its sessions.
         assert waiting(running) == 0
     assert victim.find([id_])[id_].status is OwnerStatus.RECORDED
@@ -373,10 +376,12 @@ def test_a_frozen_server_fails_look_ups_in_time_until_it_thaws(
     running.freeze(sessions=True)
     try:
         fails_within(2 * TIMEOUT, victim, id_)
+        time.sleep(PAUSE)
         # A new connection this time; libpq's least is two seconds.
         fails_within(2 + 2 * TIMEOUT, victim, id_)
     finally:
         running.thaw()
+    time.sleep(PAUSE)
     assert victim.find([id_])[id_].status is OwnerStatus.RECORDED
 
 

@@ -60,7 +60,7 @@ def _scans_of_mysql(rows: Iterable[Any]) -> Iterator[str]:
 EXPLAIN = {
     'sqlite': ('EXPLAIN QUERY PLAN', _scans_of_sqlite),
     'postgresql': ('EXPLAIN (FORMAT JSON)', _scans_of_postgresql),
-    'mysql': ('EXPLAIN', _scans_of_mysql),
+    'mysql': ('EXPLAIN FORMAT=TRADITIONAL', _scans_of_mysql),
 }
 
 
