@@ -5,21 +5,33 @@ import argparse
 import contextlib
 import dataclasses
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from consumer_guard.analysis.diff import Difference, compare_all, list_differences
+from consumer_guard.analysis.diff import (
+    Difference,
+    compare_all,
+    list_differences,
+    list_unaffected,
+)
+from consumer_guard.analysis.equivalence import Change, Comparison
 from consumer_guard.analysis.replay import EFFECTS, ReplaySummary, replay
 from consumer_guard.analysis.source import read_paths
 from consumer_guard.cmd.base import CommandFailed, GuardLister, plain_errors, printable
+from consumer_guard.cmd.service_diff import (
+    add_service_options,
+    check_service_options,
+    compare_services,
+)
+from consumer_guard.guard.model import Operation
 from consumer_guard.rules.rulebook import Rulebook
 
 
 class DiffPolicy(GuardLister):
-    """Show who is allowed or refused under new rules, other than under old ones.
+    """Show whose access changes between two policies.
 
-    Exit status: 0 nothing changes, 1 something does or it is undecided, 2 a
-    file could not be used.
+    Exit status: 0 nothing changes; 1 something does; 2 a file could not be used;
+    3 nothing is known to change, but not everything is decided.
     """
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
@@ -34,12 +46,19 @@ class DiffPolicy(GuardLister):
             help='a file of decision records (logger consumer_guard.audit), judged '
             'again under both; - for the standard input',
         )
+        add_service_options(parser)
 
     def take_action(
         self, parsed_args: argparse.Namespace
     ) -> tuple[Sequence[str], Iterable[Sequence[Any]]]:
         """Compare; newly allowed first."""
         with plain_errors():
+            check_service_options(parsed_args)
+            if parsed_args.namespace is not None:
+                result = compare_services(parsed_args)
+                self.status = result.status
+                self.app.stderr.write(f'{result.summary}\n')
+                return result.columns, result.rows
             old = Rulebook.build(read_paths([parsed_args.old]))
             new = Rulebook.build(read_paths([parsed_args.new]))
             comparisons = compare_all(old, new)
@@ -54,11 +73,20 @@ class DiffPolicy(GuardLister):
                     replayed = replay(lines, old, new, equal)
                 self._write_totals(replayed)
             differences = list_differences(old, new, comparisons, replayed)
-        self.status = 1 if differences else 0
+        self._write_proof(comparisons)
+        changes = {one.change for one in differences}
+        self.status = 3 if changes == {Change.UNDECIDED} else int(bool(changes))
         return [column.name for column in dataclasses.fields(Difference)], [
             [printable(cell) if isinstance(cell, str) else cell for cell in row]
             for row in map(dataclasses.astuple, differences)
         ]
+
+    def _write_proof(self, comparisons: Mapping[Operation, Comparison]) -> None:
+        proven = list_unaffected(comparisons, Change.ALLOWED)
+        if proven:
+            names = ', '.join(proven)
+            names = 'all operations' if len(proven) == len(comparisons) else names
+            self.app.stderr.write(f'nobody gains: proven for {names}\n')
 
     def _write_totals(self, replayed: ReplaySummary) -> None:
         write = self.app.stderr.write
