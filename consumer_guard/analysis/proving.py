@@ -67,7 +67,7 @@ def prove_rules(old: nodes.Node, new: nodes.Node, operation: Operation) -> Compa
         return Comparison({}, decided=True, proven=True)
     leaves = list_leaves(old, new)
     shapes = list_shapes(operation)
-    passes = [(make_domain(shape), _make_judge(shape)) for shape in shapes]
+    passes = [(make_domain(shape), make_judge(shape)) for shape in shapes]
     results = compare_nodes(old, new, [*leaves.values()], passes)
     groups = []
     for shape, covers in zip(shapes, results, strict=True):
@@ -108,7 +108,7 @@ def make_scenario(example: Example, shape: Shape) -> Scenario:
     return Scenario(caller, target, shape.final, example.answers)
 
 
-def _make_judge(shape: Shape) -> Any:
+def make_judge(shape: Shape) -> Any:
     def judge(node: nodes.Node, example: Example) -> Truth:
         return make_scenario(example, shape).judge(node)
 

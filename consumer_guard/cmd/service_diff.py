@@ -24,7 +24,6 @@ class ServiceResult(NamedTuple):
 
     columns: Sequence[str]
     rows: list[tuple[str, ...]]
-    columns: tuple[str, ...]
     status: int
     summary: str
 

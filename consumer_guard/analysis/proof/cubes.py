@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """All callers and targets for which a formula holds, as prime implicants."""
 
-import enum
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ import z3
 
 from consumer_guard.analysis.proof.domain import Example
 from consumer_guard.analysis.proof.encoding import Encoder
+from consumer_guard.analysis.proof.literals import Literal, Sign
 from consumer_guard.rules import leaves, nodes
 
 #: How long the solver may take for one question, in ms.
@@ -24,22 +24,6 @@ _MAX_FAILURES = 20
 
 #: Executes an example; whether it does what is searched for.
 Confirm = Callable[[Example], bool]
-
-
-class Sign(enum.Enum):
-    """What a literal says of its check."""
-
-    YES = 'true'
-    NO = 'false'
-    NOT_YES = 'not true'
-    NOT_NO = 'not false'
-
-
-class Literal(NamedTuple):
-    """One condition of a cube."""
-
-    leaf: nodes.Node
-    sign: Sign
 
 
 class Cube(NamedTuple):
@@ -165,14 +149,6 @@ class _Search:
                 if self._confirm(example):
                     yield Cube((*rest, Literal(leaf, Sign.YES)), example)
 
-    def _formula(self, literal: Literal) -> Any:
-        yes, no = self._encoder.encode(literal.leaf)
-        if literal.sign is Sign.YES:
-            return yes
-        if literal.sign is Sign.NO:
-            return no
-        return z3.Not(yes if literal.sign is Sign.NOT_YES else no)
-
     def _read_literals(self, model: z3.ModelRef) -> tuple[Literal, ...]:
         """The truth of each check; an unknown one takes two."""
         literals = []
@@ -188,7 +164,9 @@ class _Search:
         return tuple(literals)
 
     def _exclude(self, literals: Sequence[Literal]) -> None:
-        self._solver.add(z3.Not(z3.And([self._formula(one) for one in literals])))
+        self._solver.add(
+            z3.Not(z3.And([self._encoder.make_formula(*one) for one in literals]))
+        )
 
     def _generalize(
         self, literals: Sequence[Literal], example: Example
@@ -234,7 +212,7 @@ class _Search:
         key = id(literal.leaf), literal.sign
         if key not in self._proxies:
             proxy = z3.Bool(f'{literal.sign.value}: {literal.leaf}')
-            self._opposite.add(z3.Implies(proxy, self._formula(literal)))
+            self._opposite.add(z3.Implies(proxy, self._encoder.make_formula(*literal)))
             self._proxies[key] = proxy
         return self._proxies[key]
 

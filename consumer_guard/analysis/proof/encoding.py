@@ -13,6 +13,7 @@ from typing import Any
 import z3
 
 from consumer_guard.analysis.proof.domain import Domain, Example, Logic, Values
+from consumer_guard.analysis.proof.literals import Sign
 from consumer_guard.analysis.proof.scopes import TokenScope
 from consumer_guard.analysis.proof.texts import (
     StringTexts,
@@ -100,6 +101,15 @@ class Encoder:
             # The node is kept, so that no other one can get its id.
             known = self._memo[id(node)] = node, self._encode(node)
         return known[1]
+
+    def make_formula(self, leaf: nodes.Node, sign: Sign) -> Any:
+        """What a literal says."""
+        yes, no = self.encode(leaf)
+        if sign is Sign.YES:
+            return yes
+        if sign is Sign.NO:
+            return no
+        return z3.Not(yes if sign is Sign.NOT_YES else no)
 
     def _encode(self, node: nodes.Node) -> Pair:
         if isinstance(node, nodes.Reference):

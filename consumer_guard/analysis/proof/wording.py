@@ -4,8 +4,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from consumer_guard.analysis.proof.cubes import Cube, Literal, Sign
+from consumer_guard.analysis.proof.cubes import Cube
 from consumer_guard.analysis.proof.domain import Example
+from consumer_guard.analysis.proof.literals import Literal, Sign
 from consumer_guard.rules.leaves import CredentialIs, HasRole
 
 #: Words for a check, true and not true, by credential and target key.
