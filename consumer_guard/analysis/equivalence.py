@@ -100,7 +100,7 @@ def compare(old: nodes.Node, new: nodes.Node, shapes: Iterable[Shape]) -> Compar
     leaves = list_leaves(old, new)
     terms = read_terms(leaves.values())
     differing = {*list_leaves(old)} ^ {*list_leaves(new)}
-    first = [leaf.name for leaf in _list_roles(leaves) if str(leaf) in differing]
+    first = [leaf.name for leaf in _list_role_checks(leaves) if str(leaf) in differing]
     scenarios = list_scenarios(terms, shapes, first)
     counterexamples: dict[Change, Scenario] = {}
     tries = min(_MAX_TRIES, _MAX_CHECKS // max(1, len(leaves)))
@@ -119,7 +119,7 @@ def compare(old: nodes.Node, new: nodes.Node, shapes: Iterable[Shape]) -> Compar
     return Comparison(counterexamples, decided)
 
 
-def _list_roles(leaves: Mapping[str, nodes.Node]) -> list[HasRole]:
+def _list_role_checks(leaves: Mapping[str, nodes.Node]) -> list[HasRole]:
     return [leaf for leaf in leaves.values() if isinstance(leaf, HasRole)]
 
 

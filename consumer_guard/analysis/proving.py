@@ -15,7 +15,7 @@ from consumer_guard.analysis.equivalence import (
     Comparison,
     compare_rules,
 )
-from consumer_guard.analysis.proof.comparison import Effect, compare_nodes
+from consumer_guard.analysis.proof.comparison import Effect, Pass, compare_nodes
 from consumer_guard.analysis.proof.domain import Domain, Example, Logic, Values
 from consumer_guard.analysis.proof.structure import have_same_structure
 from consumer_guard.analysis.proof.wording import describe_cubes
@@ -66,22 +66,41 @@ def prove_rules(old: nodes.Node, new: nodes.Node, operation: Operation) -> Compa
     if have_same_structure(old, new):
         return Comparison({}, decided=True, proven=True)
     leaves = list_leaves(old, new)
-    shapes = list_shapes(operation)
-    passes = [(make_domain(shape), make_judge(shape)) for shape in shapes]
-    results = compare_nodes(old, new, [*leaves.values()], passes)
+    passes = _plan_passes(operation)
+    given = [
+        Pass(make_domain(shape), make_judge(shape), strict)
+        for shape, strict, _ in passes
+    ]
+    results = compare_nodes(old, new, [*leaves.values()], given)
     groups = []
-    for shape, covers in zip(shapes, results, strict=True):
+    for (shape, _, where), covers in zip(passes, results, strict=True):
         for effect, cover in covers.items():
             for who, example in describe_cubes(cover.cubes, _OWNING):
-                shown = who if shape.final else f'{who}, whoever owns the consumer'
                 scenario = make_scenario(example, shape)
-                groups.append(CallerGroup(_CHANGES[effect], shown, scenario))
+                groups.append(CallerGroup(_CHANGES[effect], who + where, scenario))
     decided = all(cover.decided for covers in results for cover in covers.values())
     if not decided and not groups:
         enumerated = compare_rules(old, new, operation)
         if enumerated.decided:
             return enumerated
     return Comparison({}, decided, tuple(groups), proven=True)
+
+
+def _plan_passes(operation: Operation) -> list[tuple[Shape, bool, str]]:
+    """Shape, whether both answers are definite, and whose consumer it is.
+
+    An answer that is left to the owner is a refusal where there is none.
+    """
+    first, *later = list_shapes(operation)
+    everybodys = ', whoever owns the consumer'
+    if not later:
+        return [(first, False, everybodys)]
+    owned = [(shape, False, '') for shape in later]
+    return [
+        (first, True, everybodys),
+        (first, False, ', on an ownerless consumer'),
+        *owned,
+    ]
 
 
 def make_domain(shape: Shape) -> Domain:

@@ -127,6 +127,8 @@ def _group(leaves: Iterable[Node]) -> dict[str, TermGroup]:
         # A credential that is None equals a target 'None', which is unknown.
         if any(term.removeprefix('c:') in _MAY_BE_NONE for term in terms):
             texts.add('None')
+        if 'c:is_admin_project' in terms:
+            texts |= {'True', 'False'}
         groups |= dict.fromkeys(terms, TermGroup(frozenset(terms), frozenset(texts)))
     return {term[2:]: group for term, group in groups.items() if term[:2] == 't:'}
 

@@ -34,6 +34,7 @@ from tests.unit.test_rulebook_parity import (
 z3 = pytest.importorskip('z3')
 from consumer_guard.analysis import proving
 from consumer_guard.analysis.proof import comparison, encoding, execution
+from consumer_guard.analysis.proof.comparison import Pass, compare_nodes
 from consumer_guard.analysis.proof.domain import Domain, Logic
 from consumer_guard.analysis.proof.literals import Literal, Sign
 
@@ -60,6 +61,12 @@ def check_pair(old: nodes.Node, new: nodes.Node) -> tuple[bool, bool]:
         judged = [group.scenario.judge(node) for node in (old, new)]
         assert classify(*judged) is group.change, group.who
     return proven.decided, listed.decided
+
+
+def test_a_key_that_is_compared_with_a_flag_can_be_true() -> None:
+    """Found by the long run: a target key may have the text 'True'."""
+    pair = 'system_scope:True', 'is_admin_project:%(project_id)s'
+    assert check_pair(*compile_pair(pair)) == (True, True)
 
 
 @pytest.mark.parametrize('share', SHARES)
@@ -99,7 +106,7 @@ def test_a_caller_is_affected_where_a_cube_says_so_and_only_there(
     for shape in list_shapes(OPERATION):
         domain = proving.make_domain(shape)
         judge = proving.make_judge(shape)
-        (covers,) = comparison.compare_nodes(old, new, leaves, [(domain, judge)])
+        (covers,) = compare_nodes(old, new, leaves, [Pass(domain, judge)])
         target = owner if shape.final else {}
         for caller in callers:
             facts = nodes.Facts(caller.credentials, caller.roles, target)
@@ -127,8 +134,8 @@ def test_a_proof_in_two_values_holds_for_the_enforcer(
     old, new = compile_pair(pair)
     leaves = [*list_leaves(old, new).values()]
     domain = Domain(Logic.OSLO)
-    passes = [(domain, execution.execute)]
-    (covers,) = comparison.compare_nodes(old, new, leaves, passes)
+    passes = [Pass(domain, execution.execute)]
+    (covers,) = compare_nodes(old, new, leaves, passes)
     enforcers = [make_enforcer({TOP: text}) for text in pair]
     for values, target in itertools.product(*zip(*cases, strict=True)):
         caller = make_caller({**values, 'system_scope': None, 'domain_id': None})
@@ -166,7 +173,7 @@ def test_no_condition_of_a_cube_can_be_left_out(pair: tuple[str, str]) -> None:
     for shape in list_shapes(OPERATION):
         domain = proving.make_domain(shape)
         judge = proving.make_judge(shape)
-        (covers,) = comparison.compare_nodes(old, new, leaves, [(domain, judge)])
+        (covers,) = compare_nodes(old, new, leaves, [Pass(domain, judge)])
         encoder = encoding.Encoder(domain, leaves)
         (was, _), (will, _) = encoder.encode(old), encoder.encode(new)
         solver = z3.SimpleSolver()

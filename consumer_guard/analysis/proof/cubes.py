@@ -14,7 +14,7 @@ from consumer_guard.analysis.proof.literals import Literal, Sign
 from consumer_guard.rules import leaves, nodes
 
 #: How long the solver may take for one question, in ms.
-_TIMEOUT = 5000
+_QUESTION_MS = 5000
 
 #: Cubes that are found, those aside that differ from one in a role alone.
 _MAX_CUBES = 100
@@ -98,7 +98,7 @@ class _Search:
         self._encoder, self._checks, self._confirm = encoder, checks, confirm
         self._solver, self._opposite = z3.SimpleSolver(), z3.SimpleSolver()
         for solver in (self._solver, self._opposite):
-            solver.set('timeout', _TIMEOUT)
+            solver.set('timeout', _QUESTION_MS)
             solver.add(*encoder.list_axioms())
         self._solver.add(formula, *map(z3.Not, besides))
         self._opposite.add(z3.Not(formula))

@@ -28,7 +28,7 @@ from consumer_guard.rules.remote import Remote
 from consumer_guard.rules.templates import Template
 
 #: Formulas of "yes" and "no"; neither holds where the check is unknown.
-Pair = tuple[Any, Any]
+Formulas = tuple[Any, Any]
 
 _TRUE, _FALSE = z3.BoolVal(True), z3.BoolVal(False)
 _NONE = 'None'
@@ -63,10 +63,10 @@ class Encoder:
         joined = any(map(joins_texts, self._leaves))
         self.texts = texts or make_texts(joined=joined)
         self._side: list[Any] = [*axioms]
-        self._memo: dict[int, tuple[nodes.Node, Pair]] = {}
-        self._keys: dict[str, Pair] = {}
+        self._memo: dict[int, tuple[nodes.Node, Formulas]] = {}
+        self._keys: dict[str, Formulas] = {}
         self._credentials: dict[str, tuple[Any, Any, Any]] = {}
-        self._answers: dict[str, Pair] = {}
+        self._answers: dict[str, Formulas] = {}
         self._items: dict[str, list[tuple[Any, Template]]] = {_ROLES: []}
         self._named: list[tuple[Any, Template]] = []
         self.names_roles = any(map(self._names_role, self._leaves))
@@ -94,7 +94,7 @@ class Encoder:
             ]
         return [*axioms, *self.texts.list_axioms(self._lower)]
 
-    def encode(self, node: nodes.Node) -> Pair:
+    def encode(self, node: nodes.Node) -> Formulas:
         """The formulas of a rule, of a part of it, or of a leaf."""
         known = self._memo.get(id(node))
         if known is None:
@@ -111,7 +111,7 @@ class Encoder:
             return no
         return z3.Not(yes if sign is Sign.NOT_YES else no)
 
-    def _encode(self, node: nodes.Node) -> Pair:
+    def _encode(self, node: nodes.Node) -> Formulas:
         if isinstance(node, nodes.Reference):
             return self.encode(node.node)
         if isinstance(node, nodes.Not):
@@ -126,7 +126,7 @@ class Encoder:
         yes, no = self._encode_leaf(node)
         return (yes, no) if self._domain.logic is Logic.KLEENE else (yes, z3.Not(yes))
 
-    def _encode_leaf(self, leaf: nodes.Node) -> Pair:
+    def _encode_leaf(self, leaf: nodes.Node) -> Formulas:
         if isinstance(leaf, leaves.Constant):
             if leaf.truth is Truth.UNKNOWN and self._domain.logic is not Logic.KLEENE:
                 return self._answer(leaf)  # oslo.policy raises, or does odd things
@@ -149,7 +149,7 @@ class Encoder:
             raise TypeError(type(leaf).__name__)
         return self._encode_credential(leaf)
 
-    def _answer(self, leaf: nodes.Node) -> Pair:
+    def _answer(self, leaf: nodes.Node) -> Formulas:
         name = str(leaf)
         if name not in self._answers:
             pair = z3.Bool(f'{name} is true'), z3.Bool(f'{name} is false')
@@ -157,7 +157,7 @@ class Encoder:
             self._answers[name] = pair
         return self._answers[name]
 
-    def _key(self, name: str) -> Pair:
+    def _key(self, name: str) -> Formulas:
         """Whether a target key exists, and its text."""
         if name not in self._keys:
             exists: Any = z3.Bool(f'target {name}')
@@ -173,7 +173,7 @@ class Encoder:
             self._keys[name] = exists, text
         return self._keys[name]
 
-    def _fill(self, right: Template) -> Pair:
+    def _fill(self, right: Template) -> Formulas:
         """Whether all keys of a right side exist, and its text."""
         exist, parts = [], []
         for index, part in enumerate(right.parts):
@@ -188,7 +188,7 @@ class Encoder:
         text = parts[0] if len(parts) == 1 else self.texts.join(parts)
         return z3.And(exist), text
 
-    def _encode_named(self, leaf: leaves.HasRoleNamed) -> Pair:
+    def _encode_named(self, leaf: leaves.HasRoleNamed) -> Formulas:
         known, right = self._fill(leaf.right)
         has = self._has(self._lower(right))
         self._named.append((has, leaf.right))
@@ -200,7 +200,7 @@ class Encoder:
             return text != self.texts.literal('')
         return _TRUE
 
-    def _encode_credential(self, leaf: leaves.CredentialIs) -> Pair:
+    def _encode_credential(self, leaf: leaves.CredentialIs) -> Formulas:
         known, right = self._fill(leaf.right)
         name, *rest = leaf.path
         kleene = self._domain.logic is Logic.KLEENE
@@ -254,7 +254,7 @@ class Encoder:
         exists, none, text = self.get_credential(name)
         return z3.And(exists, z3.Not(none), text != self.texts.literal(''))
 
-    def _encode_scope(self, leaf: TokenScope) -> Pair:
+    def _encode_scope(self, leaf: TokenScope) -> Formulas:
         system = self._has_value('system')
         domain = z3.And(z3.Not(system), self._has_value('domain_id'))
         formulas = {'system': system, 'domain': domain}
@@ -265,7 +265,7 @@ class Encoder:
         self._items.setdefault(name, [])
         return z3.Bool(f'items {name}')
 
-    def _encode_item(self, name: str, template: Template) -> Pair:
+    def _encode_item(self, name: str, template: Template) -> Formulas:
         known, right = self._fill(template)
         holds = z3.Function(f'in {name}', self.texts.sort, z3.BoolSort())
         self._side.append(z3.Implies(holds(right), self._has_items(name)))
@@ -281,7 +281,7 @@ class Encoder:
         self._side.append(formula)
 
     @property
-    def keys(self) -> Mapping[str, Pair]:
+    def keys(self) -> Mapping[str, Formulas]:
         """The target keys that were met: whether they exist, and their texts."""
         return self._keys
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from consumer_guard.guard.errors import PolicyFileError
 
 #: How long a service may take to list its rules, in seconds.
-_TIMEOUT = 120
+_LOAD_SECONDS = 120
 
 #: No such entry point.
 _UNKNOWN = 3
@@ -83,7 +83,7 @@ def load_defaults(
         started = [
             (place, running.enter_context(_start(namespace, place))) for place in places
         ]
-        return [_read(namespace, place, process) for place, process in started]
+        return [_read_rules(namespace, place, process) for place, process in started]
 
 
 def _start(namespace: str, place: str | None) -> 'subprocess.Popen[bytes]':
@@ -105,16 +105,16 @@ def _start(namespace: str, place: str | None) -> 'subprocess.Popen[bytes]':
     )
 
 
-def _read(
+def _read_rules(
     namespace: str, place: str | None, process: 'subprocess.Popen[bytes]'
 ) -> list[ServiceRule]:
     where = place or 'this Python'
     try:
-        out, err = process.communicate(timeout=_TIMEOUT)
+        out, err = process.communicate(timeout=_LOAD_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
         raise PolicyFileError(
-            f'{where}: {namespace} did not list its rules in {_TIMEOUT} s'
+            f'{where}: {namespace} did not list its rules in {_LOAD_SECONDS} s'
         ) from None
     if process.returncode == _UNKNOWN:
         raise PolicyFileError(
@@ -127,10 +127,10 @@ def _read(
         raise PolicyFileError(
             f'{where}: the policies of {namespace} cannot be loaded: {reason:.200}'
         )
-    return list(map(_make_rule, json.loads(out)))
+    return list(map(_read_rule, json.loads(out)))
 
 
-def _make_rule(fields: Iterable[Any]) -> ServiceRule:
+def _read_rule(fields: Iterable[Any]) -> ServiceRule:
     name, check, scopes, deprecated = fields
     return ServiceRule(
         name,

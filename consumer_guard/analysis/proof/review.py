@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import z3
 
-from consumer_guard.analysis.proof.comparison import Effect, compare_nodes
+from consumer_guard.analysis.proof.comparison import Effect, Pass, compare_nodes
 from consumer_guard.analysis.proof.domain import Domain, Example, Logic
 from consumer_guard.analysis.proof.encoding import Encoder, joins_texts
 from consumer_guard.analysis.proof.execution import execute
@@ -25,7 +25,7 @@ from consumer_guard.rules.nodes import AllOf, Node
 #: (``field:networks:shared=True``), which is true or not like an item of a list.
 _LISTS = frozenset({'roles', 'service_roles', 'field'})
 
-_RELATIONS = types.MappingProxyType(
+_OWNED = types.MappingProxyType(
     {
         ('project_id', 'project_id'): ('of the owning project', 'of another project'),
         ('user_id', 'user_id'): (
@@ -109,12 +109,12 @@ def _compare_rule(
         first, second, given = _limit(old), _limit(new), None
     checks = list_checks_of(first, second)
     domain = Domain(Logic.OSLO, lists=_LISTS)
-    (covers,) = compare_nodes(first, second, checks, [(domain, execute)], given)
+    (covers,) = compare_nodes(first, second, checks, [Pass(domain, execute)], given)
     for effect, verdict in (
         (Effect.GAIN, Verdict.ALLOWED),
         (Effect.LOSS, Verdict.REFUSED),
     ):
-        for who, _ in describe_cubes(covers[effect].cubes, _RELATIONS):
+        for who, _ in describe_cubes(covers[effect].cubes, _OWNED):
             yield RuleVerdict(verdict, name, who, old.text, new.text)
     if not all(covers[effect].decided for effect in (Effect.GAIN, Effect.LOSS)):
         yield RuleVerdict(Verdict.UNDECIDED, name, '', old.text, new.text)

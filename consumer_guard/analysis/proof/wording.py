@@ -28,7 +28,7 @@ def describe_cubes(cubes: Iterable[Cube], relations: Relations) -> list[Group]:
     alike: dict[object, tuple[list[str], Sequence[Literal], Example]] = {}
     groups = []
     for cube in cubes:
-        names = sorted(_list_roles(cube.literals, Sign.YES))
+        names = sorted(_list_role_names(cube.literals, Sign.YES))
         rest = [one for one in cube.literals if one.sign is not Sign.YES]
         rest += [one for one in cube.literals if one.sign is Sign.YES]
         rest = [one for one in rest if not _needs(one)]
@@ -48,7 +48,7 @@ def _needs(literal: Literal) -> bool:
     return isinstance(literal.leaf, HasRole) and literal.sign is Sign.YES
 
 
-def _list_roles(literals: Iterable[Literal], sign: Sign) -> list[str]:
+def _list_role_names(literals: Iterable[Literal], sign: Sign) -> list[str]:
     return [
         one.leaf.name
         for one in literals
@@ -57,7 +57,7 @@ def _list_roles(literals: Iterable[Literal], sign: Sign) -> list[str]:
 
 
 def _describe(who: str, literals: Sequence[Literal], relations: Relations) -> str:
-    lacked = sorted(_list_roles(literals, Sign.NO))
+    lacked = sorted(_list_role_names(literals, Sign.NO))
     close, others = [], dict[str, list[Sign]]()
     for literal in literals:
         words = find_relation(literal, relations)
@@ -65,7 +65,7 @@ def _describe(who: str, literals: Sequence[Literal], relations: Relations) -> st
             close.append(words)
         elif not isinstance(literal.leaf, HasRole):
             others.setdefault(str(literal.leaf), []).append(literal.sign)
-    first = ' '.join([who, *close[:1], *(f'and {words}' for words in close[1:])])
+    first = ' '.join([who, *sorted(close)])
     comma = '' if first == 'anybody' else ','
     parts = [f'{first}{comma} without {list_names(lacked)}' if lacked else first]
     if others:
