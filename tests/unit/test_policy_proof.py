@@ -304,9 +304,11 @@ def test_bad_files_and_services_are_one_line(policies: Policies) -> None:
     bad = str(policies.folder / 'bad.yaml')
     policies.diff(*arguments, bad, good).assert_stopped('bad.yaml: not valid YAML')
     tree = policies.install('tree', ('a', '!', None))
-    (policies.folder / 'tree' / 'toy.py').write_text('raise OSError("one\\ntwo")')
-    run = policies.diff('--namespace', 'toy', '--defaults', tree, tree)
-    run.assert_stopped('the policies of toy cannot be loaded')
+    for source in ('raise OSError("one\\ntwo\\x1b[2J")', 'import os; os._exit(0)'):
+        (policies.folder / 'tree' / 'toy.py').write_text(source)
+        run = policies.diff('--namespace', 'toy', '--defaults', tree, tree)
+        run.assert_stopped('the policies of toy cannot be loaded')
+        assert '\x1b' not in run.err
     (policies.folder / 'old.yaml').write_text('"a": 5\n')
     five = str(policies.folder / 'old.yaml')
     policies.diff(*arguments, five, good).assert_stopped('rule "a": cannot be parsed')

@@ -121,13 +121,17 @@ def _read_rules(
             f'{where}: no service that is installed here registers policies as '
             f'"{namespace}"'
         )
-    if process.returncode:
-        last = err.decode(errors='replace').strip().splitlines()[-1:]
-        reason = last[0] if last else f'exit status {process.returncode}'
+    last = err.decode(errors='replace').strip().splitlines()[-1:]
+    try:
+        if process.returncode:
+            raise ValueError(last[0] if last else f'status {process.returncode}')
+        return list(map(_read_rule, json.loads(out)))
+    except ValueError as error:
+        # Security: escape sequences in it would be the terminal's.
+        reason = ''.join(filter(str.isprintable, str(error)))
         raise PolicyFileError(
             f'{where}: the policies of {namespace} cannot be loaded: {reason:.200}'
-        )
-    return list(map(_read_rule, json.loads(out)))
+        ) from None
 
 
 def _read_rule(fields: Iterable[Any]) -> ServiceRule:
