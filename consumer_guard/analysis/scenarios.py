@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from consumer_guard.analysis.terms import CREDENTIALS, PLURAL, Terms
+from consumer_guard.analysis.terms import CREDENTIALS, MAY_BE_NONE, PLURAL, Terms
 from consumer_guard.guard.model import Caller, Operation, Ownership, Truth
 from consumer_guard.rules import nodes
 from consumer_guard.rules.leaves import Constant, CredentialIs, HasRole
@@ -182,7 +182,7 @@ def _list_values(terms: Terms, name: str, target: Mapping[str, str]) -> list[Any
     filled = [right.fill(target) for right in terms.templates[name]]
     texts = sorted({text for text in filled if text})
     values: list[Any] = [_make_distinct(f'caller-{name}', texts), *texts]
-    if 'None' in texts:
+    if 'None' in texts and name in MAY_BE_NONE:
         values.append(None)
     if '' in filled:
         values.append('')

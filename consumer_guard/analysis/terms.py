@@ -42,7 +42,8 @@ OTHER_SCOPES = frozenset({'system_scope', 'system', 'domain_id'})
 PLURAL = frozenset({'roles', 'service_roles'})
 
 _OF_PROJECTS = CREDENTIALS - OTHER_SCOPES
-_MAY_BE_NONE = CREDENTIALS - PLURAL - {'is_admin_project', 'user_id'}
+#: Nothing for some tokens of project scope.
+MAY_BE_NONE = CREDENTIALS - PLURAL - {'is_admin_project', 'user_id'}
 
 
 def list_leaves(*nodes: Node) -> dict[str, Node]:
@@ -125,7 +126,7 @@ def _group(leaves: Iterable[Node]) -> dict[str, TermGroup]:
             terms |= known.terms
             texts |= known.texts
         # A credential that is None equals a target 'None', which is unknown.
-        if any(term.removeprefix('c:') in _MAY_BE_NONE for term in terms):
+        if any(term.removeprefix('c:') in MAY_BE_NONE for term in terms):
             texts.add('None')
         if 'c:is_admin_project' in terms:
             texts |= {'True', 'False'}

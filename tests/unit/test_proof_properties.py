@@ -63,9 +63,16 @@ def check_pair(old: nodes.Node, new: nodes.Node) -> tuple[bool, bool]:
     return proven.decided, listed.decided
 
 
-def test_a_key_that_is_compared_with_a_flag_can_be_true() -> None:
-    """Found by the long run: a target key may have the text 'True'."""
-    pair = 'system_scope:True', 'is_admin_project:%(project_id)s'
+@pytest.mark.parametrize(
+    'pair',
+    [
+        # A target key may have the text 'True'.
+        ('system_scope:True', 'is_admin_project:%(project_id)s'),
+        # A caller has always a user id.
+        ('user_id:None', '!'),
+    ],
+)
+def test_pairs_that_the_long_run_found_are_decided_alike(pair: tuple[str, str]) -> None:
     assert check_pair(*compile_pair(pair)) == (True, True)
 
 
