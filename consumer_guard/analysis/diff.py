@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What changes from one set of rules to another, newly allowed first."""
 
-import importlib.util
+import importlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -53,8 +53,12 @@ def compare_all(old: Rulebook, new: Rulebook) -> dict[Operation, Comparison]:
 
 
 def can_prove() -> bool:
-    """Whether z3 (extra ``proof``) is installed."""
-    return importlib.util.find_spec('z3') is not None
+    """Whether z3 (extra ``proof``) is installed and works."""
+    try:
+        importlib.import_module('z3')
+    except Exception:  # its own type, when its library cannot be loaded
+        return False
+    return True
 
 
 def list_unaffected(

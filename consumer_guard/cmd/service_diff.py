@@ -3,13 +3,14 @@
 
 import argparse
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from consumer_guard.analysis.diff import can_prove
 from consumer_guard.analysis.proof.installed import ServiceRule, load_defaults
-from consumer_guard.analysis.proof.services import ServicePolicy
+from consumer_guard.analysis.proof.services import ServicePolicy, normalize_text
 from consumer_guard.analysis.source import read_paths
 from consumer_guard.cmd.base import CommandFailed, printable
+from consumer_guard.guard.errors import PolicyFileError
 from consumer_guard.rules.parsing import parse_file
 
 #: Options that mean something for another service alone.
@@ -139,9 +140,16 @@ def _read_policies(parsed_args: argparse.Namespace) -> list[ServicePolicy]:
     return [ServicePolicy(tuple(defaults), values) for values in written]
 
 
-def _read_written(path: str) -> dict[str, Any]:
-    return {
-        text.name: text.value
-        for file in read_paths([path])
-        for text in parse_file(file)
-    }
+def _read_written(path: str) -> dict[str, str]:
+    """The rules of files, by name, later ones override.
+
+    :raises PolicyFileError: a file or a rule cannot be read; names both
+    """
+    written = {}
+    for file in read_paths([path]):
+        for text in parse_file(file):
+            try:
+                written[text.name] = normalize_text(text.name, text.value)
+            except PolicyFileError as error:
+                raise PolicyFileError(f'{file.path}: {error}') from None
+    return written

@@ -172,7 +172,7 @@ def test_defaults_of_two_installed_releases(policies: Policies) -> None:
     assert (run.status, run.err) == (1, 'toy: 4 rules\n')
     assert [(row['change'], row['rule'], row['who']) for row in run.json] == [
         ('newly allowed', 'toy:get', 'reader of another project'),
-        ('newly refused', 'toy:list', 'reader, where a system token is true'),
+        ('newly refused', 'toy:list', 'reader with a system token'),
         ('only in NEW', 'toy:more', ''),
         ('only in OLD', 'toy:gone', ''),
     ]
@@ -311,7 +311,9 @@ def test_bad_files_and_services_are_one_line(policies: Policies) -> None:
         assert '\x1b' not in run.err
     (policies.folder / 'old.yaml').write_text('"a": 5\n')
     five = str(policies.folder / 'old.yaml')
-    policies.diff(*arguments, five, good).assert_stopped('rule "a": cannot be parsed')
+    policies.diff(*arguments, five, good).assert_stopped(
+        'old.yaml: rule "a": cannot be parsed'
+    )
 
 
 def test_without_z3_only_the_guards_rules_are_compared(

@@ -60,7 +60,7 @@ class ServicePolicy:
     def _list_texts(self) -> dict[str, RuleText]:
         values = {rule.name: self._choose(rule) for rule in self.defaults}
         texts = {
-            name: RuleText(name, _normalize_text(name, value), '')
+            name: RuleText(name, normalize_text(name, value), '')
             for name, value in (values | {**self.written}).items()
         }
         other = f'rule:{_DEFAULT}' if _DEFAULT in texts else '!'
@@ -80,13 +80,13 @@ class ServicePolicy:
         if name == rule.name or name not in self.written:
             return rule.check
         written = self.written[name]
-        text = _normalize_text(name, written)
-        if text in (_normalize_text(name, check), f'rule:{rule.name}'):
+        text = normalize_text(name, written)
+        if text in (normalize_text(name, check), f'rule:{rule.name}'):
             return rule.check
         return written
 
 
-def _normalize_text(name: str, value: object) -> str:
+def normalize_text(name: str, value: object) -> str:
     """A value as oslo.policy understands it, in its own words.
 
     :raises PolicyFileError: oslo.policy raises

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from consumer_guard.analysis.proof.cubes import Cube
 from consumer_guard.analysis.proof.domain import Example
 from consumer_guard.analysis.proof.literals import Literal, Sign
+from consumer_guard.analysis.proof.scopes import TokenScope
 from consumer_guard.rules.leaves import CredentialIs, HasRole
 
 #: Words for a check, true and not true, by credential and target key.
@@ -78,8 +79,10 @@ def _describe(who: str, literals: Sequence[Literal], relations: Relations) -> st
 
 
 def find_relation(literal: Literal, relations: Relations) -> str | None:
-    """Words for a check on a whole credential and a whole target key."""
+    """Words for a scope, and for a whole credential and a whole target key."""
     leaf = literal.leaf
+    if isinstance(leaf, TokenScope):
+        return f'{"with" if literal.sign is Sign.YES else "without"} {leaf}'
     if not isinstance(leaf, CredentialIs) or not leaf.key or not leaf.right.key:
         return None
     words = relations.get((leaf.key, leaf.right.key))
