@@ -4,8 +4,9 @@
 import argparse
 import contextlib
 import dataclasses
+import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from consumer_guard.analysis.diff import (
@@ -18,10 +19,13 @@ from consumer_guard.analysis.equivalence import Change, Comparison
 from consumer_guard.analysis.replay import EFFECTS, ReplaySummary, replay
 from consumer_guard.analysis.source import read_paths
 from consumer_guard.cmd.base import CommandFailed, GuardLister, plain_errors, printable
+from consumer_guard.cmd.narrow import exceeds_display
+from consumer_guard.cmd.progress import show_progress
 from consumer_guard.cmd.service_diff import (
     add_service_options,
     check_service_options,
     compare_services,
+    fold_service_row,
 )
 from consumer_guard.guard.model import Operation
 from consumer_guard.rules.rulebook import Rulebook
@@ -55,31 +59,52 @@ class DiffPolicy(GuardLister):
         with plain_errors():
             check_service_options(parsed_args)
             if parsed_args.namespace is not None:
-                result = compare_services(parsed_args)
-                self.status = result.status
-                self.app.stderr.write(f'{result.summary}\n')
-                return result.columns, result.rows
-            old = Rulebook.build(read_paths([parsed_args.old]))
-            new = Rulebook.build(read_paths([parsed_args.new]))
-            comparisons = compare_all(old, new)
-            replayed = None
-            if parsed_args.replay is not None:
-                equal = {
-                    operation.name
-                    for operation, known in comparisons.items()
-                    if known.equal
-                }
-                with _open_records(parsed_args.replay) as lines:
-                    replayed = replay(lines, old, new, equal)
-                self._write_totals(replayed)
-            differences = list_differences(old, new, comparisons, replayed)
-        self._write_proof(comparisons)
+                return self._compare_services(parsed_args)
+            differences = self._compare(parsed_args)
         changes = {one.change for one in differences}
         self.status = 3 if changes == {Change.UNDECIDED} else int(bool(changes))
-        return [column.name for column in dataclasses.fields(Difference)], [
+        names = [column.name for column in dataclasses.fields(Difference)]
+        rows = [
             [printable(cell) if isinstance(cell, str) else cell for cell in row]
             for row in map(dataclasses.astuple, differences)
         ]
+        if exceeds_display(parsed_args, names, rows):
+            return ('change', 'request', 'decision'), [
+                _fold_row(dict(zip(names, row, strict=True))) for row in rows
+            ]
+        return names, rows
+
+    def _compare(self, parsed_args: argparse.Namespace) -> list[Difference]:
+        """The guard's own rules."""
+        old = Rulebook.build(read_paths([parsed_args.old]))
+        new = Rulebook.build(read_paths([parsed_args.new]))
+        comparisons = compare_all(old, new)
+        replayed = None
+        if parsed_args.replay is not None:
+            equal = {
+                operation.name
+                for operation, known in comparisons.items()
+                if known.equal
+            }
+            with _open_records(parsed_args.replay) as lines:
+                replayed = replay(lines, old, new, equal)
+            self._write_totals(replayed)
+        self._write_proof(comparisons)
+        return list_differences(old, new, comparisons, replayed)
+
+    def _compare_services(
+        self, parsed_args: argparse.Namespace
+    ) -> tuple[Sequence[str], Iterable[Sequence[Any]]]:
+        """The rules of another service."""
+        result = compare_services(parsed_args)
+        self.status = result.status
+        self.app.stderr.write(f'{result.summary}\n')
+        names, rows = result.columns, result.rows
+        if exceeds_display(parsed_args, names, rows):
+            return (names[0], 'rule', 'decision'), [
+                fold_service_row(dict(zip(names, row, strict=True))) for row in rows
+            ]
+        return names, rows
 
     def _write_proof(self, comparisons: Mapping[Operation, Comparison]) -> None:
         proven = list_unaffected(comparisons, Change.ALLOWED)
@@ -103,6 +128,24 @@ class DiffPolicy(GuardLister):
             )
 
 
+def _fold_row(row: Mapping[str, Any]) -> tuple[str, str, str]:
+    """The same in three columns, of several lines."""
+    request = f'{row["operation"]}\n{row["who"]}'
+    if row['whose']:
+        request += f'\nconsumers: {row["whose"]}'
+    if row['count'] is not None:
+        request += f'\n{row["count"]} recorded, such as {row["example"]}'
+    return row['change'], request, f'old: {row["old"]}\nnew: {row["new"]}'
+
+
+def _count_lines(
+    lines: Iterable[str], update: Callable[[int], object]
+) -> Iterator[str]:
+    for line in lines:
+        yield line
+        update(len(line))
+
+
 @contextlib.contextmanager
 def _open_records(path: str) -> Iterator[Iterable[str]]:
     """:raises CommandFailed: it cannot be read"""
@@ -111,8 +154,11 @@ def _open_records(path: str) -> Iterator[Iterable[str]]:
         return
     try:
         # What is not UTF-8 becomes a bad line, not an end.
-        with open(path, encoding='utf-8', errors='replace') as lines:
-            yield lines
+        with (
+            open(path, encoding='utf-8', errors='replace') as lines,
+            show_progress(os.path.getsize(path), 'characters') as progress,
+        ):
+            yield _count_lines(lines, progress.update)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise CommandFailed(

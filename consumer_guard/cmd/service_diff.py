@@ -2,7 +2,7 @@
 """``consumer-guard policy diff --namespace``: the rules of any service."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from consumer_guard.analysis.diff import can_prove
@@ -121,6 +121,14 @@ def compare_services(parsed_args: argparse.Namespace) -> ServiceResult:
     summary = f'{where}, nobody gains: proven' if nobody else where
     columns = ('change', 'rule', 'who', 'old', 'new')
     return ServiceResult(columns, _print_all(rows), status, summary)
+
+
+def fold_service_row(row: Mapping[str, str]) -> tuple[str, str, str]:
+    """The same in three columns, of several lines."""
+    first, *_ = row.values()
+    now = f'in NEW: {row["in NEW"]}' if 'in NEW' in row else ''
+    rule = '\n'.join(filter(None, (row['rule'], row['who'], now)))
+    return first, rule, f'old: {row["old"]}\nnew: {row["new"]}'
 
 
 def _print_all(rows: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
