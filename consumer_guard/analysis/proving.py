@@ -48,7 +48,7 @@ _OWNING = types.MappingProxyType(
 )
 
 #: What a proven identity of project scope brings (:func:`identity.make_caller`).
-_CREDENTIALS: Mapping[str, Values] = types.MappingProxyType(
+_OF_IDENTITIES: Mapping[str, Values] = types.MappingProxyType(
     {
         **dict.fromkeys(CREDENTIALS - PLURAL - {'system'}, Values.TEXT_OR_NONE),
         **dict.fromkeys(OTHER_SCOPES - {'system'}, Values.NONE),
@@ -107,7 +107,7 @@ def make_domain(shape: Shape) -> Domain:
     """The callers and targets of one pass."""
     return Domain(
         Logic.KLEENE,
-        _CREDENTIALS,
+        _OF_IDENTITIES,
         PLURAL,
         shape.required,
         shape.optional,

@@ -18,7 +18,7 @@ from consumer_guard.analysis.diff import (
 from consumer_guard.analysis.equivalence import Change, Comparison
 from consumer_guard.analysis.replay import EFFECTS, ReplaySummary, replay
 from consumer_guard.analysis.source import read_paths
-from consumer_guard.cmd.base import CommandFailed, GuardLister, plain_errors, printable
+from consumer_guard.cmd.base import CommandFailed, GuardLister, plain_errors
 from consumer_guard.cmd.narrow import exceeds_display
 from consumer_guard.cmd.progress import show_progress
 from consumer_guard.cmd.service_diff import (
@@ -65,7 +65,7 @@ class DiffPolicy(GuardLister):
         self.status = 3 if changes == {Change.UNDECIDED} else int(bool(changes))
         names = [column.name for column in dataclasses.fields(Difference)]
         rows = [
-            [printable(cell) if isinstance(cell, str) else cell for cell in row]
+            [cell.value if isinstance(cell, Change) else cell for cell in row]
             for row in map(dataclasses.astuple, differences)
         ]
         if exceeds_display(parsed_args, names, rows):
@@ -88,6 +88,12 @@ class DiffPolicy(GuardLister):
             }
             with _open_records(parsed_args.replay) as lines:
                 replayed = replay(lines, old, new, equal)
+            if not replayed.totals:
+                raise CommandFailed(
+                    f'{parsed_args.replay} (option --replay): no line holds a '
+                    'decision record; records are written at INFO by the logger '
+                    'consumer_guard.audit'
+                )
             self._write_totals(replayed)
         self._write_proof(comparisons)
         return list_differences(old, new, comparisons, replayed)

@@ -9,7 +9,7 @@ from consumer_guard.analysis.diff import can_prove
 from consumer_guard.analysis.proof.installed import ServiceRule, load_defaults
 from consumer_guard.analysis.proof.services import ServicePolicy, normalize_text
 from consumer_guard.analysis.source import read_paths
-from consumer_guard.cmd.base import CommandFailed, printable
+from consumer_guard.cmd.base import CommandFailed
 from consumer_guard.guard.errors import PolicyFileError
 from consumer_guard.rules.parsing import parse_file
 
@@ -100,7 +100,7 @@ def compare_services(parsed_args: argparse.Namespace) -> ServiceResult:
     )
 
     old, new = _read_policies(parsed_args)
-    where = f'{printable(parsed_args.namespace)}: {len(new.names)} rules'
+    where = f'{parsed_args.namespace}: {len(new.names)} rules'
     rows: list[tuple[str, ...]]
     columns: tuple[str, ...]
     if parsed_args.suspicious:
@@ -112,7 +112,7 @@ def compare_services(parsed_args: argparse.Namespace) -> ServiceResult:
         count = sum(now for _, now in found)
         columns = ('finding', 'rule', 'who', 'in NEW', 'old', 'new')
         summary = f'{where}, {count} of them suspicious'
-        return ServiceResult(columns, _print_all(rows), int(count > 0), summary)
+        return ServiceResult(columns, rows, int(count > 0), summary)
     verdicts = compare_policies(old, new)
     rows = [(one.verdict.value, *one[1:]) for one in verdicts]
     kinds = {one.verdict for one in verdicts}
@@ -120,7 +120,7 @@ def compare_services(parsed_args: argparse.Namespace) -> ServiceResult:
     nobody = not kinds & {Verdict.ALLOWED, Verdict.UNDECIDED}
     summary = f'{where}, nobody gains: proven' if nobody else where
     columns = ('change', 'rule', 'who', 'old', 'new')
-    return ServiceResult(columns, _print_all(rows), status, summary)
+    return ServiceResult(columns, rows, status, summary)
 
 
 def fold_service_row(row: Mapping[str, str]) -> tuple[str, str, str]:
@@ -129,10 +129,6 @@ def fold_service_row(row: Mapping[str, str]) -> tuple[str, str, str]:
     now = f'in NEW: {row["in NEW"]}' if 'in NEW' in row else ''
     rule = '\n'.join(filter(None, (row['rule'], row['who'], now)))
     return first, rule, f'old: {row["old"]}\nnew: {row["new"]}'
-
-
-def _print_all(rows: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    return [tuple(map(printable, row)) for row in rows]
 
 
 def _read_policies(parsed_args: argparse.Namespace) -> list[ServicePolicy]:

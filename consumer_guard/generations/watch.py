@@ -12,12 +12,14 @@ below it takes one look-up. What is stored is confirmed by one SELECT before
 anything is refused or rolled.
 """
 
+import contextlib
 import functools
 import logging
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from consumer_guard.generations.alarm import GenerationAlarm
+from consumer_guard.generations.bodies import rewrite_body
 from consumer_guard.generations.store import GenerationStore, Judged, Swap
 from consumer_guard.generations.thresholds import Step, Thresholds
 from consumer_guard.generations.values import choose_value
@@ -145,9 +147,10 @@ class GenerationWatch:
         ):
             near = self._near((key, claim.generation) for key, claim in named.items())
             return Inspection(body, near)
-        try:
+        owners: Mapping[str, Owner] | None = None
+        with contextlib.suppress(OwnersUnavailable):
             owners = self._lookup.find(list(named))
-        except OwnersUnavailable:
+        if owners is None:
             LOG.warning('A write is forwarded unwatched: its generation is not known')
             return Inspection(body)
         near = self._near((key, owner.generation) for key, owner in owners.items())
@@ -198,7 +201,7 @@ class GenerationWatch:
         sealed = due[0].judged is not None
         try:
             # First: what is moved has to go on.
-            content = claims.rewrite(request, body, {s.uuid: s.new for s in due})
+            content = rewrite_body(request, body, {s.uuid: s.new for s in due})
         except Unreadable as exc:
             if sealed:
                 # Security: without the seal it does not go on.

@@ -50,7 +50,7 @@ _OF_A_TOKEN = ('token.project.', 'token.user.')
 _SOMEBODY = 'somebody-else'
 
 
-class Verdict(enum.StrEnum):
+class Verdict(str, enum.Enum):
     """What is known of a rule, in the order in which it is shown."""
 
     ALLOWED = 'newly allowed'

@@ -38,9 +38,9 @@ def describe_cubes(cubes: Iterable[Cube], relations: Relations) -> list[Group]:
             alike.setdefault(shown, ([], rest, cube.example))[0].extend(names)
         else:
             who = list_names(names, 'and') or 'anybody'
-            groups.append(Group(_describe(who, rest, relations), cube.example))
+            groups.append(Group(_describe_group(who, rest, relations), cube.example))
     return groups + [
-        Group(_describe(list_names(sorted(names)), rest, relations), example)
+        Group(_describe_group(list_names(sorted(names)), rest, relations), example)
         for names, rest, example in alike.values()
     ]
 
@@ -57,7 +57,7 @@ def _list_role_names(literals: Iterable[Literal], sign: Sign) -> list[str]:
     ]
 
 
-def _describe(who: str, literals: Sequence[Literal], relations: Relations) -> str:
+def _describe_group(who: str, literals: Sequence[Literal], relations: Relations) -> str:
     lacked = sorted(_list_role_names(literals, Sign.NO))
     close, others = [], dict[str, list[Sign]]()
     for literal in literals:
