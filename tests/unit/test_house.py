@@ -37,7 +37,7 @@ PACKAGES: dict[str, set[str]] = {
     'owners': {'sqlalchemy', 'stevedore'},
     'testing': {'pytest'},
     'assembly': {'oslo_config', 'placement'},
-    'analysis': {'oslo_policy', 'webob', 'yaml'},
+    'analysis': {'oslo_policy', 'webob', 'yaml', 'z3'},
     'backend': {
         'keystoneauth1',
         'microversion_parse',
@@ -177,6 +177,30 @@ def test_what_ownership_allows_is_pure_and_one_page() -> None:
     libraries = {name.partition('.')[0] for name in _imports(path)}
     assert libraries <= {'collections', 'types', NAME}
     assert 'environ' not in path.read_text()
+
+
+def test_the_proof_knows_nothing_of_placement_and_could_be_a_package() -> None:
+    """Of ours it imports the rules' own nodes alone, and it names no consumer."""
+    room = 'analysis.proof'
+    known = {
+        'guard.errors',
+        'guard.model',
+        'rules.compiler',
+        'rules.leaves',
+        'rules.nodes',
+        'rules.remote',
+        'rules.templates',
+    }
+    for name, path in _modules().items():
+        if name.startswith(f'{room}.'):
+            others = {other for other in _own(path) if not other.startswith(room)}
+            assert others - {'guard', 'rules', 'analysis'} <= known, name
+            text = path.read_text().replace('consumer_guard', '').lower()
+            assert not [
+                word
+                for word in ('placement', 'consumer', 'allocation', 'target_keys')
+                if word in text
+            ], name
 
 
 def _list_names(path: pathlib.Path) -> Iterator[str]:
