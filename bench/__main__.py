@@ -80,7 +80,7 @@ def _write(
         for curve in chapter.curves:
             plots.draw(curve, folder / f'{curve.name}.svg')
     if options.docs:
-        grid = tables.findings_grid(chapters)
+        grid = tables.regression_grid(chapters)
         (DOCS / 'regression.csv').write_text(tables.to_csv(grid))
         words = tables.machine_words(described) + '\n'
         (DOCS / 'regression-machine.rst').write_text(words)

@@ -35,6 +35,10 @@ def _make_context(environ: Environ) -> Any:
     return identity.make_context(environ, believe_headers=False)
 
 
+def _make_bare_context(_environ: Environ) -> object:
+    return identity.GuardContext(request_id='x', overwrite=False)
+
+
 def _make_caller(environ: Environ) -> object:
     return identity.make_caller(_make_context(environ))
 
@@ -48,7 +52,8 @@ PIECES: dict[str, Callable[[Environ], object]] = {
     'of that: match the route': _match,
     'of that: prove the identity': identity.is_proven,
     'of that: prove it, read all headers, make a RequestContext': _make_context,
-    'of that: the same, and the caller': _make_caller,
+    'of that: the RequestContext alone': _make_bare_context,
+    'of that: all headers, the RequestContext and the caller': _make_caller,
     'of that: read the microversion': _read_version,
 }
 

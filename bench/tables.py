@@ -36,6 +36,24 @@ def findings_grid(chapters: Sequence[Chapter]) -> Grid:
     return grid
 
 
+def regression_grid(chapters: Sequence[Chapter]) -> Grid:
+    """The figures that have a limit, with the greatest noise of their chapter."""
+    grid = [['', 'what', 'figure', 'limit', '', 'noise']]
+    for chapter in chapters:
+        noise = [
+            finding.figure
+            for finding in chapter.findings
+            if finding.claim.startswith('noise')
+        ]
+        grid += [
+            [*_finding(chapter.goal, finding), f'{max(noise):.1f} %' if noise else '']
+            for finding in chapter.findings
+            # How fast this machine is, without a limit, counts those of the others.
+            if finding.limit is not None or finding.unit == 'times'
+        ]
+    return grid
+
+
 def _finding(goal: str, finding: Finding) -> list[str]:
     limit = ''
     if finding.limit is not None:

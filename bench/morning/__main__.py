@@ -102,29 +102,25 @@ def compare(options: argparse.Namespace) -> int:
     if not options.server and not options.quick and stage.find_uwsgi():
         servers.append('uwsgi')
     before, started = machine.describe_load(), time.monotonic()
+    cloud_of = Cloud(consumers=options.consumers)
     scenes = []
     for scene in programme.run(
-        options.database,
-        servers,
-        Cloud(consumers=options.consumers),
-        effort,
-        rates=(1.0,),
+        options.database, servers, cloud_of, effort, rates=(1.0,)
     ):
         scenes.append(scene)
-        print(f'{scene.database}, {scene.server}: holds {scene.highest}', flush=True)
-    described = machine.describe() | {
-        'kind of run': f'{"quick" if options.quick else "full"},'
-        f' {effort.rounds} rounds of {effort.seconds:g} s',
-        'consumers': str(options.consumers),
-        'load before and after': f'{before}, {machine.describe_load()}',
-        'minutes': f'{(time.monotonic() - started) / 60:.0f}',
-    }
-    print(report.write(options.results, scenes, described))
-    if options.docs:
-        for name in KEPT:
-            shutil.copy(options.results / name, DOCS / f'morning-{name}')
-        text = ', '.join(f'{name} {value}' for name, value in described.items())
-        (DOCS / 'morning-machine.rst').write_text(text + '\n')
+        described = machine.describe() | {
+            'kind of run': f'{effort.rounds} rounds of {effort.seconds:g} s',
+            'consumers': str(options.consumers),
+            'load before and after': f'{before}, {machine.describe_load()}',
+            'minutes': f'{(time.monotonic() - started) / 60:.0f}',
+        }
+        # After each scene: nobody wants to lose an hour by an interruption.
+        print(report.write(options.results, scenes, described), flush=True)
+        if options.docs:
+            for name in KEPT:
+                shutil.copy(options.results / name, DOCS / f'morning-{name}')
+            text = ', '.join(f'{name} {value}' for name, value in described.items())
+            (DOCS / 'morning-machine.rst').write_text(text + '\n')
     return 1 if any(scene.wrong for scene in scenes) else 0
 
 

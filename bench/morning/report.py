@@ -66,11 +66,10 @@ def _compare(values: Sequence[float], base: Sequence[float]) -> Ratio:
 def cost(turn: Turn, weights: Mapping[str, int]) -> float:
     """Microseconds of the processor of a request of nova's, all kinds weighted alike.
 
-    :param weights: how many of each kind; those that a turn lacks are left out of it
+    :param weights: how many of each kind; the turn has all of them
     """
-    counted = {name: weights[name] for name in NOVA if name in turn.spent}
-    spent = sum(turn.spent[name].get_mean_value() * n for name, n in counted.items())
-    return float(spent / sum(counted.values()))
+    spent = sum(turn.spent[name].get_mean_value() * n for name, n in weights.items())
+    return float(spent / sum(weights.values()))
 
 
 def _weigh(turns: Mapping[str, Sequence[Turn]]) -> dict[str, int]:
@@ -99,9 +98,7 @@ def summarize(scenes: Iterable[Scene]) -> list[Row]:
                 for name, rounds in turns.items()
             }
             row: Row = {
-                'database': scene.database,
-                'server': scene.server,
-                'rate': f'{rate:g}',
+                'scene': f'{scene.database}, {scene.server}, rate {rate:g}',
                 'requests/s': round(_rate(turns[GUARDED.name])),
             }
             for share in (50, 99, 99.9):
@@ -225,14 +222,12 @@ def write(folder: Path, scenes: Sequence[Scene], machine: Mapping[str, str]) -> 
     folder.mkdir(parents=True, exist_ok=True)
     parts = [', '.join(f'{name} {value}' for name, value in machine.items())]
     for name, rows in {
-        'summary': summarize(scenes),
+        'summary': _turn_over(summarize(scenes)),
         'trouble': [row for scene in scenes for row in tabulate_trouble(scene)],
         'account': account(scenes),
     }.items():
-        write_csv(
-            folder / f'{name}.csv', _turn_over(rows) if name == 'summary' else rows
-        )
-        parts.append(_table(rows if name != 'summary' else _turn_over(rows)))
+        write_csv(folder / f'{name}.csv', rows)
+        parts.append(_table(rows))
     for scene in scenes:
         title = f'{scene.database.lower()}-{scene.server}'
         for rate in scene.turns:
@@ -255,9 +250,9 @@ def _table(rows: Sequence[Row]) -> str:
 def _turn_over(rows: Sequence[Row]) -> list[Row]:
     """Columns as rows: the summary has more figures than scenes."""
     return [
-        {'figure': name}
-        | {f'{number}': str(row[name]) for number, row in enumerate(rows, 1)}
+        {'': name} | {row['scene']: str(row[name]) for row in rows}
         for name in (rows[0] if rows else ())
+        if name != 'scene'
     ]
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the application under test has around it: a clock, and a patch of oslo.policy."""
 
+import functools
 import inspect
 import os
 import time
@@ -51,15 +52,14 @@ def remember_signatures() -> None:
     """
     from oslo_policy import _checks
 
-    takes_name: dict[type, bool] = {}
+    @functools.cache
+    def takes_rule_name(kind: type) -> bool:
+        return len(inspect.getfullargspec(kind.__call__).args) > 4
 
     def check(
         rule: Any, target: Any, creds: Any, enforcer: Any, current_rule: Any
     ) -> Any:
-        kind = type(rule)
-        if kind not in takes_name:
-            takes_name[kind] = len(inspect.getfullargspec(rule.__call__).args) > 4
-        if takes_name[kind]:
+        if takes_rule_name(type(rule)):
             return rule(target, creds, enforcer, current_rule)
         return rule(target, creds, enforcer)
 

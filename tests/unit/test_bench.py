@@ -125,12 +125,17 @@ def test_a_finding_is_reached_within_its_limit_if_it_has_one() -> None:
 
 
 def test_a_chapter_is_written_as_markdown_csv_and_plain_data(table: Table) -> None:
-    chapter = Chapter('P1', 'A chapter', (Finding('f', 0.5, 1.0, 'µs'),), (table,))
+    chapter = Chapter(
+        'P1',
+        'A chapter',
+        (Finding('f', 0.5, 1.0, 'µs'), Finding('noise: g', 2.0, None, '%')),
+        (table,),
+    )
     markdown = tables.write_markdown([chapter], {'processor': 'any'})
     rows = [[cell.strip() for cell in line.split('|')] for line in markdown.split('\n')]
     assert ['', '**ours**', '1.50', '1.50 to 1.50', '0.50', '+50.0', ''] in rows
-    text = tables.to_csv(tables.findings_grid([chapter]))
-    assert text.splitlines()[1] == 'P1,f,0.50 µs,at most 1 µs,within'
+    text = tables.to_csv(tables.regression_grid([chapter]))
+    assert text.splitlines()[1] == 'P1,f,0.50 µs,at most 1 µs,within,2.0 %'
     plain = json.loads(json.dumps(results.to_plain(chapter)))
     assert plain['findings'][0]['reached'] is True
 

@@ -3,6 +3,7 @@
 
 import collections
 import json
+import pathlib
 from collections.abc import Mapping
 
 import pytest
@@ -11,12 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 pytest.importorskip('hdrh', reason='installed by the lanes bench and morning')
+pytest.importorskip('matplotlib')
+pytest.importorskip('psutil')
+pytest.importorskip('tabulate')
 
-from bench.morning import ledger, model, trouble
+from bench.morning import client, ledger, model, report, stage, trouble
 from bench.morning.actions import Actions, Answer, Wrong
 from bench.morning.cloud import Cloud
 from bench.morning.ledger import Ledger
 from bench.morning.model import Arrival, Share
+from bench.morning.programme import Scene, Turn
+from bench.morning.stage import Sample
 
 SMALL = Cloud(providers=40, consumers=400, projects=7, users=20)
 HERE, THERE = frozenset({'here'}), frozenset({'there'})
@@ -66,7 +72,7 @@ def test_a_write_that_is_cut_on_its_way_leaves_two_possibilities() -> None:
     [({HERE}, 0), ({HERE, THERE}, 0), ({THERE}, 1), ({ledger.NOWHERE}, 1)],
 )
 def test_a_write_that_is_not_in_the_database_is_named_and_all_is_removed(
-    possible: set[frozenset[str]], lost: int, tmp_path: object
+    possible: set[frozenset[str]], lost: int, tmp_path: pathlib.Path
 ) -> None:
     url = f'sqlite:///{tmp_path}/placement.db'
     engine = sa.create_engine(url)
@@ -158,3 +164,69 @@ def test_recovery_is_the_last_second_that_is_not_as_before(
 ) -> None:
     found = trouble.measure_recovery((10.5, 11.0), 20.0, p99, failed, 5.0)
     assert found == seconds
+
+
+def _make_turn(slower: float, *names: str) -> Turn:
+    """Of requests that take a millisecond, and that much of the processor."""
+
+    def filled() -> client.HdrHistogram:
+        histogram = client.make_histogram()
+        for number in range(1, 101):
+            histogram.record_value(round(1000 * slower) + number % 2)
+        return histogram
+
+    return Turn(
+        {name: filled() for name in names},
+        {name: filled() for name in names},
+        {second: filled() for second in range(12)},
+        collections.Counter({(5, names[0], 503): 2}),
+        [],
+        10,
+        1,
+        [Sample(float(at), 2**20, 3, 0.1) for at in range(12)],
+    )
+
+
+def _make_scene(slower: float) -> Scene:
+    scene = Scene('PostgreSQL', 'gunicorn', 0.5)
+    scene.turns[0.5] = {
+        variant.name: [
+            _make_turn(slower if variant is stage.GUARDED else 1.0, 'compute list'),
+            # A kind that only some turns have counts for none.
+            _make_turn(1.0, 'compute list', 'boot POST'),
+        ]
+        for variant in stage.VARIANTS
+    }
+    return scene
+
+
+class Over(trouble.Trouble):
+    """All of it has happened, at nobody's server."""
+
+    def __init__(self) -> None:
+        moments = enumerate(trouble.MOMENTS)
+        happened = {name: (2.0 + 2 * at, 3.0 + 2 * at) for at, name in moments}
+        object.__setattr__(self, 'happened', happened)
+        object.__setattr__(self, 'rolled', [204, 204])
+
+
+def test_a_run_is_written_as_tables_figures_and_a_summary(
+    tmp_path: pathlib.Path,
+) -> None:
+    scene = _make_scene(1.5)
+    for variant in (stage.BARE, stage.GUARDED):
+        turn = _make_turn(1.0, 'compute list')
+        scene.troubled[variant.name] = turn, Over()
+    text = report.write(tmp_path, [scene], {'processor': 'any'})
+    (summary,) = report.summarize([scene])
+    assert summary['CPU ratio, A/A'] == '1.000 (1.000 to 1.000)'
+    assert summary['CPU ratio, guarded'] == '1.250 (1.000 to 1.500)'
+    killed = report.tabulate_trouble(scene)[1]
+    assert killed['failed, bare'] == 2
+    assert killed['as before after, bare, s'] == '2.0'
+    (row,) = report.account([scene])
+    assert row['writes acknowledged'] == 100
+    assert row['wrong answers and lost writes'] == 0
+    assert '204 204' in text
+    written = {path.name for path in tmp_path.iterdir()}
+    assert {'summary.csv', 'report.md', 'trouble-postgresql-gunicorn.svg'} <= written
