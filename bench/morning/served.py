@@ -53,13 +53,14 @@ def remember_signatures() -> None:
     from oslo_policy import _checks
 
     @functools.cache
-    def takes_rule_name(kind: type) -> bool:
+    def takes_rule_name(kind: Any) -> bool:
         return len(inspect.getfullargspec(kind.__call__).args) > 4
 
     def check(
         rule: Any, target: Any, creds: Any, enforcer: Any, current_rule: Any
     ) -> Any:
-        if takes_rule_name(type(rule)):
+        kind: Any = type(rule)
+        if takes_rule_name(kind):
             return rule(target, creds, enforcer, current_rule)
         return rule(target, creds, enforcer)
 

@@ -2,21 +2,26 @@
 """The load model: its schedule, its ledger, what it takes for a wrong answer."""
 
 import collections
+import inspect
 import json
 import pathlib
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
+from oslo_policy import _checks, _parser
 
 pytest.importorskip('hdrh', reason='installed by the lanes bench and morning')
 pytest.importorskip('matplotlib')
 pytest.importorskip('psutil')
 pytest.importorskip('tabulate')
 
-from bench.morning import client, ledger, model, report, stage, trouble
+from hdrh.histogram import HdrHistogram
+
+from bench.morning import client, ledger, model, report, served, stage, trouble
 from bench.morning.actions import Actions, Answer, Wrong
 from bench.morning.cloud import Cloud
 from bench.morning.ledger import Ledger
@@ -112,7 +117,7 @@ class Canned:
 
 
 def _list(*consumers: int) -> dict[str, object]:
-    shown = {SMALL.consumer(number): {} for number in consumers}
+    shown: dict[str, object] = {SMALL.consumer(number): {} for number in consumers}
     return {'allocations': shown}
 
 
@@ -169,7 +174,7 @@ def test_recovery_is_the_last_second_that_is_not_as_before(
 def _make_turn(slower: float, *names: str) -> Turn:
     """Of requests that take a millisecond, and that much of the processor."""
 
-    def filled() -> client.HdrHistogram:
+    def filled() -> HdrHistogram:
         histogram = client.make_histogram()
         for number in range(1, 101):
             histogram.record_value(round(1000 * slower) + number % 2)
@@ -230,3 +235,39 @@ def test_a_run_is_written_as_tables_figures_and_a_summary(
     assert '204 204' in text
     written = {path.name for path in tmp_path.iterdir()}
     assert {'summary.csv', 'report.md', 'trouble-postgresql-gunicorn.svg'} <= written
+
+
+def test_the_patch_inspects_each_class_once_and_changes_no_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    inspected: list[object] = []
+    nobody: Any = None
+    original = inspect.getfullargspec
+
+    def count(function: object) -> inspect.FullArgSpec:
+        inspected.append(function)
+        return original(function)
+
+    rules = [
+        _parser.parse_rule(text)
+        for text in ('role:a and not role:b', 'role:b or project_id:%(p)s', '@', '!')
+    ]
+    callers = [{'roles': roles, 'project_id': 'x'} for roles in ([], ['a'], ['a', 'b'])]
+
+    def judge() -> list[bool]:
+        return [
+            _checks._check(rule, {'p': project}, caller, nobody, 'name')
+            for rule in rules
+            for caller in callers
+            for project in ('x', 'y')
+        ]
+
+    before = judge()
+    # Put back afterwards.
+    monkeypatch.setattr(_checks, '_check', _checks._check)
+    monkeypatch.setattr(inspect, 'getfullargspec', count)
+    served.remember_signatures()
+    assert judge() == before
+    assert {*before} == {True, False}
+    # And, not, or, role, generic, true, false.
+    assert len(inspected) == 7
