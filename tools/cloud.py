@@ -13,15 +13,13 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from types import FrameType
+from collections.abc import Sequence
 
 from tests.cloud.placement import Placement
 from tests.cloud.processes import BIN, StartFailed, make_environment
 from tests.cloud.stack import Inhabitants, run_cloud, settle
-
-#: What ends the command; a terminal that is closed sends SIGHUP.
-_ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+from tests.configuration import make_environment as configure
+from tools.ending import Ended, ended_by_signals
 
 #: Seconds that what runs in the cloud has after its SIGHUP.
 _GRACE = 5
@@ -45,38 +43,14 @@ admin may see all; alice is a reader of alpha, bob one of beta. Try:
   openstack --os-cloud alice resource provider allocation delete $CONSUMER_OF_ALPHA
   openstack resource provider show --allocations $PROVIDER        # admin
 
+  consumer-guard can-i --project $ALPHA --role reader GET /allocations/$CONSUMER_OF_BETA
+  consumer-guard matrix
+  consumer-guard doctor
+
   curl -s -H "X-Auth-Token: $(openstack --os-cloud alice token issue -f value -c id)" \\
       -H "OpenStack-API-Version: placement 1.38" \\
       $PLACEMENT/allocations/$CONSUMER_OF_BETA
 """
-
-
-class Ended(BaseException):
-    """A signal ends the command; not an Exception, so that nothing takes it.
-
-    :ivar status: exit status, 128 and the number of the signal
-    """
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.status = 128 + number
-
-
-@contextlib.contextmanager
-def ended_by_signals() -> Iterator[None]:
-    """Turn the first signal into :class:`Ended`; the next ones do nothing.
-
-    So the clean-up after the first is not cut short.
-    """
-
-    def end(number: int, _: FrameType | None) -> None:
-        for each in _ENDINGS:
-            signal.signal(each, signal.SIG_IGN)
-        raise Ended(number)
-
-    for each in _ENDINGS:
-        signal.signal(each, end)
-    yield
 
 
 def make_shell_environment(
@@ -85,6 +59,8 @@ def make_shell_environment(
     """The environment of the shell: ``openstack`` is ready as admin."""
     return make_environment(
         {
+            # Where consumer-guard finds its configuration.
+            **configure(placement.folder),
             'OS_CLIENT_CONFIG_FILE': str(inhabitants.clouds),
             'OS_CLOUD': 'admin',
             'OS_PLACEMENT_API_VERSION': '1.38',

@@ -9,11 +9,8 @@ With --serve the guarded one is left running.
 import argparse
 import dataclasses
 import json
-import os
 import pathlib
 import shutil
-import socket
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,6 +19,15 @@ import urllib.request
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+
+from tests.cloud.processes import (
+    BIN,
+    StartFailed,
+    WebServer,
+    make_environment,
+    run_all,
+)
+from tools.ending import Ended, ended_by_signals
 
 ETC = pathlib.Path(__file__).resolve().parent.parent / 'etc' / 'consumer-guard'
 
@@ -35,7 +41,7 @@ NAIVE_POLICY = """\
 
 PLACEMENT_CONF = """\
 [placement_database]
-connection = sqlite:///{directory}/placement.db
+connection = {database}
 [api]
 auth_strategy = noauth2
 [oslo_policy]
@@ -58,16 +64,16 @@ class Subject:
 
 NOVA = Subject('nova', 'service', 'service')
 ADMIN = Subject('admin', 'admin', 'admin,member,reader')
-ALICE = Subject('alice', 'project-a', 'member,reader')
-BOB = Subject('bob', 'project-b', 'member,reader')
-MALLORY = Subject('alice', 'project-a', 'reader,consumer_guard_passage')
+ALICE = Subject('alice', 'A', 'member,reader')
+BOB = Subject('bob', 'B', 'member,reader')
+MALLORY = Subject('alice', 'A', 'reader,consumer_guard_passage')
 
 
 class Client:
-    """A placement API client on loopback."""
+    """A placement API client."""
 
-    def __init__(self, port: int) -> None:
-        self.url = f'http://127.0.0.1:{port}'
+    def __init__(self, url: str) -> None:
+        self.url = url
 
     def send(
         self, method: str, path: str, person: Subject | None, body: object = None
@@ -76,7 +82,7 @@ class Client:
         headers = {
             'Accept': 'application/json',
             'Content-Type': 'application/json',
-            'OpenStack-API-Version': 'placement 1.38',
+            'OpenStack-API-Version': 'placement 1.37',
         }
         if person is not None:
             headers |= person.headers()
@@ -101,43 +107,26 @@ class Client:
 
 @contextmanager
 def serve(
-    title: str, module: str, directory: pathlib.Path, environment: dict[str, str]
+    name: str,
+    module: str,
+    directory: pathlib.Path,
+    environment: dict[str, str],
+    bind: tuple[str, int | None] = ('127.0.0.1', None),
 ) -> Iterator[Client]:
-    """Run a WSGI module under gunicorn on a free port of loopback."""
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        port = probe.getsockname()[1]
-    log_path = directory / f'{title}.log'
-    with log_path.open('wb') as log:
-        process = subprocess.Popen(  # noqa: S603  # our own command line
-            [
-                *(sys.executable, '-m', 'gunicorn', '--workers', '1'),
-                *('--bind', f'127.0.0.1:{port}', f'{module}:application'),
-            ],
-            env=os.environ | environment,
-            stdout=log,
-            stderr=log,
-        )
-        try:
-            client = Client(port)
-            _await(client, process, log_path)
-            yield client
-        finally:
-            process.terminate()
-            process.wait(timeout=30)
+    """Run a WSGI module under gunicorn.
 
-
-def _await(
-    client: Client, process: 'subprocess.Popen[bytes]', log: pathlib.Path
-) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            if client.send('GET', '/', None)[0] == 200:
-                return
-        except OSError:
-            time.sleep(0.1)
-    raise SystemExit(f'the server did not start:\n{log.read_text()}')
+    :param bind: address and port, by default a free one of loopback
+    :raises tests.cloud.processes.StartFailed: it does not start
+    """
+    address, port = bind
+    server = WebServer(
+        name, f'{module}:application', directory / name, environment, port, address
+    )
+    try:
+        server.start()
+        yield Client(server.url)
+    finally:
+        server.stop()
 
 
 def make_claim(provider: str, owner: Subject, generation: int | None) -> object:
@@ -147,7 +136,6 @@ def make_claim(provider: str, owner: Subject, generation: int | None) -> object:
         'project_id': owner.project,
         'user_id': owner.name,
         'consumer_generation': generation,
-        'consumer_type': 'INSTANCE',
     }
 
 
@@ -165,26 +153,26 @@ class Row:
 
 
 ROWS = (
-    Row('alice, reader of A', 'her own', ALICE, 'GET', '/allocations/{c}', ALICE),
-    Row('alice, reader of A', "bob's", ALICE, 'GET', '/allocations/{c}', BOB),
-    Row('alice, reader of A', "nobody's (unknown)", ALICE, 'GET', '/allocations/{c}'),
-    Row('alice, member of A', "bob's", ALICE, 'PUT', '/allocations/{c}', BOB, True),
-    Row('alice, member of A', "bob's", ALICE, 'DELETE', '/allocations/{c}', BOB),
-    Row(
-        'alice, reader of A',
-        "everybody's",
-        ALICE,
-        'GET',
-        '/resource_providers/{p}/allocations',
-        BOB,
-    ),
-    Row('alice, reader of A', 'her own', ALICE, 'GET', '/usages?project_id=project-a'),
-    Row('alice, reader of A', "bob's", ALICE, 'GET', '/usages?project_id=project-b'),
-    Row('alice, forged role', "bob's", MALLORY, 'GET', '/allocations/{c}', BOB),
-    Row('no token at all', "bob's", None, 'GET', '/allocations/{c}', BOB),
-    Row('nova, role service', "bob's", NOVA, 'GET', '/allocations/{c}', BOB),
-    Row('nova, role service', "bob's", NOVA, 'DELETE', '/allocations/{c}', BOB),
+    Row('alice, reader', 'her own', ALICE, 'GET', '/allocations/{c}', ALICE),
+    Row('alice, reader', "bob's", ALICE, 'GET', '/allocations/{c}', BOB),
+    Row('alice, reader', 'unknown', ALICE, 'GET', '/allocations/{c}'),
+    Row('alice, member', "bob's", ALICE, 'PUT', '/allocations/{c}', BOB, True),
+    Row('alice, member', "bob's", ALICE, 'DELETE', '/allocations/{c}', BOB),
+    Row('alice, reader', 'all', ALICE, 'GET', '{p}/allocations', BOB),
+    Row('alice, reader', 'her own', ALICE, 'GET', '/usages?project_id=A'),
+    Row('alice, reader', "bob's", ALICE, 'GET', '/usages?project_id=B'),
+    Row('alice, forged', "bob's", MALLORY, 'GET', '/allocations/{c}', BOB),
+    Row('without token', "bob's", None, 'GET', '/allocations/{c}', BOB),
+    Row('nova, service', "bob's", NOVA, 'GET', '/allocations/{c}', BOB),
+    Row('nova, service', "bob's", NOVA, 'DELETE', '/allocations/{c}', BOB),
 )
+
+LEGEND = """
+Both columns show the same placement and the same database. "without": opened to
+readers and members. "guarded": opened to the guard's passage role alone, as in
+etc/consumer-guard/. alice is in project A, bob in project B; "forged" claims the
+passage role herself. {c} is a consumer, {p} is /resource_providers/{uuid}.
+"""
 
 
 def play(row: Row, client: Client, provider: str) -> str:
@@ -194,12 +182,12 @@ def play(row: Row, client: Client, provider: str) -> str:
         claim = make_claim(provider, row.owner, None)
         client.must('PUT', f'/allocations/{consumer}', claim)
     body = make_claim(provider, ALICE, 1) if row.takes_over else None
-    path = row.path.format(c=consumer, p=provider)
+    path = row.path.format(c=consumer, p=f'/resource_providers/{provider}')
     status, _ = client.send(row.method, path, row.person, body)
     harmed = row.person is not NOVA and row.owner is BOB and status < 300
     if not harmed:
         return f'{status} {"" if status < 300 else "refused"}'.strip()
-    harm = {'PUT': 'TAKEN OVER', 'DELETE': 'DELETED'}.get(row.method, 'LEAKED')
+    harm = {'PUT': 'TAKEN', 'DELETE': 'DELETED'}.get(row.method, 'LEAKED')
     return f'{status} {harm}'
 
 
@@ -213,7 +201,7 @@ def show(rows: Sequence[tuple[str, ...]]) -> None:
             print('  '.join('-' * width for width in widths))
 
 
-def prepare(directory: pathlib.Path) -> None:
+def prepare(directory: pathlib.Path, database: str) -> None:
     """Write two configurations of placement over one database; migrate it."""
     for name in ('naive', 'guarded'):
         folder = directory / name
@@ -224,96 +212,151 @@ def prepare(directory: pathlib.Path) -> None:
         else:
             shutil.copy(ETC / 'placement-policy.yaml', policy)
         (folder / 'placement.conf').write_text(
-            PLACEMENT_CONF.format(directory=directory, policy=policy)
+            PLACEMENT_CONF.format(database=database, policy=policy)
         )
-    manage = pathlib.Path(sys.executable).with_name('placement-manage')
-    subprocess.run(  # noqa: S603  # our own command line
-        [manage, '--config-file', directory / 'naive' / 'placement.conf', 'db', 'sync'],
-        check=True,
-    )
+    conf = directory / 'naive' / 'placement.conf'
+    manage = [str(BIN / 'placement-manage'), '--config-file', str(conf), 'db', 'sync']
+    run_all([manage], directory, make_environment({}))
+
+
+def announce(text: str) -> None:
+    """Print a line at once, to a pipe too."""
+    print(text, flush=True)
 
 
 def print_curl_lines(client: Client, provider: str) -> None:
     """Two consumers and the lines to ask for them."""
-    common = "-H 'OpenStack-API-Version: placement 1.38'"
+    common = "-H 'OpenStack-API-Version: placement 1.37'"
     for owner in (ALICE, BOB):
         consumer = str(uuid.uuid4())
         claim = make_claim(provider, owner, None)
         client.must('PUT', f'/allocations/{consumer}', claim)
         print(f"\n# alice asks for {owner.name}'s consumer")
         print(
-            f"curl -s {common} -H 'X-Auth-Token: alice:project-a' "
+            f"curl -s {common} -H 'X-Auth-Token: alice:A' "
             f"-H 'X-Roles: reader' {client.url}/allocations/{consumer}"
         )
 
 
-def main() -> None:
-    """Run the comparison, and serve when asked to."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def start(
+    directory: pathlib.Path, stack: ExitStack, settings: argparse.Namespace
+) -> tuple[Client, Client]:
+    """Start placement without and with the guard, over one database."""
+    announce("Creating placement's tables ...")
+    database = settings.database or f'sqlite:///{directory}/placement.db'
+    prepare(directory, database)
+    announce('Starting placement without the guard ...')
+    naive = serve(
+        'naive',
+        'placement.wsgi.api',
+        directory,
+        {'OS_PLACEMENT_CONFIG_DIR': str(directory / 'naive')},
+    )
+    without = stack.enter_context(naive)
+    announce('Starting placement behind the guard ...')
+    guarded = serve(
+        'guarded',
+        'consumer_guard.wsgi.api',
+        directory,
+        {
+            'OS_PLACEMENT_CONFIG_DIR': str(directory / 'guarded'),
+            'CONSUMER_GUARD_PASTE_CONFIG': str(ETC / 'api-paste-noauth.ini'),
+        },
+        settings.bind,
+    )
+    return without, stack.enter_context(guarded)
+
+
+def add_provider(client: Client) -> str:
+    """Add a resource provider with some VCPU; returns its UUID."""
+    provider = str(uuid.uuid4())
+    named = {'name': f'compute-{provider}', 'uuid': provider}
+    client.must('POST', '/resource_providers', named)
+    inventories = {'VCPU': {'total': 64}}
+    client.must(
+        'PUT',
+        f'/resource_providers/{provider}/inventories',
+        {'resource_provider_generation': 0, 'inventories': inventories},
+    )
+    return provider
+
+
+def compare(naive: Client, guarded: Client, provider: str) -> bool:
+    """Send every request to both; returns whether the guard let harm through."""
+    table = [('who', 'whose', 'request', 'without', 'guarded')]
+    failed = False
+    for row in ROWS:
+        with_guard = play(row, guarded, provider)
+        failed = failed or with_guard[4:].isupper()
+        request = f'{row.method} {row.path}'
+        without = play(row, naive, provider)
+        table.append((row.who, row.whose, request, without, with_guard))
+    print()
+    show(table)
+    announce(LEGEND)
+    return failed
+
+
+def run(settings: argparse.Namespace) -> None:
+    """Run the comparison, and go on serving when asked to."""
+    with ExitStack() as stack:
+        stack.enter_context(ended_by_signals())
+        directory = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        naive, guarded = start(directory, stack, settings)
+        provider = add_provider(guarded)
+        if compare(naive, guarded, provider):
+            raise SystemExit('the guard let something through')
+        if settings.serve:
+            print_curl_lines(guarded, provider)
+            announce(f'\nThe guarded placement serves {guarded.url}; Ctrl-C ends it.')
+            while True:
+                time.sleep(3600)
+
+
+def parse_bind(text: str) -> tuple[str, int]:
+    """``ADDRESS:PORT`` as a pair."""
+    address, _, port = text.rpartition(':')
+    if not address or not port.isdecimal():
+        raise argparse.ArgumentTypeError(f'{text!r} is not ADDRESS:PORT')
+    return address, int(port)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    parser = argparse.ArgumentParser(
+        prog='demo', description=(__doc__ or '').splitlines()[0]
+    )
     parser.add_argument(
         '--serve', action='store_true', help='leave the guarded placement running'
     )
-    arguments = parser.parse_args()
-    with ExitStack() as stack:
-        directory = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        prepare(directory)
-        naive = stack.enter_context(
-            serve(
-                'naive',
-                'placement.wsgi.api',
-                directory,
-                {'OS_PLACEMENT_CONFIG_DIR': str(directory / 'naive')},
-            )
-        )
-        guarded = stack.enter_context(
-            serve(
-                'guarded',
-                'consumer_guard.wsgi.api',
-                directory,
-                {
-                    'OS_PLACEMENT_CONFIG_DIR': str(directory / 'guarded'),
-                    'CONSUMER_GUARD_PASTE_CONFIG': str(ETC / 'api-paste-noauth.ini'),
-                },
-            )
-        )
-        provider = str(uuid.uuid4())
-        guarded.must(
-            'POST', '/resource_providers', {'name': 'compute-1', 'uuid': provider}
-        )
-        guarded.must(
-            'PUT',
-            f'/resource_providers/{provider}/inventories',
-            {
-                'resource_provider_generation': 0,
-                'inventories': {'VCPU': {'total': 64}},
-            },
-        )
-        table = [('who asks', 'whose consumer', 'request', 'without', 'with the guard')]
-        failed = False
-        for row in ROWS:
-            with_guard = play(row, guarded, provider)
-            without = play(row, naive, provider)
-            failed = failed or with_guard.isupper() or with_guard[4:].isupper()
-            request = f'{row.method} {row.path}'
-            table.append((row.who, row.whose, request, without, with_guard))
-        print()
-        show(table)
-        print(
-            '\nThe same placement and the same database. "without": placement '
-            'opened to readers\nand members; "with the guard": placement opened '
-            "to the guard's passage role alone,\nas in etc/consumer-guard/."
-        )
-        if failed:
-            raise SystemExit('the guard let something through')
-        if arguments.serve:
-            print_curl_lines(guarded, provider)
-            print(f'\nThe guarded placement serves {guarded.url}; Ctrl-C ends it.')
-            try:
-                while True:
-                    time.sleep(3600)
-            except KeyboardInterrupt:
-                print()
+    parser.add_argument(
+        '--bind',
+        metavar='ADDRESS:PORT',
+        type=parse_bind,
+        default=('127.0.0.1', None),
+        help='where the guarded placement listens; whoever reaches it is believed',
+    )
+    parser.add_argument(
+        '--database',
+        metavar='URL',
+        help='an empty database for placement, by default an SQLite file',
+    )
+    return parser
+
+
+def main() -> int:
+    """Run the command; returns the exit status."""
+    settings = make_parser().parse_args()
+    try:
+        run(settings)
+    except Ended as ended:
+        # To end a server is how it is meant to be left.
+        return 0 if settings.serve else ended.status
+    except StartFailed as failure:
+        print(failure, file=sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == '__main__':
-    main()
+    raise SystemExit(main())

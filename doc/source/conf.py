@@ -7,25 +7,24 @@ import sys
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent.parent))
 
-from doc import architecture, lanes, reasons, threat_table  # noqa: E402
+from doc import architecture, evidence, lanes, reasons, threat_table  # noqa: E402
 
 project = 'consumer_guard'
 copyright = 'The consumer_guard developers'
 
 extensions = [
-    'openstackdocstheme',
     'sphinx.ext.autodoc',
+    'cliff.sphinxext',
     'oslo_config.sphinxext',
     'oslo_policy.sphinxext',
 ]
 
-openstackdocs_auto_name = False
-openstackdocs_auto_version = False
-html_theme = 'openstackdocs'
-html_theme_options = {'show_other_versions': False}
+html_theme = 'furo'
 html_static_path = ['_static']
 html_css_files = ['guard.css']
 html_title = 'consumer_guard'
+# Most literal blocks are shells, tables and diagrams.
+highlight_language = 'none'
 
 autodoc_typehints = 'signature'
 autodoc_preserve_defaults = True
@@ -38,6 +37,7 @@ BUILT.mkdir(exist_ok=True)
 architecture.write_all(BUILT)
 for name, table in (
     ('threats.csv', threat_table.make_table()),
+    ('evidence.csv', evidence.make_table()),
     ('lanes.csv', lanes.make_table()),
     ('reasons.csv', reasons.make_table()),
 ):

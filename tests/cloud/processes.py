@@ -39,8 +39,8 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 def die_with_parent() -> None:
     """Let the kernel end this process when its parent has gone (Linux).
 
-    To be called between fork and exec. Whoever kills the parent with SIGKILL
-    leaves no server behind; gunicorn's workers go with their master.
+    Between fork and exec: whoever kills the parent with SIGKILL leaves no server
+    behind; gunicorn's workers go with their master.
     """
     if sys.platform == 'linux':
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
@@ -124,8 +124,10 @@ class WebServer:
         folder: pathlib.Path,
         env: Mapping[str, str],
         port: int | None = None,
+        address: str = '127.0.0.1',
     ) -> None:
         self.port = pick_port() if port is None else port
+        self._address = address
         self.url = f'http://127.0.0.1:{self.port}'
         self.folder = folder
         self._name = name
@@ -145,7 +147,7 @@ class WebServer:
                 [
                     *(sys.executable, '-m', 'gunicorn', '--config', str(conf)),
                     *('--workers', '1', '--threads', '4', '--graceful-timeout', '2'),
-                    *('--bind', f'127.0.0.1:{self.port}', self._module),
+                    *('--bind', f'{self._address}:{self.port}', self._module),
                 ],
                 cwd=self.folder,
                 env=self._env,
