@@ -5,10 +5,10 @@
 nothing of the guard and can be used with any placement::
 
     python -m bench.morning fill --database postgresql+psycopg2://...
-    python -m bench.morning drive --endpoint 127.0.0.1:8778 --seconds 60 --rate 0.5
+    python -m bench.morning drive --port 8778 --seconds 60 --rate 0.5
 
-``fill`` wants an empty schema (``placement-manage db sync``), ``drive`` an endpoint
-with ``auth_strategy = noauth2`` on that database.
+``fill`` wants an empty schema (``placement-manage db sync``), ``drive`` a
+placement with ``auth_strategy = noauth2`` on that database.
 
 ==================  ===================================================================
 :mod:`.cloud`       who is there: providers, consumers, projects; made through SQL

@@ -8,6 +8,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import sqlalchemy as sa
+
 from bench import machine
 from bench.morning import client, cloud, model
 from bench.morning.cloud import Cloud
@@ -45,8 +47,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     made.add_argument('--database', required=True, metavar='URL')
     made.add_argument('--consumers', type=int, default=Cloud().consumers)
     made.set_defaults(act=fill)
-    driven = commands.add_parser('drive', help='put the load on an endpoint')
-    driven.add_argument('--endpoint', required=True, metavar='PORT', type=int)
+    driven = commands.add_parser('drive', help='put the load on a port of loopback')
+    driven.add_argument('--port', required=True, type=int)
     driven.add_argument('--consumers', type=int, default=Cloud().consumers)
     driven.add_argument('--rate', type=float, default=1.0, help='1: 8,000 computes')
     driven.add_argument('--seconds', type=float, default=60.0)
@@ -58,17 +60,21 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def fill(options: argparse.Namespace) -> int:
-    """Fill an empty schema."""
-    cloud.fill(options.database, Cloud(consumers=options.consumers))
+    """Fill an empty schema; 2 where that is not possible."""
+    try:
+        cloud.fill(options.database, Cloud(consumers=options.consumers))
+    except (ValueError, sa.exc.SQLAlchemyError) as error:
+        print(f'--database: {error}'.splitlines()[0], file=sys.stderr)
+        return 2
     return 0
 
 
 def drive(options: argparse.Namespace) -> int:
-    """Put the load on an endpoint of loopback, and print the latencies."""
+    """Put the load on a port of loopback, and print the latencies."""
     share = model.Share(0, 1, options.rate, options.seconds, 1, options.readers)
     begin = time.monotonic() + 5
     plan = client.Plan(
-        options.endpoint,
+        options.port,
         Cloud(consumers=options.consumers),
         share,
         begin,

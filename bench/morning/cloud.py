@@ -81,15 +81,18 @@ def _make_uuid(text: str) -> str:
 def fill(url: str, cloud: Cloud) -> None:
     """Fill the tables of an empty schema, on PostgreSQL or MariaDB.
 
-    :raises SystemExit: another database
+    :raises ValueError: another database, or one that is not empty
+    :raises sqlalchemy.exc.SQLAlchemyError: it cannot be filled
     """
     engine = sa.create_engine(
         url, isolation_level='AUTOCOMMIT', poolclass=sa.pool.NullPool
     )
     dialect = engine.dialect.name
     if dialect not in ('postgresql', 'mysql'):
-        raise SystemExit(f'--database: {dialect} is neither PostgreSQL nor MariaDB')
+        raise ValueError(f'{dialect} is neither PostgreSQL nor MariaDB')
     with engine.connect() as connection:
+        if connection.exec_driver_sql('SELECT 1 FROM consumers LIMIT 1').first():
+            raise ValueError('there are consumers in it; an empty schema is needed')
         for statement in _statements(cloud, dialect):
             connection.exec_driver_sql(statement)
 

@@ -228,6 +228,12 @@ def write(folder: Path, scenes: Sequence[Scene], machine: Mapping[str, str]) -> 
     }.items():
         write_csv(folder / f'{name}.csv', rows)
         parts.append(_table(rows))
+    parts += [
+        f'{row["requests"]:,} requests, {row["writes acknowledged"]:,} writes'
+        f' acknowledged, {row["wrong answers and lost writes"]} wrong answers and lost'
+        f' writes on {row["database"]}, {row["server"]}'
+        for row in account(scenes)
+    ]
     for scene in scenes:
         title = f'{scene.database.lower()}-{scene.server}'
         for rate in scene.turns:

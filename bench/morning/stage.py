@@ -18,7 +18,6 @@ import psutil
 from bench import scene, stores
 from bench.morning.served import REMEMBER, WORKER
 from tests.configuration import Configuration, make_environment
-from tests.servers import Server
 
 ROOT = Path(__file__).parent.parent.parent
 WORKERS = 2
@@ -212,8 +211,3 @@ def watch(placement: Placement) -> Iterator[list[Sample]]:
         over.set()
         thread.join()
         samples.append(placement.sample())
-
-
-def describe(server: Server) -> str:
-    """The engine of a database, as people write it."""
-    return {'postgresql': 'PostgreSQL', 'mysql': 'MariaDB'}[server.dialect]

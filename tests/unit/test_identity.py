@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who asks: the proof, the credentials, and the passage role."""
 
+import copy
 import types
 from typing import Any
 
@@ -139,11 +140,24 @@ class TestContext:
         theirs = context.RequestContext.from_environ(
             environ, user_id='u', project_id='p', roles=['r'], overwrite=False
         )
-        if not headers.get('openstack.request_id'):
+        if headers.get('openstack.request_id'):
+            unread = _make(environ)
+            assert identity.make_caller(unread) == identity.make_caller(theirs)
+        else:
             # Each made one of its own.
             theirs.request_id = ours.request_id
         assert ours.to_policy_values() == theirs.to_policy_values()
         assert identity.make_caller(ours) == identity.make_caller(theirs)
+
+    def test_a_context_is_complete_when_it_is_read_at_last(self) -> None:
+        """Whatever is read first; its caller is the same before and afterwards."""
+        environ = _environ('r', **{'openstack.request_id': 'req-1'})
+        made, copied = _make(environ), copy.deepcopy(_make(environ))
+        before = identity.make_caller(made)
+        assert made.get_logging_values() == copied.get_logging_values()
+        assert identity.make_caller(made) == before
+        assert made.to_dict() == copied.to_dict()
+        assert not hasattr(made, 'nothing_of_that_name')
 
     def test_a_system_scope(self) -> None:
         """From the token alone: the header may be another's."""

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The load model: its schedule, its ledger, what it takes for a wrong answer."""
 
+import argparse
 import collections
 import inspect
 import json
@@ -21,6 +22,7 @@ pytest.importorskip('tabulate')
 
 from hdrh.histogram import HdrHistogram
 
+from bench.morning import __main__ as morning
 from bench.morning import client, ledger, model, report, served, stage, trouble
 from bench.morning.actions import Actions, Answer, Wrong
 from bench.morning.cloud import Cloud
@@ -271,3 +273,14 @@ def test_the_patch_inspects_each_class_once_and_changes_no_answer(
     assert {*before} == {True, False}
     # And, not, or, role, generic, true, false.
     assert len(inspected) == 7
+
+
+@pytest.mark.parametrize('url', ['sqlite://', 'nonsense', 'postgresql://127.0.0.1:9/x'])
+def test_a_database_that_cannot_be_filled_is_one_line_and_exit_status_2(
+    url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = argparse.Namespace(database=url, consumers=10)
+    assert morning.fill(options) == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith('--database: ')
+    assert printed.count('\n') == 1
