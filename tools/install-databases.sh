@@ -3,10 +3,10 @@
 #
 # Installs the PostgreSQL and MariaDB servers, the Apache with mod_wsgi, and the
 # memcached that the lanes functional-postgresql, functional-mysql, servers and
-# keystone start for themselves, and the model checker of the lane formal. No server
-# is started here.
-# Usage: tools/install-databases.sh [postgresql] [mysql] [apache] [memcached] [spin]
-# (both databases without arguments).
+# keystone start for themselves, the promtool of the lane monitoring, and the model
+# checker of the lane formal. No server is started here.
+# Usage: tools/install-databases.sh [postgresql] [mysql] [apache] [memcached]
+# [promtool] [spin] (both databases without arguments).
 
 set -eu
 
@@ -25,6 +25,10 @@ have_apache() {
 
 have_memcached() {
     command -v memcached >/dev/null
+}
+
+have_promtool() {
+    command -v promtool >/dev/null
 }
 
 # What spin writes is a program in C.
@@ -49,8 +53,9 @@ find_missing() {
                 have_apache || missing="$missing apache2 libapache2-mod-wsgi-py3"
                 ;;
             memcached) have_memcached || missing="$missing memcached" ;;
+            promtool) have_promtool || missing="$missing prometheus" ;;
             spin) have_spin || missing="$missing spin gcc libc6-dev" ;;
-            *) fail "'$wanted' is none of postgresql, mysql, apache, memcached, spin" ;;
+            *) fail "'$wanted' is none of postgresql, mysql, apache, memcached, promtool, spin" ;;
         esac
     done
 }

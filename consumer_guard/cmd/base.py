@@ -4,7 +4,7 @@
 import argparse
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from cliff import command, lister
@@ -65,6 +65,18 @@ class GuardCommand(command.Command):
 
 class GuardLister(GuardCommand, lister.Lister):
     """A list with an exit status of its own."""
+
+    def produce_output(
+        self,
+        parsed_args: argparse.Namespace,
+        column_names: Sequence[str],
+        data: Iterable[Sequence[Any]],
+    ) -> int:
+        """Print the list; what is missing is null in data, and blank elsewhere."""
+        if parsed_args.formatter not in ('json', 'yaml'):
+            data = [['' if cell is None else cell for cell in row] for row in data]
+        status: int = super().produce_output(parsed_args, column_names, data)
+        return status
 
 
 @contextlib.contextmanager

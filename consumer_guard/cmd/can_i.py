@@ -19,6 +19,7 @@ from consumer_guard.analysis.simulation import (
 )
 from consumer_guard.cmd import subject
 from consumer_guard.cmd.base import CommandFailed, GuardCommand, read_file
+from consumer_guard.cmd.pasted import strip_endpoint
 from consumer_guard.config.settings import Settings
 from consumer_guard.generations.watch import GenerationWatch
 from consumer_guard.guard import claims
@@ -43,8 +44,8 @@ class CanI(GuardCommand, show.ShowOne):
         parser.add_argument(
             'path',
             metavar='PATH',
-            help='as placement sees it, with its query: /allocations/UUID, '
-            "/usages?project_id=ID; without the endpoint's host and prefix",
+            help='with its query: /allocations/UUID, /usages?project_id=ID. The host '
+            'and prefix of the endpoint are left out',
         )
         subject.add_options(parser)
         group = parser.add_argument_group('what is asked')
@@ -80,6 +81,8 @@ class CanI(GuardCommand, show.ShowOne):
         self, parsed_args: argparse.Namespace
     ) -> tuple[Sequence[str], Sequence[Any]]:
         """Decide and describe."""
+        pasted = parsed_args.path
+        parsed_args.path = strip_endpoint(pasted)
         conf, settings = self.read_configuration()
         rulebook = assembly.read_rules(conf, settings)
         versions = tuple(assembly.find_versions())
@@ -104,10 +107,14 @@ class CanI(GuardCommand, show.ShowOne):
             except RequestError as exc:
                 raise CommandFailed(str(exc)) from None
         _demand_decided(explanation, parsed_args)
+        if parsed_args.path != pasted:
+            self.app.stderr.write(f'decided for the path {parsed_args.path}\n')
         self.status = 0 if explanation.allowed else 1
         key = None if parsed_args.show_owner else masking.make_key(settings.audit_key)
         mask = masking.make_mask(caller.credentials, key)
         shown = _describe_explanation(request, caller, explanation, settings, mask)
+        if explanation.document is None and parsed_args.formatter in ('shell', 'value'):
+            shown['document'] = ''
         return tuple(shown), tuple(shown.values())
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pbr.version
 from cliff import app, commandmanager
+from cliff import help as help_
 
 from consumer_guard.guard.errors import GuardError
 
@@ -22,7 +23,7 @@ class GuardApp(app.App):
 
     def __init__(self) -> None:
         super().__init__(
-            description='Look at, and care for, the guard of placement.',
+            description='Inspect and maintain consumer_guard.',
             version=pbr.version.VersionInfo('consumer-guard').version_string(),
             command_manager=commandmanager.CommandManager('consumer_guard.commands'),
             deferred_help=True,
@@ -40,6 +41,10 @@ class GuardApp(app.App):
             'consumer-guard.conf)',
         )
         return parser
+
+    def interact(self) -> None:
+        """Show the help where no command was given."""
+        help_.HelpAction([], '', default=self)(self.parser, self.options, None)
 
     def configure_logging(self) -> None:
         """Hide the guard's own log, which ``-v`` shows."""

@@ -15,6 +15,7 @@ from consumer_guard.analysis.matrix import (
 from consumer_guard.assembly import read_rules
 from consumer_guard.cmd import matrix_page
 from consumer_guard.cmd.base import CommandFailed, GuardLister, read_json
+from consumer_guard.cmd.narrow import exceeds_display
 from consumer_guard.guard import model
 
 #: Formats for people: one row per caller class. The others: one row per cell.
@@ -85,19 +86,38 @@ class ShowMatrix(GuardLister):
                 (each.change.value, *each[1:]) for each in differences
             ]
         if parsed_args.formatter in _FOR_PEOPLE:
-            return _as_table(matrix)
+            table = _as_table(matrix)
+            return _fold(matrix) if exceeds_display(parsed_args, *table) else table
         return FIELDS, matrix.records()
 
     def _note(self, text: str) -> None:
         self.app.stderr.write(f'{text}\n')
 
 
-def _as_table(matrix: Matrix) -> tuple[Sequence[str], Iterable[Sequence[Any]]]:
+def _as_table(matrix: Matrix) -> tuple[Sequence[str], list[Sequence[Any]]]:
     names = [operation.name for operation in model.OPERATIONS]
     return ('caller', *names), [
         (each.name, *(matrix.summarise(each.name, name) for name in names))
         for each in matrix.classes
     ]
+
+
+def _fold(matrix: Matrix) -> tuple[Sequence[str], list[tuple[str, str, str]]]:
+    """Three columns: operations with the same access share a row."""
+    rows = []
+    for each in matrix.classes:
+        operations: dict[str, list[str]] = {}
+        for operation in model.OPERATIONS:
+            access = matrix.summarise(each.name, operation.name)
+            # The only name that is too long for a column of 80.
+            name = operation.name.replace('providers:', 'providers:\n  ')
+            operations.setdefault(access, []).append(name)
+        if len(operations) > 1:
+            operations.pop('-', None)
+        for access, names in operations.items():
+            every = len(names) == len(model.OPERATIONS)
+            rows.append((each.name, access, 'all' if every else '\n'.join(names)))
+    return ('caller', 'consumers', 'operations'), rows
 
 
 def _read_records(path: str) -> list[tuple[str | bool, ...]]:

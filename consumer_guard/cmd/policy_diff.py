@@ -4,14 +4,17 @@
 import argparse
 import contextlib
 import dataclasses
+import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from consumer_guard.analysis.diff import Difference, compare_all, list_differences
 from consumer_guard.analysis.replay import EFFECTS, ReplaySummary, replay
 from consumer_guard.analysis.source import read_paths
 from consumer_guard.cmd.base import CommandFailed, GuardLister, plain_errors, printable
+from consumer_guard.cmd.narrow import exceeds_display
+from consumer_guard.cmd.progress import show_progress
 from consumer_guard.rules.rulebook import Rulebook
 
 
@@ -55,10 +58,16 @@ class DiffPolicy(GuardLister):
                 self._write_totals(replayed)
             differences = list_differences(old, new, comparisons, replayed)
         self.status = 1 if differences else 0
-        return [column.name for column in dataclasses.fields(Difference)], [
+        names = [column.name for column in dataclasses.fields(Difference)]
+        rows = [
             [printable(cell) if isinstance(cell, str) else cell for cell in row]
             for row in map(dataclasses.astuple, differences)
         ]
+        if exceeds_display(parsed_args, names, rows):
+            return ('change', 'request', 'decision'), [
+                _fold_row(dict(zip(names, row, strict=True))) for row in rows
+            ]
+        return names, rows
 
     def _write_totals(self, replayed: ReplaySummary) -> None:
         write = self.app.stderr.write
@@ -75,6 +84,24 @@ class DiffPolicy(GuardLister):
             )
 
 
+def _fold_row(row: Mapping[str, Any]) -> tuple[str, str, str]:
+    """The same in three columns, of several lines."""
+    request = f'{row["operation"]}\n{row["who"]}'
+    if row['whose']:
+        request += f'\nconsumers: {row["whose"]}'
+    if row['count'] is not None:
+        request += f'\n{row["count"]} recorded, such as {row["example"]}'
+    return row['change'], request, f'old: {row["old"]}\nnew: {row["new"]}'
+
+
+def _count_lines(
+    lines: Iterable[str], update: Callable[[int], object]
+) -> Iterator[str]:
+    for line in lines:
+        yield line
+        update(len(line))
+
+
 @contextlib.contextmanager
 def _open_records(path: str) -> Iterator[Iterable[str]]:
     """:raises CommandFailed: it cannot be read"""
@@ -83,8 +110,11 @@ def _open_records(path: str) -> Iterator[Iterable[str]]:
         return
     try:
         # What is not UTF-8 becomes a bad line, not an end.
-        with open(path, encoding='utf-8', errors='replace') as lines:
-            yield lines
+        with (
+            open(path, encoding='utf-8', errors='replace') as lines,
+            show_progress(os.path.getsize(path), 'characters') as progress,
+        ):
+            yield _count_lines(lines, progress.update)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise CommandFailed(

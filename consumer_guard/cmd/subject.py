@@ -16,11 +16,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that describe the caller."""
     group = parser.add_argument_group('who asks')
     group.add_argument(
-        '--token-file',
+        '--token-body',
         metavar='FILE',
         help="a token's body as GET /v3/auth/tokens answers it; in place of all "
         'other options of this group ("openstack token issue" shows less)',
     )
+    # Its name before; the doctor's option holds a token.
+    group.add_argument('--token-file', dest='token_body', help=argparse.SUPPRESS)
     group.add_argument('--user', metavar='ID', help='id of the user')
     group.add_argument('--project', metavar='ID', help='id of the project')
     group.add_argument(
@@ -52,13 +54,13 @@ def read_subject(parsed_args: argparse.Namespace) -> Subject:
     """
     names = ('user', 'project', 'role', 'scope', 'domain', 'service_role')
     given = [name for name in names if getattr(parsed_args, name) is not None]
-    if parsed_args.token_file is not None:
+    if parsed_args.token_body is not None:
         if given:
             option = given[0].replace('_', '-')
             raise CommandFailed(
-                f'--{option} and --token-file both say who asks; give one of them'
+                f'--{option} and --token-body both say who asks; give one of them'
             )
-        return _read_token_file(parsed_args.token_file)
+        return _read_token_body(parsed_args.token_body)
     default = 'domain' if parsed_args.domain else 'none'
     scope = parsed_args.scope or ('project' if parsed_args.project else default)
     for kind in ('project', 'domain'):
@@ -75,7 +77,7 @@ def read_subject(parsed_args: argparse.Namespace) -> Subject:
     )
 
 
-def _read_token_file(path: str) -> Subject:
+def _read_token_body(path: str) -> Subject:
     """The holder of a token whose body a file holds.
 
     Source of the form: keystone's identity API v3, "Validate and show
@@ -83,7 +85,7 @@ def _read_token_file(path: str) -> Subject:
 
     :raises CommandFailed: it is not such a body
     """
-    document = read_json(path, '--token-file')
+    document = read_json(path, '--token-body')
     try:
         token = _require_object(document).get('token', document)
         user = _require_object(_require_object(token)['user'])
@@ -101,7 +103,7 @@ def _read_token_file(path: str) -> Subject:
         )
     except (KeyError, TypeError) as exc:
         raise CommandFailed(
-            f'--token-file {path}: not the body of a keystone token: {exc}'
+            f'--token-body {path}: not the body of a keystone token: {exc}'
         ) from None
 
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stores of generations: the protocol, and placement's database as one of them."""
 
+import contextlib
 import enum
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Protocol, runtime_checkable
 
@@ -95,25 +96,6 @@ def read_highest(engine: sa.Engine, kind: Kind, limit: int) -> list[Counter]:
     )
 
 
-def read_above(
-    engine: sa.Engine, kind: Kind, generation: int, limit: int
-) -> list[Counter]:
-    """Those above a value, highest first; scans the table."""
-    return _read_counters(
-        engine,
-        kind,
-        'WHERE generation > :generation ORDER BY generation DESC, uuid LIMIT :limit',
-        generation=generation,
-        limit=limit,
-    )
-
-
-def read_one(engine: sa.Engine, kind: Kind, uuid: str) -> Counter | None:
-    """One generation; compared byte for byte, whatever the collation."""
-    found = _read_counters(engine, kind, 'WHERE uuid = :uuid', uuid=uuid)
-    return next((counter for counter in found if counter.uuid == uuid), None)
-
-
 def _read_counters(
     engine: sa.Engine, kind: Kind, clauses: str, **parameters: object
 ) -> list[Counter]:
@@ -167,22 +149,37 @@ def _change_each(
     engine: sa.Engine, updates: Sequence[tuple[str, Mapping[str, object]]]
 ) -> bool:
     """Run all UPDATEs in one transaction, if each changes one row."""
-    # SQLite knows but one level with transactions.
-    level = 'SERIALIZABLE' if engine.dialect.name == 'sqlite' else 'READ COMMITTED'
     try:
-        with engine.connect() as autocommitting:
-            connection = autocommitting.execution_options(isolation_level=level)
-            with connection.begin():
-                for statement, parameters in updates:
-                    if connection.execute(sa.text(statement), parameters).rowcount != 1:
-                        raise _Lost
+        with open_transaction(engine) as connection:
+            for statement, parameters in updates:
+                if connection.execute(sa.text(statement), parameters).rowcount != 1:
+                    raise _Lost
     except _Lost:
         return False
     except sa.exc.DBAPIError as error:
-        if not _RACES.isdisjoint(_codes_of(error.orig)):
+        if lost_race(error):
             return False
         raise
     return True
+
+
+@contextlib.contextmanager
+def open_transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """A transaction that is committed at the end, or rolled back on any exception.
+
+    :param engine: autocommit otherwise
+    """
+    # SQLite knows but one level with transactions.
+    level = 'SERIALIZABLE' if engine.dialect.name == 'sqlite' else 'READ COMMITTED'
+    with engine.connect() as autocommitting:
+        connection = autocommitting.execution_options(isolation_level=level)
+        with connection.begin():
+            yield connection
+
+
+def lost_race(error: sa.exc.DBAPIError) -> bool:
+    """Whether the database gave the transaction up in favour of another one."""
+    return not _RACES.isdisjoint(_codes_of(error.orig))
 
 
 def lacks_right(error: BaseException) -> bool:

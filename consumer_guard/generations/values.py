@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Generations of the guard's own, to which it moves the rows of sealed writes.
+"""Generations of the guard's own, to which it moves sealed and rolled counters.
 
 All are negative, so that they are below every value that is warned about, and
 they lie on a grid: any two are at least :data:`SPACING` apart, so that placement's
@@ -44,3 +44,20 @@ def choose_value(
         passed = (stored - LOWEST) // SPACING - _FIRST
         point = (passed + 2 + randbelow(_STRIDE)) % usable
     return LOWEST + (_FIRST + point) * SPACING
+
+
+def choose_rolled(
+    stored: int, roll_to: int, randbelow: Callable[[int], int] = secrets.randbelow
+) -> int:
+    """Where a counter continues that an operator rolls.
+
+    At ``roll_to``; but a counter that is negative or close to ``roll_to`` may have
+    been there before. Clients that hold a value from then must not match again, so
+    it gets a value as a sealed row does.
+
+    :param stored: the generation that the row has
+    :param randbelow: as :func:`secrets.randbelow`
+    """
+    if stored >= max(0, roll_to + SPACING):
+        return roll_to
+    return choose_value(stored, randbelow)

@@ -105,6 +105,6 @@ def connect(host: str, port: int, prefix: str) -> Metrics:
 
 
 def name_decision(operation: model.Operation, outcome: str, mode: str) -> str:
-    """The counter of a decision, in StatsD's alphabet."""
-    dotted = operation.name.replace(':', '.')
-    return f'decisions.{dotted}.{outcome}.{mode}'
+    """The counter of a decision, in StatsD's alphabet; always four words."""
+    word = operation.name.replace(':', '_')
+    return f'decisions.{word}.{outcome}.{mode}'

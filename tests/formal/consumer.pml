@@ -503,7 +503,10 @@ inline step_role_swap() {
 #else
   :: row.is && row.gen == judged_gen ->
 #endif
-     row.gen = TO;
+     if  /* by hand: once to TO, then to a value of the guard's own */
+     :: kind == roll && row.gen < 0 -> row.gen = own; own = own - SPACING
+     :: else -> row.gen = TO
+     fi;
 #ifdef REACH_ROLL
      bad = true;
 #endif

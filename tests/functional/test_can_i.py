@@ -83,7 +83,7 @@ class RemoteCaller:
         self, user: User, method: str, path: str, version: str, body: object = None
     ) -> Run:
         token = self.save(Tokens.make_body(user))
-        arguments = ['--token-file', token, '--microversion', version, '-f', 'json']
+        arguments = ['--token-body', token, '--microversion', version, '-f', 'json']
         if body is not None:
             arguments += ['--body', self.save(body)]
         return self.commands.run('can-i', method, path, *arguments)
@@ -380,6 +380,28 @@ class TestOwnerWithoutDatabase:
         asked = ('can-i', 'GET', '/usages', '--role', 'consumer_guard_passage')
         assert commands.run(*asked).status == 1
 
+    def test_a_pasted_url_is_decided_as_its_path_and_standard_error_shows_which(
+        self, commands: Commands
+    ) -> None:
+        path = '/usages?project_id=p'
+        asked = ('--project', 'p', '--role', 'reader', '-f', 'json')
+        plain = commands.run('can-i', 'GET', path, *asked)
+        pasted = commands.run('can-i', 'GET', f'https://h:8778/placement{path}', *asked)
+        assert plain.status == pasted.status == 0
+        assert plain.json == pasted.json
+        assert plain.err == ''
+        assert pasted.err == f'decided for the path {path}\n'
+
+    def test_the_former_name_of_the_option_for_a_tokens_body_still_works(
+        self, commands: Commands, tmp_path: pathlib.Path
+    ) -> None:
+        body = tmp_path / 'token.json'
+        body.write_text('{"token": {"user": {"id": "u"}}}')
+        asked = ('can-i', 'GET', '/usages')
+        former = commands.run(*asked, '--token-file', str(body))
+        assert former == commands.run(*asked, '--token-body', str(body))
+        assert '--token-file' not in commands.run('can-i', '--help').out
+
 
 CONSUMER = '/allocations/00000000-0000-4000-8000-000000000001'
 READER = ('--project', 'p', '--role', 'reader')
@@ -402,7 +424,11 @@ class TestBadInput:
         [
             (('GET', '/resource_providers', *READER), ('does not look at',)),
             (('HEAD', CONSUMER, *READER), ('does not look at',)),
-            (('GET', 'https://api/placement' + CONSUMER), ('does not look at',)),
+            (
+                ('GET', 'https://api/placement/resource_providers/x/usages'),
+                ('does not look at GET /resource_providers/x/usages:',),
+            ),
+            (('GET', '/placement/x', *READER), ('does not look at GET /placement/x:',)),
             (
                 ('GET', CONSUMER, *READER, '--microversion', '1.99'),
                 ('--microversion 1.99', '1.0 to 1.39'),
@@ -427,12 +453,12 @@ class TestBadInput:
             (('GET', CONSUMER, *READER, '--owner-project', ''), ('--owner-project',)),
             (('PUT', CONSUMER, *READER, '--body', '/nowhere'), ('--body /nowhere',)),
             (
-                ('GET', CONSUMER, '--token-file', '/nowhere'),
-                ('--token-file /nowhere', 'No such file'),
+                ('GET', CONSUMER, '--token-body', '/nowhere'),
+                ('--token-body /nowhere', 'No such file'),
             ),
             (
-                ('GET', CONSUMER, '--token-file', '/x', '--user', 'u'),
-                ('--user and --token-file',),
+                ('GET', CONSUMER, '--token-body', '/x', '--user', 'u'),
+                ('--user and --token-body',),
             ),
             (('GET', CONSUMER, '--scope', 'project'), ('needs --project',)),
             (('GET', CONSUMER, '--scope', 'domain'), ('needs --domain',)),
@@ -464,7 +490,7 @@ class TestBadInput:
             ('{"token": {"user": {"id": "u"}, "domain": "d"}}', ('token',)),
         ],
     )
-    def test_a_bad_token_file_stops_the_command_and_names_the_option(
+    def test_a_bad_token_body_stops_the_command_and_names_the_option(
         self,
         commands: Commands,
         tmp_path: pathlib.Path,
@@ -473,8 +499,8 @@ class TestBadInput:
     ) -> None:
         path = tmp_path / 'token.json'
         path.write_text(text, errors='surrogateescape')
-        run = commands.run('can-i', 'GET', CONSUMER, '--token-file', str(path))
-        run.assert_stopped('--token-file', *words)
+        run = commands.run('can-i', 'GET', CONSUMER, '--token-body', str(path))
+        run.assert_stopped('--token-body', *words)
 
     @pytest.mark.parametrize(
         ('text', 'words'),

@@ -1,17 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
 """The commands over placement's database, and everything that can be wrong."""
 
+import collections
+import contextlib
+import itertools
 import json
+import os
 import pathlib
+import pty
 import re
+import signal
+import subprocess
+import sys
+import termios
+import threading
 import uuid
 from collections.abc import Callable
 
 import pytest
+import sqlalchemy as sa
 
 from consumer_guard.cmd import main as guard_main
 from consumer_guard.cmd import status as guard_status
+from consumer_guard.generations import rolling
 from tests.rows import LIMIT, LOWEST, Tables
+
+PROVIDERS = 'resource_providers'
 
 pytestmark = pytest.mark.usefixtures('no_root_handlers')
 
@@ -28,6 +42,8 @@ class Shop:
 
     def __init__(self, url: str, directory: pathlib.Path) -> None:
         self.tables = Tables(url)
+        # A root is its own; MariaDB would not delete it.
+        self.tables.run('UPDATE resource_providers SET root_provider_id = NULL')
         self.tables.clear('consumers', 'resource_providers')
         self.conf = directory / 'consumer-guard.conf'
         self.configure(f'connection = {url}')
@@ -43,8 +59,62 @@ class Shop:
             self.tables.provide(key, generation)
         return key
 
+    def fill(self, number: int) -> None:
+        """Add many consumers at the limit."""
+        self.add('consumers', LIMIT)
+        self.tables.run(
+            'WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n'
+            ' WHERE i < :number) INSERT INTO consumers'
+            ' (uuid, generation, project_id, user_id)'
+            " SELECT 'filled-' || i, :limit, project_id, user_id FROM n"
+            ' CROSS JOIN (SELECT project_id, user_id FROM consumers LIMIT 1)',
+            number=number,
+            limit=LIMIT,
+        )
+
     def run(self, *arguments: str) -> int:
         return guard_main.main(['--config-file', str(self.conf), *arguments])
+
+
+class TerminalRun:
+    """The program in a process of its own, whose streams are a terminal."""
+
+    def __init__(self, shop: Shop, *arguments: str) -> None:
+        self._terminal, theirs = pty.openpty()
+        termios.tcsetwinsize(theirs, (24, 80))
+        self.shown = ''
+        self.process = subprocess.Popen(
+            [
+                *(sys.executable, '-m', 'consumer_guard.cmd.main'),
+                *('--config-file', str(shop.conf), *arguments),
+            ],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+        )
+        os.close(theirs)
+
+    def type(self, text: str) -> None:
+        os.write(self._terminal, text.encode())
+
+    def wait_for(self, text: str) -> None:
+        while text not in self.shown:
+            assert self._read(), self.shown
+
+    def finish(self) -> int:
+        while self._read():
+            pass
+        os.close(self._terminal)
+        return self.process.wait()
+
+    def _read(self) -> bool:
+        """Read on; False at the end."""
+        try:
+            part = os.read(self._terminal, 65536)
+        except OSError:  # Linux: the other side is closed
+            return False
+        self.shown += part.decode()
+        return bool(part)
 
 
 @pytest.fixture
@@ -108,10 +178,13 @@ class TestRoll:
         assert shop.run('generation', 'roll', '--above', edge, '--dry-run') == 0
         assert '251 to roll' in capsys.readouterr().out
         assert LOWEST not in shop.tables.read_generations('consumers').values()
-        assert shop.run('generation', 'roll', '--above', edge) == 0
+        assert shop.run('generation', 'roll', '--above', edge, '--yes') == 0
         output = capsys.readouterr()
-        assert '251 rolled, 0 left' in output.out
-        assert '200 of 251' in output.err
+        *journal, last = output.out.splitlines()
+        assert last == '251 rolled, 0 left'
+        assert len(set(journal)) == 251
+        assert f'rolled provider {provider} from 2000000001 to {LOWEST}' in journal
+        assert output.err == ''
         stored = shop.tables.read_generations('consumers')
         assert {stored[key] for key in high} == {LOWEST}
         assert stored[low] == 1_999_999_999
@@ -124,11 +197,159 @@ class TestRoll:
         assert shop.run('generation', 'roll', '--consumer', key) == 0
         assert shop.tables.read_generations('consumers') == {key: 5}
 
-    def test_rolling_twice_is_the_same_as_rolling_once(self, shop: Shop) -> None:
-        key = shop.add('consumers', LIMIT)
-        for _ in range(2):
-            assert shop.run('generation', 'roll', '--consumer', key) == 0
-        assert shop.tables.read_generations('consumers') == {key: LOWEST}
+    @pytest.mark.parametrize('option', ['consumer', 'provider'])
+    def test_no_roll_in_a_row_uses_a_value_of_those_before(
+        self, shop: Shop, option: str
+    ) -> None:
+        table = 'consumers' if option == 'consumer' else 'resource_providers'
+        key, values = shop.add(table, LIMIT), [LIMIT]
+        for _ in range(4):
+            assert shop.run('generation', 'roll', f'--{option}', key) == 0
+            values.append(shop.tables.read_generations(table)[key])
+        assert values[1] == LOWEST
+        assert len(set(values)) == len(values)
+        assert max(values[1:]) < 0
+
+    def test_near_end_rolls_whatever_is_warned_about(self, shop: Shop) -> None:
+        first_warned = LIMIT - 100_000_000
+        warned = shop.add('resource_providers', first_warned)
+        fine = shop.add('resource_providers', first_warned - 1)
+        assert shop.run('generation', 'roll', '--near-end') == 0
+        stored = shop.tables.read_generations('resource_providers')
+        assert stored == {warned: LOWEST, fine: first_warned - 1}
+
+    def test_more_than_a_batch_is_rolled_to_the_last_one(
+        self,
+        shop: Shop,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        monkeypatch.setattr(rolling, 'BATCH', 7)
+        for number in range(50):
+            shop.add('consumers', LIMIT - number)
+        assert shop.run('generation', 'roll', '--near-end') == 0
+        assert capsys.readouterr().out.endswith('50 rolled, 0 left\n')
+        assert set(shop.tables.read_generations().values()) == {LOWEST}
+
+    def test_many_are_rolled_only_when_confirmed(
+        self, shop: Shop, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        for number in range(101):
+            shop.add('consumers', LIMIT - number)
+        assert shop.run('generation', 'roll', '--near-end') == 2
+        assert capsys.readouterr().err == (
+            '101 generations would be rolled; confirm with --yes\n'
+        )
+        assert LOWEST not in shop.tables.read_generations().values()
+        assert shop.run('generation', 'roll', '--near-end', '--yes') == 0
+
+
+class TestOnTerminal:
+    """The program in a process of its own, with a terminal."""
+
+    def test_the_question_is_answered_and_progress_is_one_line(
+        self, shop: Shop
+    ) -> None:
+        for number in range(150):
+            shop.add('consumers', LIMIT - number)
+        run = TerminalRun(shop, 'generation', 'roll', '--near-end')
+        run.wait_for('150 generations would be rolled. Roll them? [y/N]')
+        run.type('n\n')
+        assert run.finish() == 2
+        assert 'nothing was rolled' in run.shown
+        assert LOWEST not in shop.tables.read_generations().values()
+        run = TerminalRun(shop, 'generation', 'roll', '--near-end')
+        run.wait_for('[y/N]')
+        run.type('y\n')
+        assert run.finish() == 0
+        assert re.search(r'150/150 \[.* counters/s\]', run.shown)
+        assert '150 rolled, 0 left' in run.shown
+
+    @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+    def test_an_interrupted_roll_tells_what_is_done_and_goes_on_when_run_again(
+        self, shop: Shop, number: signal.Signals
+    ) -> None:
+        total = 20_000
+        shop.fill(total)
+        run = TerminalRun(shop, 'generation', 'roll', '--near-end', '--yes')
+        run.wait_for('rolled consumer')
+        run.process.send_signal(number)
+        assert run.finish() == 128 + number
+        done = re.search(r'(\d+) rolled, (\d+) left', run.shown)
+        assert done is not None
+        assert int(done[1]) > 0
+        assert int(done[1]) + int(done[2]) == total
+        assert f'interrupted by {number.name}; run the command again' in run.shown
+        assert len(re.findall('rolled consumer', run.shown)) == int(done[1])
+        stored = list(shop.tables.read_generations().values())
+        assert stored.count(LOWEST) == int(done[1])
+        assert shop.run('generation', 'roll', '--near-end', '--yes') == 0
+        assert set(shop.tables.read_generations().values()) == {LOWEST}
+
+
+@pytest.mark.on_database('postgresql', 'mysql')
+def test_the_rights_to_select_and_to_update_the_generation_are_enough(
+    database: str, tmp_path: pathlib.Path
+) -> None:
+    """Also for the locks of a roll."""
+    shop = Shop(database, tmp_path)
+    keys = {table: shop.add(table, LIMIT) for table in ('consumers', PROVIDERS)}
+    url = sa.make_url(database)
+    mysql = url.get_backend_name() == 'mysql'
+    account = "roller@'%'" if mysql else 'roller'
+    by = 'IDENTIFIED BY' if mysql else 'PASSWORD'
+    shop.tables.run(f"CREATE USER {account} {by} 'x'")
+    try:
+        for table in keys:
+            grant = 'GRANT SELECT, UPDATE (generation)'
+            shop.tables.run(f'{grant} ON {table} TO {account}')
+        made = url.set(username='roller', password='x')
+        text = made.render_as_string(hide_password=False)
+        shop.configure(f'connection = {text}')
+        assert shop.run('generation', 'roll', '--near-end') == 0
+        assert shop.run('generation', 'roll', '--consumer', keys['consumers']) == 0
+        assert shop.run('generation', 'roll', '--provider', keys[PROVIDERS]) == 0
+        assert shop.run('generation', 'list') == 0
+    finally:
+        if not mysql:
+            shop.tables.run(f'DROP OWNED BY {account}')
+        shop.tables.run(f'DROP USER {account}')
+
+
+@pytest.mark.on_database('postgresql', 'mysql')
+def test_beside_a_live_placement_every_increment_and_every_roll_counts(
+    database: str, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Old and new values in the journal are exact while others write."""
+    shop = Shop(database, tmp_path)
+    keys = [shop.add('consumers', LIMIT - 1_000_000) for _ in range(300)]
+    increments: collections.Counter[str] = collections.Counter()
+    stop = threading.Event()
+
+    def write() -> None:
+        for key in itertools.cycle(keys):
+            if stop.is_set():
+                return
+            query = 'UPDATE consumers SET generation = generation + 1 WHERE uuid = :u'
+            with contextlib.suppress(sa.exc.OperationalError):
+                increments[key] += shop.tables.run(query, u=key)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        assert shop.run('generation', 'roll', '--near-end', '--yes') == 0
+    finally:
+        stop.set()
+        writer.join()
+    journal = re.findall(
+        r'rolled consumer (\S+) from (-?\d+) to (-?\d+)', capsys.readouterr().out
+    )
+    assert sorted(key for key, _, _ in journal) == sorted(keys)
+    stored = shop.tables.read_generations()
+    for key, old, new in journal:
+        before = int(old) - (LIMIT - 1_000_000)
+        after = stored[key] - int(new)
+        assert before + after == increments[key]
 
 
 class TestWrong:
@@ -140,6 +361,9 @@ class TestWrong:
             (('roll', '--consumer', 'no-such'), 'no-such'),
             (('roll', '--provider', 'no-such'), 'no-such'),
             (('roll', '--above', str(LOWEST)), '--above'),
+            (('roll', '--above', '-5'), '--above -5'),
+            (('roll', '--above', '-5', '--dry-run'), '--above -5'),
+            (('roll', '--above', str(LIMIT)), '--above'),
         ],
     )
     def test_an_unusable_argument_is_one_line_that_names_it(

@@ -65,7 +65,7 @@ def test_each_decision_is_counted_and_each_look_up_is_timed(
         environ = scene.environ('GET', '/allocations/{CB}', consumer, token=token)
         send(scene.deployed.application, environ)
     taken = server.take()
-    prefix = 'consumer_guard.decisions.allocations.list'
+    prefix = 'consumer_guard.decisions.allocations_list'
     assert taken[f'{prefix}.allow.enforce'] == ['1|c', '1|c']
     assert taken[f'{prefix}.deny.enforce'] == ['1|c']
     times = taken['consumer_guard.lookup.time']
@@ -80,7 +80,7 @@ def test_a_shadowed_refusal_is_counted_as_such_under_the_prefix(
     scene = Scene(deploy(options=options))
     server.take()
     send(scene.deployed.application, scene.environ('DELETE', '/allocations/{CB}'))
-    assert server.take()['cg.decisions.allocations.delete.deny.shadow'] == ['1|c']
+    assert server.take()['cg.decisions.allocations_delete.deny.shadow'] == ['1|c']
 
 
 def test_look_ups_that_fail(deploy: Deploy, server: Server) -> None:

@@ -8,11 +8,11 @@ from oslo_config import cfg
 from oslo_policy import policy
 
 EXPECTED = {
-    ('console_scripts', 'consumer-guard'): 'consumer_guard.cmd.main:main',
+    ('console_scripts', 'consumer-guard'): 'consumer_guard.cmd.entry:run_commands',
     (
         'console_scripts',
         'consumer-guard-status',
-    ): 'consumer_guard.cmd.status:check_upgrade',
+    ): 'consumer_guard.cmd.entry:run_status',
     ('consumer_guard.commands', 'doctor'): 'consumer_guard.cmd.doctor:Doctor',
     (
         'oslo.middleware.healthcheck',
@@ -59,7 +59,7 @@ EXPECTED = {
     (
         'consumer_guard.commands',
         'generation_roll',
-    ): 'consumer_guard.cmd.generation:RollGenerations',
+    ): 'consumer_guard.cmd.roll:RollGenerations',
     ('paste.filter_factory', 'main'): 'consumer_guard.middleware:filter_factory',
     ('paste.filter_factory', 'authtoken'): 'consumer_guard.backend:authtoken_factory',
     ('paste.filter_factory', 'noauth'): 'consumer_guard.backend:noauth_factory',

@@ -60,6 +60,7 @@ PACKAGES: dict[str, set[str]] = {
         'oslo_upgradecheck',
         'pbr',
         'sqlalchemy',
+        'tqdm',
     },
 }
 ORDER = {name: number for number, name in enumerate(PACKAGES)}

@@ -75,6 +75,37 @@ def test_filtered_lists_are_named(guard: Guard) -> None:
     assert out.count('empty list') == 3
 
 
+@pytest.mark.parametrize('rules', [{}, OWNER_RULES], ids=['default', 'owners'])
+def test_a_table_of_eighty_columns_shows_the_same_access(
+    guard: Guard, rules: dict[str, str]
+) -> None:
+    guard.rule(rules)
+    wide = guard.commands.run('matrix', '-f', 'markdown').out.splitlines()
+    names = [cell.strip() for cell in wide[0].split('|')[2:-1]]
+    expected = set()
+    for line in wide[2:]:
+        caller, *accesses = [cell.strip() for cell in line.split('|')[1:-1]]
+        allowed = {*zip(names, accesses, strict=True)}
+        if len({*accesses}) > 1:
+            allowed = {pair for pair in allowed if pair[1] != '-'}
+        expected |= {(caller, *pair) for pair in allowed}
+    shown, caller, access = set(), '', ''
+    lines = guard.commands.run('matrix', '--max-width', '80').out.splitlines()
+    assert max(map(len, lines)) <= 80
+    for line in lines[3:-1]:
+        cells = [cell.strip() for cell in line.split('|')[1:-1]]
+        caller, access = cells[0] or caller, cells[1] or access
+        if cells[2] == 'resource_providers:':
+            continue
+        name = cells[2]
+        if line.split('|')[3].startswith('   '):
+            name = f'resource_providers:{name}'
+        shown |= {
+            (caller, each, access) for each in (names if name == 'all' else [name])
+        }
+    assert shown == expected
+
+
 def test_markdown_has_one_line_for_each_class_of_callers(guard: Guard) -> None:
     lines = guard.commands.run('matrix', '-f', 'markdown').out.splitlines()
     assert lines[0].startswith('| caller | allocations:list |')

@@ -14,11 +14,12 @@ from consumer_guard.telemetry.metrics import NONE, connect, name_decision
 
 @pytest.mark.parametrize('operation', model.OPERATIONS, ids=lambda one: one.name)
 def test_a_name_is_of_statsds_alphabet(operation: model.Operation) -> None:
-    """A colon would end the name, and what follows be the value."""
+    """A colon would end the name, and what follows be the value; all are as deep."""
     name = name_decision(operation, 'deny', 'shadow')
     assert re.fullmatch(r'[a-z_.]+', name)
     assert name.startswith('decisions.')
     assert name.endswith('.deny.shadow')
+    assert name.count('.') == 3
 
 
 def test_without_a_host_nothing_is_sent() -> None:

@@ -5,6 +5,7 @@ import io
 import json
 import logging
 import pathlib
+import re
 from typing import Any
 
 import pytest
@@ -346,3 +347,50 @@ def test_replay_from_the_standard_input(
     status, rows, err = desk.list('policy', 'diff', same, same, '--replay', '-')
     assert (status, rows) == (0, [])
     assert '12 lines are no records (line 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, ...)' in err
+
+
+def test_the_program_alone_shows_the_commands_and_asks_nothing(
+    desk: Desk, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr('sys.stdin', io.StringIO('generation list\n'))
+    with pytest.raises(SystemExit) as stopped:
+        desk.run()
+    assert not stopped.value.code
+    assert 'generation list' in capsys.readouterr().out
+
+
+def test_bash_completion_knows_every_command_and_its_options(desk: Desk) -> None:
+    status, out, _ = desk.run('complete', '--name', 'consumer-guard')
+    assert status == 0
+    for words in (
+        "cmds='can-i complete doctor generation help matrix policy'",
+        "cmds_generation='list roll'",
+        '--near-end',
+    ):
+        assert words in out
+
+
+def test_a_difference_in_eighty_columns_keeps_every_word(desk: Desk) -> None:
+    old = desk.write('old.yaml', '{}')
+    new = desk.write('new.yaml', f'"{USAGES}": "role:reader"')
+    _, rows, _ = desk.list('policy', 'diff', old, new)
+    status, out, _ = desk.run('policy', 'diff', old, new, '--max-width', '80')
+    assert status == 1
+    assert max(map(len, out.splitlines())) <= 80
+    shown = ' '.join(re.sub(r'[|+-]', ' ', out).split())
+    for row in rows:
+        for name in ('change', 'operation', 'who', 'whose'):
+            for word in row[name].split():
+                assert word in shown
+    assert 'None' not in out
+
+
+@pytest.mark.parametrize('form', ['table', 'csv', 'value'])
+def test_no_cell_shows_none_for_what_is_missing(desk: Desk, form: str) -> None:
+    old = desk.write('old.yaml', '{}')
+    new = desk.write('new.yaml', f'"{USAGES}": "role:reader"')
+    _, out, _ = desk.run('policy', 'diff', old, new, '-f', form)
+    assert 'newly allowed' in out
+    assert 'None' not in out
+    _, rows, _ = desk.list('policy', 'diff', old, new)
+    assert rows[0]['count'] is None

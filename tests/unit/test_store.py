@@ -54,23 +54,6 @@ class TestReading:
             Counter(kind, f'{ONE[:-1]}3', 7),
         ]
 
-    def test_only_those_above_a_value_are_read(
-        self, tables: Tables, engine: sa.Engine
-    ) -> None:
-        for uuid, generation in ((ONE, 5), (TWO, 6)):
-            tables.consume(uuid, generation=generation)
-        assert store.read_above(engine, Kind.CONSUMER, 5, 10) == [
-            Counter(Kind.CONSUMER, TWO, 6)
-        ]
-
-    def test_one_is_read_byte_for_byte(self, tables: Tables, engine: sa.Engine) -> None:
-        tables.consume(ONE, generation=5)
-        assert store.read_one(engine, Kind.CONSUMER, ONE) == Counter(
-            Kind.CONSUMER, ONE, 5
-        )
-        for other in (ONE.upper(), f'{ONE} ', TWO):
-            assert store.read_one(engine, Kind.CONSUMER, other) is None
-
 
 class TestSwap:
     def test_all_are_swapped_where_each_is_as_expected(

@@ -7,7 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer_guard.generations.values import LOWEST, SPACING, choose_value
+from consumer_guard.generations.values import (
+    LOWEST,
+    SPACING,
+    choose_rolled,
+    choose_value,
+)
 
 #: placement/db/sqlalchemy/models.py: a signed 32-bit column.
 HIGHEST = 2**31 - 1
@@ -56,3 +61,29 @@ def test_no_value_comes_twice_in_two_thousand_writes_of_one_consumer(
 
 def test_the_first_value_of_a_consumer_cannot_be_foreseen() -> None:
     assert len({choose_value(1) for _ in range(200)}) > 150
+
+
+class TestRolled:
+    @pytest.mark.parametrize(
+        ('stored', 'roll_to'), [(HIGHEST, LOWEST), (0, LOWEST), (HIGHEST, 5)]
+    )
+    def test_a_counter_that_was_never_rolled_goes_where_the_option_says(
+        self, stored: int, roll_to: int
+    ) -> None:
+        assert choose_rolled(stored, roll_to) == roll_to
+
+    @given(
+        stored=stored_values,
+        roll_to=st.sampled_from([LOWEST, -1, 0, 5]),
+        writes=st.integers(0, SPACING - 1),
+        chance=st.randoms(use_true_random=False),
+    )
+    def test_rolls_in_a_row_never_come_near_the_value_before(
+        self, stored: int, roll_to: int, writes: int, chance: random.Random
+    ) -> None:
+        """A client that holds a value from after a roll is told after the next."""
+        first = choose_rolled(stored, roll_to, chance.randrange)
+        second = choose_rolled(first + writes, roll_to, chance.randrange)
+        third = choose_rolled(second + writes, roll_to, chance.randrange)
+        for one, other in ((first, second), (second, third), (first + writes, second)):
+            assert abs(one - other) >= SPACING
