@@ -4,6 +4,7 @@
 import argparse
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -72,16 +73,14 @@ def fill(options: argparse.Namespace) -> int:
 def drive(options: argparse.Namespace) -> int:
     """Put the load on a port of loopback, and print the latencies."""
     share = model.Share(0, 1, options.rate, options.seconds, 1, options.readers)
-    begin = time.monotonic() + 5
     plan = client.Plan(
         options.port,
         Cloud(consumers=options.consumers),
         share,
-        begin,
         f'{time.time_ns():x}'[-12:],
         guarded=False,
     )
-    outcome = client.drive(plan)
+    outcome = client.drive(plan, threading.Barrier(1))
     for name, encoded in sorted(outcome.latency.items()):
         found = client.make_histogram().decode(encoded)
         values = [found.get_value_at_percentile(each) / 1000 for each in (50, 99, 99.9)]

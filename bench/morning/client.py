@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from hdrh.histogram import HdrHistogram
 
@@ -41,7 +41,6 @@ def make_histogram() -> HdrHistogram:
 class Plan:
     """What one process has to do.
 
-    :ivar begin: of :func:`time.monotonic`
     :ivar prefix: 12 hexadecimal digits, of no other process
     :ivar give_up: seconds of delay at which the rest is left undone
     """
@@ -49,7 +48,6 @@ class Plan:
     port: int
     cloud: Cloud
     share: Share
-    begin: float
     prefix: str
     guarded: bool
     threads: int = 8
@@ -59,6 +57,13 @@ class Plan:
 Encoded = dict[str, bytes]
 
 
+class Gate(Protocol):
+    """A barrier at which all processes wait until the last one is ready."""
+
+    def wait(self) -> object:
+        """Wait for the others."""
+
+
 @dataclass(slots=True)
 class Outcome:
     """What one process has seen.
@@ -66,7 +71,7 @@ class Outcome:
     :ivar latency: histograms by the name of the request, encoded
     :ivar spent: of the processor of the server, the same
     :ivar by_second: latencies by the second in which it was due
-    :ivar failures: by second, name and status; 0: no answer
+    :ivar failures: by the second of the answer, name and status; 0: no answer
     """
 
     latency: Encoded = field(default_factory=dict)
@@ -110,7 +115,7 @@ class Book:
             if spent is not None:
                 _of(self._spent, name).record_value(max(1, spent // 1000))
             if not 200 <= status < 300 and (name, status) not in _REFUSED:
-                self.failures[second, name, status] += 1
+                self.failures[int(ended - self._begin), name, status] += 1
 
     def blame(self, what: str) -> None:
         """Note a wrong answer."""
@@ -177,11 +182,13 @@ class Sender:
         self._link.close()
 
 
-def drive(plan: Plan) -> Outcome:
+def drive(plan: Plan, gate: Gate) -> Outcome:
     """Do all of a plan; for a process of its own."""
     actions = Actions(plan.cloud, plan.prefix, guarded=plan.guarded)
     _warm_up(plan, actions)
-    book = Book(plan.begin)
+    gate.wait()
+    begin = time.monotonic()
+    book = Book(begin)
     due = collections.deque(schedule(plan.share))
 
     def work() -> None:
@@ -191,7 +198,7 @@ def drive(plan: Plan) -> Outcome:
                 arrival = due.popleft()
             except IndexError:
                 break
-            send.due = plan.begin + arrival.due
+            send.due = begin + arrival.due
             early = send.due - time.monotonic()
             if -early > plan.give_up:
                 due.clear()

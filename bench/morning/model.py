@@ -130,9 +130,10 @@ def schedule(share: Share) -> list[Arrival]:
         if kind.rate and (share.readers or kind.name not in READERS):
             arrivals += _events(kind, share, chance)
     if share.storm is not None:
+        instances = max(1, round(STORM * share.rate))
         arrivals += [
             Arrival(share.storm + chance.uniform(0, STORM_SECONDS), 'evacuate', number)
-            for number in range(share.index, STORM, share.count)
+            for number in range(share.index, instances, share.count)
         ]
     return sorted(arrivals)
 

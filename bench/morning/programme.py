@@ -35,12 +35,12 @@ from tests import servers
 
 #: Processes of clients.
 CLIENTS = 2
-#: Seconds that the processes have to start and to warm the server up.
-_START = 8.0
 #: A rate is held when so much of what is due is answered, and the p99 is at most so
 #: many milliseconds.
 HELD = 500.0
 _TRIAL = 6.0
+#: Seconds that the processes of clients have to start and to warm the server up.
+_PATIENCE = 300.0
 #: Rates that are tried, in steps of a quarter or so.
 LADDER = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0)
 
@@ -136,7 +136,6 @@ def run_turn(
     :param seed: of the load; the same one is the same load
     :param beside: what happens meanwhile, given its beginning
     """
-    begin = time.monotonic() + _START
     plans = [
         Plan(
             placement.port,
@@ -149,7 +148,6 @@ def run_turn(
                 seed,
                 storm=seconds / 2 if storm else None,
             ),
-            begin,
             secrets.token_hex(6),
             placement.variant.guarded,
             give_up=give_up,
@@ -157,14 +155,16 @@ def run_turn(
         for index in range(CLIENTS)
     ]
     context = multiprocessing.get_context('spawn')
-    around = contextlib.nullcontext() if beside is None else beside(begin)
     with (
+        context.Manager() as manager,
         ProcessPoolExecutor(CLIENTS, mp_context=context) as pool,
-        around,
     ):
-        working = [pool.submit(client.drive, plan) for plan in plans]
-        time.sleep(max(0.0, begin - time.monotonic()))
-        with watch(placement) as samples:
+        gate = manager.Barrier(CLIENTS + 1, timeout=_PATIENCE)
+        working = [pool.submit(client.drive, plan, gate) for plan in plans]
+        gate.wait()
+        begin = time.monotonic()
+        around = contextlib.nullcontext() if beside is None else beside(begin)
+        with around, watch(placement) as samples:
             outcomes = [each.result() for each in working]
     turn = _add_up(outcomes, samples)
     turn.wrong += ledger.compare(url, [outcome.ledger for outcome in outcomes])
