@@ -97,6 +97,7 @@ def make_guard(
             conceal=settings.conceal,
             believe_headers=settings.auth_strategy == 'noauth2',
             max_body_size=settings.max_body_size,
+            hide_generations=settings.hide_provider_generation,
         ),
         authorizer=make_authorizer(settings, rules, measured),
         obligations=make_watch(settings, lookup, measured, metrics),

@@ -62,7 +62,7 @@ class CanI(GuardCommand, show.ShowOne):
             metavar='ID',
             help='take every consumer for one of this project that holds '
             'allocations, and ask no database; a generation in the body is taken '
-            'for the current one',
+            'for the current one, and a consumer type for one that exists',
         )
         group.add_argument(
             '--owner-user', metavar='ID', help='with --owner-project: its user'

@@ -35,6 +35,7 @@ class Settings:
     incomplete_consumer_project_id: str
     incomplete_consumer_user_id: str
     max_body_size: int
+    hide_provider_generation: bool
     policy_poll_interval: float
     generation_limit: int
     generation_warning: int

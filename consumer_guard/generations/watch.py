@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from consumer_guard.generations.alarm import GenerationAlarm
+from consumer_guard.generations.bodies import rewrite_body
 from consumer_guard.generations.store import GenerationStore, Judged, Swap
 from consumer_guard.generations.thresholds import Step, Thresholds
 from consumer_guard.generations.values import choose_value
@@ -198,7 +199,7 @@ class GenerationWatch:
         sealed = due[0].judged is not None
         try:
             # First: what is moved has to go on.
-            content = claims.rewrite(request, body, {s.uuid: s.new for s in due})
+            content = rewrite_body(request, body, {s.uuid: s.new for s in due})
         except Unreadable as exc:
             if sealed:
                 # Security: without the seal it does not go on.

@@ -21,6 +21,7 @@ from consumer_guard.guard.errors import OwnersUnavailable, RequestError
 from consumer_guard.guard.model import (
     Body,
     Caller,
+    ConsumerTypes,
     OwnerGroups,
     Ownership,
     OwnerStatus,
@@ -97,7 +98,8 @@ class Authorizer:
             if obstacle is not None:
                 return Decision(Outcome.REFUSE, obstacle, depends, rules=rules)
             judge = self._make_judge(rules, request, caller)
-            return self._conclude(request, judge)._replace(rules=rules)
+            decision = self._conclude(request, caller, judge)
+            return decision._replace(rules=rules)
         except RequestError as error:
             return Decision(
                 Outcome.REFUSE,
@@ -153,7 +155,9 @@ class Authorizer:
 
         return judge
 
-    def _conclude(self, request: GuardedRequest, judge: Judge) -> Decision:
+    def _conclude(
+        self, request: GuardedRequest, caller: Caller, judge: Judge
+    ) -> Decision:
         """Gather what is needed, and decide by it.
 
         :raises consumer_guard.guard.errors.RequestError: it cannot be decided
@@ -165,7 +169,7 @@ class Authorizer:
             target = request.payload.read_usages_target()
             return ownership.conclude_sums(target, judge)
         if request.consumer_uuid is None:
-            return self._conclude_many(request, judge)
+            return self._conclude_many(request, caller, judge)
         owners = self._owners.find((request.consumer_uuid,))
         recorded = ownership.conclude_recorded(owners, judge)
         if kind is Ownership.READ or recorded.outcome is Outcome.REFUSE:
@@ -175,9 +179,11 @@ class Authorizer:
         empties = ownership.find_empties(body)
         if empties is not None:
             return recorded._replace(outcome=Outcome.REFUSE, reason=empties)
-        return ownership.conclude_write(body, owners, recorded, judge)
+        return self._conclude_write(body, recorded, caller, judge)
 
-    def _conclude_many(self, request: GuardedRequest, judge: Judge) -> Decision:
+    def _conclude_many(
+        self, request: GuardedRequest, caller: Caller, judge: Judge
+    ) -> Decision:
         """Decide on the consumers that a body names: all or nothing."""
         body = self._read_body(request)
         empties = ownership.find_empties(body)
@@ -185,7 +191,24 @@ class Authorizer:
             return Decision(Outcome.REFUSE, empties, depends=True)
         owners = self._owners.find([claim.consumer_uuid for claim in body.claims])
         recorded = ownership.conclude_recorded(owners, judge)
-        return ownership.conclude_write(body, owners, recorded, judge)
+        return self._conclude_write(body, recorded, caller, judge)
+
+    def _conclude_write(
+        self, body: Body, recorded: Decision, caller: Caller, judge: Judge
+    ) -> Decision:
+        """Decide on the claims, of which types may have to be looked up."""
+        owners, types = recorded.owners or {}, self._owners
+        claimed = [(claim.consumer_uuid, claim.consumer_type) for claim in body.claims]
+        new = {k for uuid, k in claimed if k and k != owners[uuid].consumer_type}
+        names: dict[str, Collection[str | None]] = {
+            key: (caller.credentials.get(key),) for key in ('project_id', 'user_id')
+        }
+        # Security: not before the recorded owners have passed, so that the time of
+        # this look-up tells no type of others' consumers.
+        passed = recorded.outcome is not Outcome.REFUSE
+        if passed and new and isinstance(types, ConsumerTypes):
+            names['consumer_type'] = types.find_types(new)
+        return ownership.conclude_write(body, recorded, names, judge)
 
     @staticmethod
     def _read_body(request: GuardedRequest) -> Body:

@@ -43,14 +43,10 @@ def read_body(environ: Environ, max_body_size: int) -> bytes:
 
     :param max_body_size: bytes; little more than that is ever held
     :raises TooLarge: the body is larger
-    :raises Unreadable: the body is shorter than its CONTENT_LENGTH, that is no
-        number, or the client went away
+    :raises Unreadable: the body is shorter than its length, or the client went away
     """
     request = webob.Request(environ)
-    try:
-        length = request.content_length
-    except ValueError:
-        length = -1
+    length = request.content_length
     if length is not None and length < 0:
         raise Unreadable('The content length is not a length.')
     if not request.is_body_readable:

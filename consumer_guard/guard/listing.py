@@ -15,6 +15,9 @@ from consumer_guard.guard.responses import Application, StartResponse
 
 LOG = logging.getLogger(__name__)
 
+#: Headers that are about the whole body; placement itself sends none of them.
+_DIGESTS = frozenset({'etag', 'content-md5', 'digest', 'content-digest', 'repr-digest'})
+
 
 def keep_visible(
     application: Application,
@@ -30,29 +33,26 @@ def keep_visible(
 
     def filtered(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         response = webob.Request(environ).get_response(application)
-        if response.status_code != 200:
-            if 400 <= response.status_code < 500:
-                # An unknown provider, an unacceptable Accept: no consumers in it.
-                return _send(response, environ, start_response)
-            LOG.error(
-                'The list to filter was answered with status %d; nothing is shown',
-                response.status_code,
-            )
-            _close(response)
-            return bad_gateway(environ, start_response)
-        try:
-            document = _read_list(response)
-        except ValueError as exc:
-            LOG.error('The list to filter cannot be read, nothing is shown: %s', exc)
-            _close(response)
-            return bad_gateway(environ, start_response)
-        allocations = document['allocations']
-        visible = find_visible(allocations.keys())
-        _rewrite(
-            response,
-            {uuid: shown for uuid, shown in allocations.items() if uuid in visible},
-        )
-        return _send(response, environ, start_response)
+        # 4xx: an unknown provider, an unacceptable Accept; no consumers in it.
+        if not 400 <= response.status_code < 500:
+            try:
+                document = _read_list(response)
+            except ValueError as exc:
+                LOG.error(
+                    'The list to filter cannot be read, nothing is shown: %s', exc
+                )
+                _close(response)
+                return bad_gateway(environ, start_response)
+            allocations = document['allocations']
+            visible = find_visible(allocations.keys())
+            document['allocations'] = {
+                uuid: shown for uuid, shown in allocations.items() if uuid in visible
+            }
+            # Security: the provider's generation moves with everybody's writes.
+            document['resource_provider_generation'] = None
+            replace_body(response, json.dumps(document).encode())
+        sent: Iterable[bytes] = response(environ, start_response)
+        return sent
 
     return filtered
 
@@ -66,6 +66,8 @@ def _close(response: webob.Response) -> None:
 
 def _read_list(response: webob.Response) -> dict[str, Any]:
     """Parse placement's list; anything but its known form is a ValueError."""
+    if response.status_code != 200:
+        raise ValueError(f'its status is {response.status_code}')
     if response.content_type != 'application/json' or response.content_encoding:
         raise ValueError(f'it is {response.content_type!r}')
     try:
@@ -82,26 +84,20 @@ def _read_list(response: webob.Response) -> dict[str, Any]:
     return document
 
 
-def _rewrite(response: webob.Response, allocations: dict[str, Any]) -> None:
-    # Security: the provider's generation and the time of the newest allocation
-    # move with everybody's writes.
-    body = json.dumps(
-        {'allocations': allocations, 'resource_provider_generation': None}
-    ).encode()
+def replace_body(response: webob.Response, body: bytes) -> None:
+    """Replace the body, and what the headers say of it.
+
+    Security: the time of the newest allocation moves with everybody's writes.
+    """
     changed = {
         'content-length': str(len(body)),
         'last-modified': format_datetime(datetime.now(UTC), usegmt=True),
     }
     headers = [
-        (name, changed.get(name.lower(), value)) for name, value in response.headerlist
+        (name, changed.get(name.lower(), value))
+        for name, value in response.headerlist
+        if name.lower() not in _DIGESTS
     ]
     response.app_iter = [body]
     # Last, because webob would put a new Content-Length behind the others.
     response.headerlist = headers
-
-
-def _send(
-    response: webob.Response, environ: Environ, start_response: StartResponse
-) -> Iterable[bytes]:
-    sent: Iterable[bytes] = response(environ, start_response)
-    return sent

@@ -188,6 +188,10 @@ def make_target(**attributes: str | None) -> dict[str, str]:
     return {name: value for name, value in attributes.items() if value}
 
 
+#: What a claim may name beside what is recorded, by target key.
+Claimable = Mapping[str, Collection[str | None]]
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """What a body says of one consumer.
@@ -211,6 +215,14 @@ class Claim:
             project_id=self.project_id,
             user_id=self.user_id,
             consumer_type=self.consumer_type,
+        )
+
+    def adds_to(self, owner: Owner, claimable: Claimable) -> bool:
+        """Whether it names something else than what is recorded or claimable."""
+        recorded = owner.target()
+        return any(
+            value != recorded.get(key) and value not in claimable.get(key, ())
+            for key, value in self.target().items()
         )
 
 
@@ -289,6 +301,18 @@ class OwnerGroups(Protocol):
         :returns: policy targets with at least ``project_id`` and those of the
             keys that are recorded, and the ids of each, compared byte for
             byte; an id that is nobody's is in none
+        :raises consumer_guard.guard.errors.OwnersUnavailable: see
+            :meth:`OwnerLookup.find`
+        """
+
+
+@runtime_checkable
+class ConsumerTypes(Protocol):
+    """A look-up that knows which consumer types there are."""
+
+    def find_types(self, names: Collection[str]) -> Collection[str]:
+        """Which of these names, any text, are types; compared byte for byte.
+
         :raises consumer_guard.guard.errors.OwnersUnavailable: see
             :meth:`OwnerLookup.find`
         """

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from oslo_context.context import get_current
 
-from consumer_guard.guard import identity, listing, model, refusals, responses
+from consumer_guard.guard import answers, identity, listing, model, refusals, responses
 from consumer_guard.guard.authorizer import Authorizer
 from consumer_guard.guard.body import WsgiPayload, put_body
 from consumer_guard.guard.decision import Outcome, Reason
@@ -47,6 +47,7 @@ class Enforcement:
     :ivar conceal: ``denial = conceal``
     :ivar believe_headers: ``auth_strategy = noauth2``
     :ivar max_body_size: bytes
+    :ivar hide_generations: ``hide_provider_generation``
     """
 
     passage_role: str
@@ -54,6 +55,7 @@ class Enforcement:
     conceal: bool
     believe_headers: bool
     max_body_size: int
+    hide_generations: bool
 
 
 class DecisionRecorder(Protocol):
@@ -213,6 +215,12 @@ class ConsumerGuard:
             identity.add_role(environ, self._enforcement.passage_role)
         if decision.outcome is Outcome.FILTER:
             return self._filter(request, caller, made_id)
+        read = request.operation is model.ALLOCATIONS_LIST
+        hide = read and self._enforcement.hide_generations
+        if decision.outcome is Outcome.PASSAGE and (hide or request.operation.writes):
+            return answers.keep_private(
+                self._application, lambda each: self._refuse(each, made_id), hide=hide
+            )
         return self._application
 
     def _observe(
@@ -255,7 +263,7 @@ class ConsumerGuard:
         def find_visible(ids: Collection[str]) -> Collection[str]:
             return self._authorizer.find_visible(request, caller, ids)
 
-        bad_gateway = self._refuse(refusals.UNREADABLE_LIST, made_id)
+        bad_gateway = self._refuse(refusals.UNREADABLE, made_id)
         filtered = listing.keep_visible(self._application, find_visible, bad_gateway)
 
         def answer(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:

@@ -67,6 +67,16 @@ class DatabaseOwners:
         query = self._queries.one if len(ids) == 1 else self._queries.many
         return self._run(query, ids, lambda rows: self._reader.read(consumer_ids, rows))
 
+    def find_types(self, names: Collection[str]) -> Collection[str]:
+        """See :meth:`consumer_guard.guard.model.ConsumerTypes.find_types`."""
+        plausible = _keep_plausible(names)
+        if not plausible:
+            return ()
+        # Security: compared by Python; databases fold cases and accents.
+        return {*plausible} & self._run(
+            self._queries.types, plausible, lambda rows: {row[0] for row in rows}
+        )
+
     def find_groups(
         self, consumer_ids: Collection[str], keys: Collection[str]
     ) -> Collection[tuple[Mapping[str, str], Collection[str]]]:
@@ -85,8 +95,10 @@ class DatabaseOwners:
         read: Callable[[Iterable[Any]], _Found],
     ) -> _Found:
         self._notice_fork()
+        # Security: one query alone is prepared, see Executor.
+        keep = query is self._queries.one
         try:
-            return self._executor.run(query, ids, read)
+            return self._executor.run(query, ids, read, keep=keep)
         except Exception as error:
             # Security: texts of drivers quote SQL and rows: not for clients, not for
             # the log.

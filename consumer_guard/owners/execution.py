@@ -48,16 +48,20 @@ class Executor:
         query: Query,
         ids: Sequence[str],
         read: Callable[[Iterable[Any]], _Result],
+        *,
+        keep: bool = False,
     ) -> _Result:
         """Run a query; once more if a connection of the pool was dead already.
 
         :param read: makes the result of the rows, as they come; it may be called
             again from the first row on
+        :param keep: keep a cursor and a prepared statement for it; for the one query
+            of one short row alone
         :raises Exception: whatever the driver, the pool or SQLAlchemy raises
         """
         started = time.monotonic()
         try:
-            return self._run_raw(query, ids, read)
+            return self._run_raw(query, ids, read, keep)
         except self._engine.dialect.loaded_dbapi.Error as error:
             self.examine(error)
             if time.monotonic() - started >= self._timeout:
@@ -86,12 +90,12 @@ class Executor:
         query: Query,
         ids: Sequence[str],
         read: Callable[[Iterable[Any]], _Result],
+        keep: bool,
     ) -> _Result:
         connection = self._engine.raw_connection()
         try:
             # A cursor of psycopg 3 costs as much as what it executes. Those of long
             # answers are not kept: they hold the answer.
-            keep = len(ids) == 1
             # Any: SQLAlchemy's protocol of cursors does not iterate.
             cursor: Any = connection.info.get(_CURSOR) if keep else connection.cursor()
             if cursor is None:

@@ -57,6 +57,7 @@ Query = Callable[[Sequence[str]], tuple[str, Mapping[str, str]]]
 class Queries(NamedTuple):
     """The SELECTs of one database.
 
+    :ivar types: takes names instead of ids; the consumer types of these names
     :ivar one: takes one id; one row, whatever is recorded of it
     :ivar many: takes one id or more
     :ivar groups: take the ids of consumers that have allocations; rows of the uuids
@@ -65,6 +66,7 @@ class Queries(NamedTuple):
     :ivar uuids: the uuids in the first column of a row of ``groups``
     """
 
+    types: Query
     one: Query
     many: Query
     groups: tuple[Query, ...]
@@ -138,6 +140,9 @@ _OWNER = """LEFT JOIN projects ON projects.id = consumers.project_id
   LEFT JOIN consumer_types ON consumer_types.id = consumers.consumer_type_id"""
 
 _SQLITE = Queries(
+    types=_with_json("""
+SELECT name FROM consumer_types WHERE name IN (SELECT value FROM json_each(:ids))
+"""),
     one=_with_id(f"""
 SELECT {_RECORD},
        (SELECT consumer_id FROM allocations WHERE consumer_id = :id LIMIT 1)
@@ -174,6 +179,9 @@ _CONSUMER = """LATERAL (
          FROM consumers WHERE uuid = wanted.value LIMIT 1) AS consumers ON true"""
 
 _POSTGRESQL = Queries(
+    types=_with_json(f"""
+SELECT name FROM consumer_types WHERE name IN (SELECT wanted.value FROM {_WANTED})
+"""),
     one=_with_id(f"""
 SELECT {_RECORD},
        (SELECT consumer_id FROM allocations
@@ -204,6 +212,7 @@ SELECT grouped.uuids, {{values}}
 )
 
 _MYSQL = Queries(
+    types=_with_each('SELECT name FROM consumer_types WHERE name IN (:ids)'),
     # Equality ignores case: the one row that is read must be of this very id.
     one=_with_id(f"""
 SELECT {_RECORD},
