@@ -141,7 +141,7 @@ def _of(histograms: dict[Any, HdrHistogram], key: str | int) -> HdrHistogram:
 
 
 class Sender:
-    """The connection of one thread, see :class:`bench.morning.actions.Send`."""
+    """Sends for one thread, see :class:`bench.morning.actions.Send`."""
 
     def __init__(self, port: int, book: Book | None) -> None:
         self._book = book
@@ -157,7 +157,8 @@ class Sender:
         body: object = None,
     ) -> Answer:
         """Send a request; what comes next is due when it is answered."""
-        content, sent = None, dict(headers)
+        # gunicorn's sync workers and uwsgi close it anyway, uwsgi without saying so.
+        content, sent = None, {**headers, 'Connection': 'close'}
         if body is not None:
             content = json.dumps(body).encode()
             sent['Content-Type'] = 'application/json'
@@ -168,18 +169,14 @@ class Sender:
             answer = Answer(response.status, response.read())
             spent = response.getheader(SPENT)
         except (OSError, http.client.HTTPException):
-            self._link.close()
             answer = Answer(0, b'')
+        self._link.close()
         ended = time.monotonic()
         if self._book is not None:
             cost = None if spent is None else int(spent)
             self._book.record(name, self.due, ended, answer.status, cost)
         self.due = ended
         return answer
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._link.close()
 
 
 def drive(plan: Plan, gate: Gate) -> Outcome:
@@ -207,7 +204,6 @@ def drive(plan: Plan, gate: Gate) -> Outcome:
                 actions.perform(send, arrival)
             except Wrong as error:
                 book.blame(str(error))
-        send.close()
 
     threads = [threading.Thread(target=work) for _ in range(plan.threads)]
     for thread in threads:
@@ -223,4 +219,3 @@ def _warm_up(plan: Plan, actions: Actions) -> None:
         actions.perform(send, Arrival(0.0, 'boot', number * 97 + 1))
     for number in range(plan.share.index, 200, plan.share.count):
         actions.perform(send, Arrival(0.0, 'compute', number))
-    send.close()
