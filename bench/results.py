@@ -10,7 +10,7 @@ from bench import timing
 from bench.statistics import Estimate, estimate
 
 
-class Role(enum.StrEnum):
+class Role(str, enum.Enum):
     """What a row of a table is."""
 
     OURS = 'ours'

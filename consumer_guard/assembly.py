@@ -156,8 +156,10 @@ def watch_rule_files(
 
     A check that asks elsewhere waits as long as a look-up, unless
     ``[oslo_policy] remote_timeout`` says otherwise (oslo.policy: 60 seconds).
+    Before oslo.policy 4.5 nothing bounds it.
     """
-    conf.set_default('remote_timeout', settings.lookup_timeout, group='oslo_policy')
+    if 'remote_timeout' in conf.oslo_policy:
+        conf.set_default('remote_timeout', settings.lookup_timeout, group='oslo_policy')
     return ReloadedRules(
         PolicyLocations(
             conf.find_file,

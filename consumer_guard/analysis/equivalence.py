@@ -31,7 +31,7 @@ _MAX_TRIES = 2**16
 _MOST_KEYS = len(TARGET_KEYS)
 
 
-class Change(enum.StrEnum):
+class Change(str, enum.Enum):
     """How new rules differ from old ones, in the order in which it is shown."""
 
     ALLOWED = 'newly allowed'

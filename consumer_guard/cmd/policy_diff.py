@@ -12,7 +12,7 @@ from typing import Any
 from consumer_guard.analysis.diff import Difference, compare_all, list_differences
 from consumer_guard.analysis.replay import EFFECTS, ReplaySummary, replay
 from consumer_guard.analysis.source import read_paths
-from consumer_guard.cmd.base import CommandFailed, GuardLister, plain_errors, printable
+from consumer_guard.cmd.base import CommandFailed, GuardLister, plain_errors
 from consumer_guard.cmd.narrow import exceeds_display
 from consumer_guard.cmd.progress import show_progress
 from consumer_guard.rules.rulebook import Rulebook
@@ -55,12 +55,18 @@ class DiffPolicy(GuardLister):
                 }
                 with _open_records(parsed_args.replay) as lines:
                     replayed = replay(lines, old, new, equal)
+                if not replayed.totals:
+                    raise CommandFailed(
+                        f'{parsed_args.replay} (option --replay): no line holds a '
+                        'decision record; records are written at INFO by the logger '
+                        'consumer_guard.audit'
+                    )
                 self._write_totals(replayed)
             differences = list_differences(old, new, comparisons, replayed)
         self.status = 1 if differences else 0
         names = [column.name for column in dataclasses.fields(Difference)]
         rows = [
-            [printable(cell) if isinstance(cell, str) else cell for cell in row]
+            [str(cell) if isinstance(cell, str) else cell for cell in row]
             for row in map(dataclasses.astuple, differences)
         ]
         if exceeds_display(parsed_args, names, rows):

@@ -12,6 +12,7 @@ below it takes one look-up. What is stored is confirmed by one SELECT before
 anything is refused or rolled.
 """
 
+import contextlib
 import functools
 import logging
 from collections.abc import Iterable, Mapping
@@ -146,9 +147,10 @@ class GenerationWatch:
         ):
             near = self._near((key, claim.generation) for key, claim in named.items())
             return Inspection(body, near)
-        try:
+        owners: Mapping[str, Owner] | None = None
+        with contextlib.suppress(OwnersUnavailable):
             owners = self._lookup.find(list(named))
-        except OwnersUnavailable:
+        if owners is None:
             LOG.warning('A write is forwarded unwatched: its generation is not known')
             return Inspection(body)
         near = self._near((key, owner.generation) for key, owner in owners.items())

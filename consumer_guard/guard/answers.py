@@ -38,20 +38,25 @@ def keep_private(
             if not any(text in response.body for text in _HARMLESS):
                 respond = refuse(refusals.CONFLICT)
         elif hide and response.status_code < 400:
-            try:
-                replace_body(response, _hide_generations(response))
-            except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            body = _hide_generations(response)
+            if body is None:
                 LOG.error("An owner's answer cannot be read; nothing is shown")
                 respond = refuse(refusals.UNREADABLE)
+            else:
+                replace_body(response, body)
         return respond(environ, start_response)
 
     return private
 
 
-def _hide_generations(response: webob.Response) -> bytes:
-    document = json.loads(response.body)
+def _hide_generations(response: webob.Response) -> bytes | None:
+    """The body without generations of providers, None where it cannot be read."""
     if response.status_code != 200 or response.content_encoding:
-        raise ValueError
-    for allocation in document['allocations'].values():
-        allocation['generation'] = None
+        return None
+    try:
+        document = json.loads(response.body)
+        for allocation in document['allocations'].values():
+            allocation['generation'] = None
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None
     return json.dumps(document).encode()

@@ -4,7 +4,7 @@
 import json
 import logging
 from collections.abc import Callable, Collection, Iterable
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from email.utils import format_datetime
 from typing import Any
 
@@ -35,11 +35,14 @@ def keep_visible(
         response = webob.Request(environ).get_response(application)
         # 4xx: an unknown provider, an unacceptable Accept; no consumers in it.
         if not 400 <= response.status_code < 500:
+            document, problem = None, ''
             try:
                 document = _read_list(response)
             except ValueError as exc:
+                problem = str(exc)
+            if document is None:
                 LOG.error(
-                    'The list to filter cannot be read, nothing is shown: %s', exc
+                    'The list to filter cannot be read, nothing is shown: %s', problem
                 )
                 _close(response)
                 return bad_gateway(environ, start_response)
@@ -91,7 +94,7 @@ def replace_body(response: webob.Response, body: bytes) -> None:
     """
     changed = {
         'content-length': str(len(body)),
-        'last-modified': format_datetime(datetime.now(UTC), usegmt=True),
+        'last-modified': format_datetime(datetime.now(timezone.utc), usegmt=True),
     }
     headers = [
         (name, changed.get(name.lower(), value))

@@ -14,6 +14,7 @@ from consumer_guard.guard.errors import OwnersUnavailable
 from consumer_guard.guard.model import Owner
 from consumer_guard.owners import engine
 from consumer_guard.owners.api import OwnerLookupSettings
+from consumer_guard.owners.causes import describe_failure
 from consumer_guard.owners.execution import Executor
 from consumer_guard.owners.reading import OwnerReader, count_references
 from consumer_guard.owners.statements import Query, for_dialect
@@ -100,33 +101,37 @@ class DatabaseOwners:
         try:
             return self._executor.run(query, ids, read, keep=keep)
         except Exception as error:
-            # Security: texts of drivers quote SQL and rows: not for clients, not for
-            # the log.
-            LOG.warning('Owners cannot be looked up: %s', _name_kinds(error))
-            LOG.debug('Owners cannot be looked up', exc_info=True)
-            raise OwnersUnavailable(
-                'The owner of the consumer could not be looked up.'
-            ) from error
+            failure = error
+        # Security: after the except clause, and without the exception: formatters
+        # add the text of one that is being handled, which quotes SQL and rows.
+        LOG.warning('Owners cannot be looked up: %s', self._describe(failure))
+        raise OwnersUnavailable(
+            'The owner of the consumer could not be looked up.'
+        ) from failure
+
+    def _describe(self, failure: Exception) -> str:
+        return describe_failure(failure, self._engine.url)
 
     def swap_generations(self, swaps: Iterable[Swap]) -> bool:
         """See :meth:`consumer_guard.generations.store.GenerationStore.swap_generations`."""
         try:
             return swap(self.engine, Kind.CONSUMER, swaps)
         except Exception as error:
-            self._executor.examine(getattr(error, 'orig', error))
-            if lacks_right(error):
-                LOG.error(
-                    'The database refuses to update consumers.generation: grant '
-                    'UPDATE (generation) ON consumers to the account of option '
-                    'connection of [consumer_guard]; until then writes by owners '
-                    'are refused and no counter is rolled'
-                )
-            else:
-                LOG.warning('Generations cannot be swapped: %s', _name_kinds(error))
-            LOG.debug('Generations cannot be swapped', exc_info=True)
-            raise OwnersUnavailable(
-                'The generation of the consumer could not be changed; read it again.'
-            ) from error
+            failure = error
+        self._executor.examine(getattr(failure, 'orig', failure))
+        # Security: after the except clause, as in _run.
+        if lacks_right(failure):
+            LOG.error(
+                'The database refuses to update consumers.generation: grant '
+                'UPDATE (generation) ON consumers to the account of option '
+                'connection of [consumer_guard]; until then writes by owners '
+                'are refused and no counter is rolled'
+            )
+        else:
+            LOG.warning('Generations cannot be swapped: %s', self._describe(failure))
+        raise OwnersUnavailable(
+            'The generation of the consumer could not be changed; read it again.'
+        ) from failure
 
     def close(self) -> None:
         """Give back every connection; a later :meth:`find` opens new ones."""
@@ -180,10 +185,3 @@ def _keep_plausible(ids: Collection[str]) -> Sequence[str]:
 
 def _is_plausible(id_: str) -> bool:
     return len(id_) <= LONGEST_ID and id_.isascii() and '\0' not in id_
-
-
-def _name_kinds(error: Exception) -> str:
-    """The kinds of an exception and of the driver's own one under it."""
-    below = getattr(error, 'orig', None)
-    name = type(error).__name__
-    return name if below is None else f'{name} ({type(below).__name__})'

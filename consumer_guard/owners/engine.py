@@ -9,6 +9,7 @@ import contextlib
 import math
 import sys
 import types
+import urllib.parse
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -64,6 +65,8 @@ def make_engine(settings: OwnerLookupSettings) -> sa.Engine:
     engine = _create(url, settings, limits(settings.timeout, url))
     if dialect in ('mysql', 'mariadb'):
         event.listen(engine, 'connect', _on_mysql_connect(settings.timeout))
+    if dialect == 'sqlite':
+        event.listen(engine, 'do_connect', _open_existing)
     if dialect == 'postgresql':
         # libpq has no time-out for an answer.
         watchdog.Watchdog(settings.timeout + GRACE).guard(engine)
@@ -79,7 +82,6 @@ def _create(
             connect_args=limits,
             # On the engine, where it costs a connection's start, not every look-up.
             isolation_level='AUTOCOMMIT',
-            skip_autocommit_rollback=True,
             pool_reset_on_return=None,
             poolclass=pool.QueuePool,
             pool_size=settings.pool_size,
@@ -108,6 +110,16 @@ def _milliseconds(seconds: float) -> int:
 
 def _sqlite_limits(timeout: float, _url: sa.URL) -> dict[str, Any]:
     return {'timeout': timeout}
+
+
+def _open_existing(
+    _dialect: sa.Dialect, _record: Any, args: list[Any], options: dict[str, Any]
+) -> None:
+    """Never create a database file that is missing; it would be an empty one."""
+    path = args[0] if args else ''
+    if path and path != ':memory:' and not options.get('uri'):
+        args[0] = f'file:{urllib.parse.quote(path)}?mode=rw'
+        options['uri'] = True
 
 
 def _libpq_limits(timeout: float, url: sa.URL) -> dict[str, Any]:

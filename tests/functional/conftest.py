@@ -12,6 +12,9 @@ import pytest
 from tests import servers
 from tests.configuration import OWNER_RULES
 from tests.deployment import Deployment, Tokens, deploy_naively
+from tests.functional.clinic import ask, clinic, house
+
+__all__ = ['ask', 'clinic', 'house']
 
 #: The databases that the tests run on; placement is on the first one.
 WANTED = os.environ.get('CONSUMER_GUARD_TEST_DATABASES', 'sqlite').split(',')

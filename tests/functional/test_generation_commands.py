@@ -46,6 +46,11 @@ class Shop:
         self.tables.run('UPDATE resource_providers SET root_provider_id = NULL')
         self.tables.clear('consumers', 'resource_providers')
         self.conf = directory / 'consumer-guard.conf'
+        # Placement's default rules are not open to owners, so these are not either.
+        rule = (
+            '"consumer_guard:allocations:list": "rule:consumer_guard:admin_or_service"'
+        )
+        (directory / 'policy.yaml').write_text(rule)
         self.configure(f'connection = {url}')
 
     def configure(self, *lines: str) -> None:

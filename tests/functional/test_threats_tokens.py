@@ -65,7 +65,7 @@ class TestTokens:
         expired = keystone_fixture.V3Token(
             user_id=scene.alice.user_id,
             project_id=scene.alice.project_id,
-            expires=datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC),
+            expires=datetime.datetime(2020, 1, 1, tzinfo=datetime.timezone.utc),
         )
         expired.add_role(name='reader')
 

@@ -50,7 +50,13 @@ PACKAGES: dict[str, set[str]] = {
     'middleware': set(),
     'healthcheck': {'oslo_config', 'oslo_middleware'},
     'wsgi': {'paste'},
-    'doctor': {'keystoneauth1', 'oslo_config', 'paste', 'sqlalchemy'},
+    'doctor': {
+        'keystoneauth1',
+        'oslo_config',
+        'oslo_policy',
+        'paste',
+        'sqlalchemy',
+    },
     'cmd': {
         'cliff',
         'jinja2',

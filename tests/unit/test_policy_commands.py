@@ -278,6 +278,15 @@ def test_diff_that_cannot_be_done(desk: Desk) -> None:
     assert 'cannot be read' in line
 
 
+@pytest.mark.parametrize('text', ['', 'INFO placement.requestlog GET /\n' * 45])
+def test_replay_of_no_record_at_all_is_an_error(desk: Desk, text: str) -> None:
+    """Not "nothing changes": a pipeline would go on."""
+    good = desk.write('good.yaml', f'"{LIST}": "role:x"\n')
+    log = desk.write('service.log', text)
+    line = desk.fails('policy', 'diff', good, good, '--replay', log)
+    assert 'no line holds a decision record' in line
+
+
 def test_replay_counts_the_recorded_decisions_that_would_change(desk: Desk) -> None:
     owner = 'rule:consumer_guard:admin_or_service or rule:consumer_guard:owner_reader'
     old = desk.write('old.yaml', '')
