@@ -98,6 +98,7 @@ def make_guard(
             believe_headers=settings.auth_strategy == 'noauth2',
             max_body_size=settings.max_body_size,
             hide_generations=settings.hide_provider_generation,
+            max_filtered_lists=settings.max_filtered_lists,
         ),
         authorizer=make_authorizer(settings, rules, measured),
         obligations=make_watch(settings, lookup, measured, metrics),

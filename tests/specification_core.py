@@ -93,7 +93,9 @@ def observe(case: Case) -> Observation:
         refusal = make_refusal(request, decision)
         status = _read_status(refusal, request.microversion)
     if decision.outcome is Outcome.FILTER and case.facts.recorded is not None:
-        visible = authorizer.find_visible(request, caller, tuple(case.facts.recorded))
+        visible = frozenset(
+            authorizer.find_visible(request, caller, tuple(case.facts.recorded))
+        )
     answer = Answer(
         decision.outcome.value,
         decision.reason.name.lower(),

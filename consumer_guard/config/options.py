@@ -108,6 +108,14 @@ OPTS: tuple[cfg.Opt, ...] = (
         "request: it moves with everybody's writes. A write by an owner needs it not; "
         'leave it out of the body.',
     ),
+    cfg.IntOpt(
+        'max_filtered_lists',
+        default=4,
+        min=1,
+        help='Lists of a provider that a worker process filters at once; one more '
+        'gets 429 with Retry-After. Lists of role-holders are not filtered, and not '
+        'counted.',
+    ),
     cfg.FloatOpt(
         'policy_poll_interval',
         default=1.0,

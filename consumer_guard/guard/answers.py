@@ -51,10 +51,11 @@ def keep_private(
 
 def _hide_generations(response: webob.Response) -> bytes | None:
     """The body without generations of providers, None where it cannot be read."""
+    body = response.body
     if response.status_code != 200 or response.content_encoding:
         return None
     try:
-        document = json.loads(response.body)
+        document = json.loads(body)
         for allocation in document['allocations'].values():
             allocation['generation'] = None
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):

@@ -29,7 +29,7 @@ _REQUEST_ID_HEADER = 'x-openstack-request-id'
 #: placement.util.ERROR_CODE_MICROVERSION: error codes from 1.23.
 _CODE_FROM = (1, 23)
 
-#: Seconds; what a client waits after a 503.
+#: Seconds; what a client waits after a 429 or 503.
 _RETRY_AFTER = '1'
 
 #: As long as a uuid, with characters that no uuid has: placement refuses to
@@ -72,7 +72,7 @@ class Refuser:
             headers = {}
             if show_request_id:
                 headers[_REQUEST_ID_HEADER] = environ[ENV_REQUEST_ID]
-            if refusal.status == 503:
+            if refusal.status in (429, 503):
                 headers['Retry-After'] = _RETRY_AFTER
             if refusal.status == 401:
                 headers['WWW-Authenticate'] = 'Keystone'

@@ -7,10 +7,12 @@ decoy where a refused read is concealed; ``wsgi.input`` where a generation was
 moved; nothing else is changed.
 """
 
+import functools
 import logging
 import re
+import threading
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -48,6 +50,7 @@ class Enforcement:
     :ivar believe_headers: ``auth_strategy = noauth2``
     :ivar max_body_size: bytes
     :ivar hide_generations: ``hide_provider_generation``
+    :ivar max_filtered_lists: at once
     """
 
     passage_role: str
@@ -56,6 +59,7 @@ class Enforcement:
     believe_headers: bool
     max_body_size: int
     hide_generations: bool
+    max_filtered_lists: int
 
 
 class DecisionRecorder(Protocol):
@@ -120,6 +124,7 @@ class ConsumerGuard:
         self._recorder = recorder
         self._versions = tuple(versions)
         self._refuser = responses.Refuser(versions)
+        self._filters = threading.BoundedSemaphore(enforcement.max_filtered_lists)
 
     def __call__(
         self, environ: Environ, start_response: StartResponse
@@ -260,13 +265,14 @@ class ConsumerGuard:
     def _filter(
         self, request: GuardedRequest, caller: Caller, made_id: bool
     ) -> Application:
-        def find_visible(ids: Collection[str]) -> Collection[str]:
-            return self._authorizer.find_visible(request, caller, ids)
-
+        find_visible = functools.partial(self._authorizer.find_visible, request, caller)
         bad_gateway = self._refuse(refusals.UNREADABLE, made_id)
         filtered = listing.keep_visible(self._application, find_visible, bad_gateway)
 
         def answer(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+            if not self._filters.acquire(blocking=False):
+                respond = self._refuse(refusals.TOO_MANY_LISTS, made_id)
+                return respond(environ, start_response)
             try:
                 return filtered(environ, start_response)
             except Exception:
@@ -280,6 +286,8 @@ class ConsumerGuard:
                 )
                 refuse = self._refuse(refusals.UNAVAILABLE, made_id)
                 return self._observe(refuse, answered)(environ, start_response)
+            finally:
+                self._filters.release()
 
         return answer
 

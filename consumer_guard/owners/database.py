@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Owners from placement's own database: one SELECT a look-up, never a cache."""
 
+import functools
+import itertools
 import logging
 import os
+import time
 import weakref
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -33,7 +36,7 @@ class DatabaseOwners:
 
     It may be made before a fork and used by many threads. Worst case of a
     look-up: the timeout for a free connection, again for connecting and again
-    for the statement.
+    for the statement; of one of many ids, in batches, once more.
 
     :raises consumer_guard.guard.errors.ConfigurationError: the connection cannot be
         used with any server; servers are not connected to yet
@@ -41,6 +44,7 @@ class DatabaseOwners:
 
     def __init__(self, settings: OwnerLookupSettings) -> None:
         self._engine = engine.make_engine(settings)
+        self._timeout = settings.timeout
         self._executor = Executor(self._engine, settings.timeout)
         self._queries = for_dialect(self._engine.dialect.name)
         self._reader = OwnerReader(
@@ -63,10 +67,16 @@ class DatabaseOwners:
         than :data:`LONGEST_ID`) are absent without a query.
         """
         ids = _keep_plausible(consumer_ids)
-        if not ids:
-            return self._reader.read(consumer_ids, ())
-        query = self._queries.one if len(ids) == 1 else self._queries.many
-        return self._run(query, ids, lambda rows: self._reader.read(consumer_ids, rows))
+        if len(ids) == 1:
+            return self._run(
+                self._queries.one,
+                ids,
+                lambda rows: self._reader.read(consumer_ids, rows),
+            )
+        owners = self._reader.read(consumer_ids, ())
+        for found in self._run_batches(self._queries.many, ids, self._reader.read):
+            owners |= found
+        return owners
 
     def find_types(self, names: Collection[str]) -> Collection[str]:
         """See :meth:`consumer_guard.guard.model.ConsumerTypes.find_types`."""
@@ -83,11 +93,27 @@ class DatabaseOwners:
     ) -> Collection[tuple[Mapping[str, str], Collection[str]]]:
         """See :meth:`consumer_guard.guard.model.OwnerGroups.find_groups`."""
         ids = _keep_plausible(consumer_ids)
-        if not ids:
-            return ()
         query = self._queries.groups[count_references(keys) - 1]
-        uuids = self._queries.uuids
-        return self._run(query, ids, lambda rows: self._reader.group(ids, rows, uuids))
+        batches = self._run_batches(query, ids, self._reader.group)
+        return [*itertools.chain.from_iterable(batches)]
+
+    def _run_batches(
+        self,
+        query: Query,
+        ids: Sequence[str],
+        read: Callable[[Sequence[str], Iterable[Any]], _Found],
+    ) -> Iterator[_Found]:
+        """Run a query for some of the ids at a time.
+
+        Each batch is a statement of its own: an owner that changes meanwhile is the
+        old or the new one, as if all had been read at the moment of its batch.
+        """
+        deadline = time.monotonic() + self._timeout
+        for start in range(0, len(ids), self._queries.batch):
+            if time.monotonic() > deadline:
+                raise OwnersUnavailable('The owners could not be looked up in time.')
+            batch = ids[start : start + self._queries.batch]
+            yield self._run(query, batch, functools.partial(read, batch))
 
     def _run(
         self,

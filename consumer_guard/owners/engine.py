@@ -23,6 +23,9 @@ from consumer_guard.owners.api import OwnerLookupSettings
 #: Seconds after which a connection is replaced, as placement's own are.
 RECYCLE = 3600
 
+#: Bytes of a list of owners; MariaDB's default, MySQL's is 1 KiB.
+LONGEST_LIST = 1 << 20
+
 #: Seconds that the client waits longer than a MySQL server may work, so that
 #: normally the server ends a slow statement and the connection stays good.
 GRACE = 0.5
@@ -183,7 +186,8 @@ def _on_mysql_connect(timeout: float) -> Callable[[Any, Any], None]:
         with contextlib.closing(connection.cursor()) as cursor:
             cursor.execute(f'SHOW VARIABLES WHERE Variable_name IN ({wanted})')
             there = {name.lower(): value for name, value in cursor.fetchall()}
-            session = [
+            session = [f'group_concat_max_len = {LONGEST_LIST}']
+            session += [
                 f'{name} = {value(timeout)}'
                 for name, value in _SESSION_LIMITS.items()
                 if name in there
@@ -192,7 +196,6 @@ def _on_mysql_connect(timeout: float) -> Callable[[Any, Any], None]:
             # and would name an owner of the past.
             if there.get('wsrep_on', 'OFF').upper() in ('ON', '1'):
                 session.append('wsrep_sync_wait = 1')
-            if session:
-                cursor.execute(f'SET SESSION {", ".join(session)}')
+            cursor.execute(f'SET SESSION {", ".join(session)}')
 
     return prepare

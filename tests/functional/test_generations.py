@@ -437,16 +437,16 @@ class TestWatch:
     def test_a_counter_near_its_end_warns_once_and_then_is_an_error(
         self, refusing: Scene, records: Records
     ) -> None:
-        consumer = refusing.add(LIMIT - 101)
-        for generation in range(LIMIT - 101, LIMIT - 98):
+        consumer = refusing.add(LIMIT - RESERVE - 101)
+        for generation in range(LIMIT - RESERVE - 101, LIMIT - RESERVE - 98):
             assert put(refusing, consumer, generation).status_int == 204
         warned = [line for line in records.lines if consumer in line]
         assert len(warned) == 1
         assert warned[0].startswith('WARNING')
-        assert '100 steps' in warned[0]
+        assert '1100 steps' in warned[0]
         assert f'generation roll --consumer {consumer}' in warned[0]
-        refusing.tables.set_generation(consumer, LIMIT - 40)
-        assert put(refusing, consumer, LIMIT - 40).status_int == 204
+        refusing.tables.set_generation(consumer, LIMIT - RESERVE - 40)
+        assert put(refusing, consumer, LIMIT - RESERVE - 40).status_int == 204
         alarmed = [line for line in records.lines if consumer in line][1:]
         assert [line.partition(' ')[0] for line in alarmed] == ['ERROR']
 

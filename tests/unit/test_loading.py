@@ -50,6 +50,7 @@ def test_without_options_the_defaults_are_those_documented() -> None:
         incomplete_consumer_user_id='00000000-0000-0000-0000-000000000000',
         max_body_size=2 * 2**20,
         hide_provider_generation=True,
+        max_filtered_lists=4,
         policy_poll_interval=1.0,
         generation_limit=2147483647,
         generation_warning=100000000,

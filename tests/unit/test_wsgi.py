@@ -31,6 +31,41 @@ from tests.fuzz.wire import Answer, Environ, make_environ, send
 make_guard = functools.partial(make_plain_guard, hide_provider_generation='false')
 
 
+class CountingBody(io.BytesIO):
+    """Counts the bytes that were read of it."""
+
+    taken = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        read = super().read(size)
+        self.taken += len(read)
+        return read
+
+
+class TestLargeBody:
+    """Two megabytes that take a second to be parsed."""
+
+    BODY = b'[' + b'[],' * 690_000 + b'[]]'
+
+    def test_it_is_not_read_where_the_caller_does_not_own_the_consumer(self) -> None:
+        """Foreign or unknown: the same answer, and nothing of the body."""
+        own = SealingOwners().find([CONSUMER])[CONSUMER]
+        foreign = own._replace(project_id='theirs')
+        for known in ({CONSUMER: foreign}, {'another': foreign}):
+            environ = ask_for(method='PUT', body=self.BODY)
+            stream = environ['wsgi.input'] = CountingBody(self.BODY)
+            guard = make_guard(Recorder(), owners=SealingOwners(known))
+            answer = send(guard, environ)
+            assert (answer.status, stream.taken) == (403, 0)
+            assert b'allocations:update' in answer.body
+
+    def test_it_is_read_and_refused_where_the_caller_owns_the_consumer(self) -> None:
+        environ = ask_for(method='PUT', body=self.BODY)
+        stream = environ['wsgi.input'] = CountingBody(self.BODY)
+        answer = send(make_guard(Recorder()), environ)
+        assert (answer.status, stream.taken) == (400, len(self.BODY))
+
+
 class TestContract:
     """F04: the guard is a transparent part of a WSGI pipeline."""
 
