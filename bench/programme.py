@@ -7,16 +7,14 @@ chapter's memory is not another's.
 
 import contextlib
 import functools
-import multiprocessing
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from bench import (
+    byrole,
     growth,
     inside,
     lists,
@@ -29,19 +27,13 @@ from bench import (
 )
 from bench.results import Chapter, Finding
 from bench.stores import Store
+from bench.timing import apart
 
-#: P11 is the start of a worker, which has no number among the goals.
-GOALS = [f'P{number}' for number in range(1, 12)]
+#: Guards against regression, and a role-holder's list in place.
+GOALS = [*(f'P{number}' for number in range(1, 12)), 'M3']
 
 #: Consumers in the tables.
 SIZES = {True: (10_000,), False: (10_000, 1_000_000)}
-
-
-def apart(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Run it in a fresh process."""
-    context = multiprocessing.get_context('spawn')
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
-        return pool.submit(function, *arguments).result()
 
 
 class Programme:
@@ -73,6 +65,12 @@ class Programme:
     def largest(self) -> list[Store]:
         """The largest of each engine."""
         return self.stores[-2:]
+
+    @functools.cached_property
+    def _mariadb(self) -> Store:
+        """Lists are read from it, too: its look-up is another one."""
+        server = self._stack.enter_context(stores.mariadb_server())
+        return stores.fill_mariadb(server, self.largest[0].consumers)
 
     def p1(self) -> Chapter:
         """Pass-through."""
@@ -125,8 +123,8 @@ class Programme:
     def _lists(self) -> tuple[Chapter, Chapter]:
         effort = self.effort.scaled(rounds=0.3)
         measured = []
-        for store in self.largest:
-            for number in [*stores.LISTS][-1 if self.quick else 0 :]:
+        for store in [*self.largest, self._mariadb]:
+            for number in stores.find_lists(store)[-1 if self.quick else 0 :]:
                 found = apart(lists.filter_list, store, number, effort)
                 measured.append((store, number, *found))
         return lists.make_chapters(measured)
@@ -179,6 +177,16 @@ class Programme:
                 found = apart(serving.throughput, store, workers, rounds, seconds)
                 measured.append((store, workers, found))
         return serving.serving_chapter(measured)
+
+    def m3(self) -> Chapter:
+        """A role-holder's list in place."""
+        measured = [apart(byrole.measure, store, self.effort) for store in self.largest]
+        chapter: Chapter = measured[0]
+        return replace(
+            chapter,
+            findings=tuple(each.findings[0] for each in measured),
+            tables=tuple(each.tables[0] for each in measured),
+        )
 
     def p11(self) -> Chapter:
         """Start."""

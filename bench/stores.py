@@ -19,7 +19,7 @@ PROJECTS = 1000
 USERS = 5000
 SPREAD = 1000
 #: Lists: provider number and how many consumers are on it.
-LISTS = {1: 100, 2: 1000, 3: 10_000}
+LISTS = {1: 100, 2: 1000, 3: 10_000, 5: 100_000}
 #: A provider with an inventory to write on.
 WRITABLE = 4
 _FIRST = 10
@@ -47,7 +47,7 @@ _INDEXES = {
 class Store:
     """One filled database.
 
-    :ivar engine: ``SQLite`` or ``PostgreSQL``
+    :ivar engine: ``SQLite``, ``PostgreSQL`` or ``MariaDB``
     :ivar consumers: how many rows
     """
 
@@ -64,6 +64,11 @@ class Store:
 def look_up_url(url: str) -> str:
     """The same database by the driver that is recommended for look-ups."""
     return url.replace('postgresql+psycopg2:', 'postgresql+psycopg:')
+
+
+def find_lists(store: Store) -> list[int]:
+    """Providers with a list that this store can fill."""
+    return [number for number, count in LISTS.items() if count <= store.consumers]
 
 
 def project(number: int = OURS) -> str:
@@ -117,57 +122,106 @@ def fill_postgresql(server: servers.Server, consumers: int) -> Store:
     return store
 
 
+@contextlib.contextmanager
+def mariadb_server() -> Iterator[servers.Server]:
+    """A MariaDB of our own; raises SystemExit naming what is missing."""
+    try:
+        # The default is 128 MiB, which a million consumers do not fit in.
+        with servers.mariadb(['--innodb-buffer-pool-size=1G']) as server:
+            yield server
+    except servers.ServerMissing as error:
+        raise SystemExit(f'MariaDB is to be measured, too: {error}') from None
+
+
+def fill_mariadb(server: servers.Server, consumers: int) -> Store:
+    """Make and fill a database of the server."""
+    store = Store('MariaDB', server.url(server.create_database()), consumers)
+    _fill(store)
+    return store
+
+
 def _fill(store: Store) -> None:
     servers.create_schema(store.url)
     engine = sa.create_engine(
         store.url, isolation_level='AUTOCOMMIT', poolclass=sa.NullPool
     )
+    before, after = _SETTINGS[store.engine]
+    # InnoDB needs an index for each foreign key.
+    indexes = {} if store.engine == 'MariaDB' else _INDEXES
     with engine.connect() as connection:
         run = connection.exec_driver_sql
-        if store.engine == 'SQLite':
-            run('PRAGMA journal_mode = OFF')
-            run('PRAGMA synchronous = OFF')
-            run('PRAGMA cache_size = -400000')
-        for indexes in _INDEXES.values():
-            for name, _ in indexes:
+        for statement in before:
+            run(statement)
+        for names in indexes.values():
+            for name, _ in names:
                 run(f'DROP INDEX {name}')
         for statement in _statements(store):
-            # psycopg2 reads % as the beginning of a parameter.
+            # psycopg2 and PyMySQL read % as the beginning of a parameter.
             run(statement if store.engine == 'SQLite' else statement.replace('%', '%%'))
-        for table, indexes in _INDEXES.items():
-            for name, columns in indexes:
+        for table, names in indexes.items():
+            for name, columns in names:
                 run(f'CREATE INDEX {name} ON {table} ({columns})')
-        run('ANALYZE' if store.engine == 'SQLite' else 'VACUUM ANALYZE')
-        if store.engine == 'SQLite':
-            run('PRAGMA journal_mode = DELETE')
+        for statement in after:
+            run(statement)
     engine.dispose()
 
 
+# What is run before and after filling.
+_SETTINGS = {
+    'SQLite': (
+        (
+            'PRAGMA journal_mode = OFF',
+            'PRAGMA synchronous = OFF',
+            'PRAGMA cache_size = -400000',
+        ),
+        ('ANALYZE', 'PRAGMA journal_mode = DELETE'),
+    ),
+    'PostgreSQL': ((), ('VACUUM ANALYZE',)),
+    'MariaDB': (
+        (
+            "SET SESSION sql_mode = 'PIPES_AS_CONCAT',"
+            ' foreign_key_checks = 0, unique_checks = 0',
+        ),
+        ('ANALYZE TABLE projects, users, resource_providers, consumers, allocations',),
+    ),
+}
+
+_HEXADECIMAL = {
+    'SQLite': "printf('%0{0}x', i)",
+    'PostgreSQL': "lpad(to_hex(i), {0}, '0')",
+    'MariaDB': "lpad(lower(hex(i)), {0}, '0')",
+}
+
+_NUMBERS = {
+    'SQLite': '(WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n'
+    ' WHERE i < {0}) SELECT i FROM n)',
+    'PostgreSQL': 'generate_series(1, {0}) AS n(i)',
+    'MariaDB': '(SELECT seq AS i FROM seq_1_to_{0}) AS n',
+}
+
+_UUID = {
+    'SQLite': "lower(hex(randomblob(4)) || '-' || hex(randomblob(2)) || '-4' ||"
+    " substr(hex(randomblob(2)), 2) || '-8' || substr(hex(randomblob(2)), 2)"
+    " || '-' || hex(randomblob(6)))",
+    'PostgreSQL': 'gen_random_uuid()::text',
+    # UUID() is in the order of time; this one is as mixed as random ones.
+    'MariaDB': "substr(md5(i), 1, 8) || '-' || substr(md5(i), 9, 4) || '-4' ||"
+    " substr(md5(i), 14, 3) || '-8' || substr(md5(i), 18, 3) || '-' ||"
+    ' substr(md5(i), 21, 12)',
+}
+
+
 def _statements(store: Store) -> Iterator[str]:
-    """In SQL that both understand; all of it is written here."""
-    lite = store.engine == 'SQLite'
-    now = "datetime('now')" if lite else 'now()'
+    """In SQL that all three understand; all of it is written here."""
+    now = "datetime('now')" if store.engine == 'SQLite' else 'now()'
+    uuid = _UUID[store.engine]
 
     def numbers(last: int) -> str:
-        if not lite:
-            return f'generate_series(1, {last}) AS n(i)'
-        return (
-            '(WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n'
-            f' WHERE i < {last}) SELECT i FROM n)'
-        )
+        return _NUMBERS[store.engine].format(last)
 
     def hexadecimal(width: int) -> str:
-        if lite:
-            return f"printf('%0{width}x', i)"
-        return f"lpad(to_hex(i), {width}, '0')"
+        return _HEXADECIMAL[store.engine].format(width)
 
-    uuid = 'gen_random_uuid()::text'
-    if lite:
-        uuid = (
-            "lower(hex(randomblob(4)) || '-' || hex(randomblob(2)) || '-4' ||"
-            " substr(hex(randomblob(2)), 2) || '-8' || substr(hex(randomblob(2)), 2)"
-            " || '-' || hex(randomblob(6)))"
-        )
     for table, count in (('projects', PROJECTS), ('users', USERS)):
         yield (
             f'INSERT INTO {table} (id, external_id, created_at)'
@@ -198,11 +252,11 @@ def _statements(store: Store) -> Iterator[str]:
         f'{allocate} SELECT id % {SPREAD} + {_FIRST + 1}, uuid, 0, 1, {now}'
         ' FROM consumers ORDER BY id'
     )
-    for number, count in LISTS.items():
+    for number in find_lists(store):
         yield (
             f'{allocate} SELECT {number}, uuid, 0, 1, {now}'
-            f' FROM consumers WHERE id <= {count} ORDER BY id'
+            f' FROM consumers WHERE id <= {LISTS[number]} ORDER BY id'
         )
-    if not lite:
+    if store.engine == 'PostgreSQL':
         for table in ('projects', 'users', 'resource_providers', 'consumers'):
             yield f"SELECT setval('{table}_id_seq', (SELECT max(id) FROM {table}))"

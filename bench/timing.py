@@ -10,10 +10,13 @@ lives before the first round is frozen, and each batch starts collected.
 import contextlib
 import gc
 import itertools
+import multiprocessing
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 Call = Callable[[], object]
 Samples = dict[str, list[float]]
@@ -109,3 +112,10 @@ def steady_collector() -> Iterator[None]:
         yield
     finally:
         gc.unfreeze()
+
+
+def apart(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Run it in a fresh process."""
+    context = multiprocessing.get_context('spawn')
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(function, *arguments).result()

@@ -105,6 +105,8 @@ def make_guard(
             conceal=settings.conceal,
             believe_headers=settings.auth_strategy == 'noauth2',
             max_body_size=settings.max_body_size,
+            hide_generations=settings.hide_provider_generation,
+            max_filtered_lists=settings.max_filtered_lists,
         ),
         authorizer=make_authorizer(settings, rules, measured),
         obligations=make_watch(settings, lookup, measured, metrics),
@@ -177,8 +179,10 @@ def watch_rule_files(
 
     A check that asks elsewhere waits as long as a look-up, unless
     ``[oslo_policy] remote_timeout`` says otherwise (oslo.policy: 60 seconds).
+    Before oslo.policy 4.5 nothing bounds it.
     """
-    conf.set_default('remote_timeout', settings.lookup_timeout, group='oslo_policy')
+    if 'remote_timeout' in conf.oslo_policy:
+        conf.set_default('remote_timeout', settings.lookup_timeout, group='oslo_policy')
     return ReloadedRules(
         PolicyLocations(
             conf.find_file,

@@ -97,9 +97,12 @@ def _make_parts(conf: Mapping[str, Any]) -> _Parts | None:
             assembly.make_lookup(settings),
         )
     except ConfigurationError as exc:
-        LOG.error('The health of consumer_guard cannot be told: %s', exc)
+        reason = str(exc)
     except Exception:
-        LOG.exception('The health of consumer_guard cannot be told')
+        LOG.exception('The health of consumer_guard is unknown')
+        return None
+    # After the except clause: formatters would add the text again.
+    LOG.error('The health of consumer_guard is unknown: %s', reason)
     return None
 
 

@@ -149,7 +149,16 @@ BY_OWNER = (
         'write',
         _about(_MINE._replace(has_allocations=False)),
     ),
-    Situation('the claimed owner is another one', 'write', _claim(project_id='theirs')),
+    Situation(
+        'the rule does not allow the claimed owner',
+        'write',
+        _claim(project_id='theirs'),
+    ),
+    Situation(
+        'the claim adds a project or user that is not the caller, or a type',
+        'write',
+        _claim(user_id='them'),
+    ),
     Situation('the generation is another one', 'write', _claim(generation=2)),
     Situation('none of these', _BY_OWNERS),
 )

@@ -16,6 +16,7 @@ from typing import NamedTuple
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 _SECTION = re.compile(r'testenv(?::(?P<name>.+))?')
+_PYTHON = re.compile(r'-py3\d+$')
 _CHOICE = re.compile(r'\{([^{}]*)\}')
 
 
@@ -88,7 +89,9 @@ def make_table() -> str:
     out = io.StringIO()
     writer = csv.writer(out)
     for lane in read_lanes():
-        names = ' '.join(f'``{name}``' for name in lane.names)
+        # The same on another Python needs no name of its own.
+        shown = [name for name in lane.names if not _PYTHON.search(name)]
+        names = ' '.join(f'``{name}``' for name in shown)
         # As literals, or Sphinx makes dashes of them.
         proves = re.sub(r'(-- )?--\w+', r'``\g<0>``', lane.description)
         writer.writerow((names, proves, ', '.join(lane.installs), lane.in_check))

@@ -151,7 +151,7 @@ class Server:
     def start(self) -> None:
         """Start the server and wait until it takes connections."""
         with open(self.folder / 'log', 'ab') as log:
-            self._process = _popen(self._command, self._account, log, self.folder)
+            self._process = launch(self._command, self._account, log, self.folder)
         deadline = time.monotonic() + PATIENCE
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -217,10 +217,10 @@ def postgresql(extra_args: Sequence[str] = ()) -> Iterator[Server]:
     :raises ServerMissing: no ``initdb`` on this machine
     """
     folders = sorted(glob.glob('/usr/lib/postgresql/*/bin'), reverse=True)
-    initdb = _find('initdb', 'postgresql', folders)
-    postgres = _find('postgres', 'postgresql', folders)
-    with _folder('postgres') as folder:
-        data, port = folder / 'data', _free_port()
+    initdb = find_binary('initdb', 'postgresql', folders)
+    postgres = find_binary('postgres', 'postgresql', folders)
+    with make_folder('postgres') as folder:
+        data, port = folder / 'data', find_free_port()
         make = f'{initdb} -A trust -U postgres -E UTF8 --locale=C.UTF-8 -N -D {data}'
         _run(make.split(), 'postgres', folder)
         settings = f'-k {folder} -c listen_addresses=127.0.0.1 -c fsync=off'
@@ -236,21 +236,11 @@ def mariadb(extra_args: Sequence[str] = ()) -> Iterator[Server]:
 
     :raises ServerMissing: no ``mariadbd`` on this machine
     """
-    install = _find('mariadb-install-db', 'mariadb-server', ['/usr/sbin'])
-    mariadbd = _find('mariadbd', 'mariadb-server', ['/usr/sbin'])
-    with _folder('mysql') as folder:
-        data, port = folder / 'data', _free_port()
-        make = f'{install} --no-defaults --datadir={data} --skip-test-db'
-        # Of its own: a MariaDB that starts removes the temporary tables that it
-        # finds there, also those of another one that is being made.
-        make += f' --auth-root-authentication-method=normal --tmpdir={folder}'
-        _run(make.split(), 'mysql', folder)
-        account = folder / 'account.sql'
-        account.write_text(
-            f"CREATE USER IF NOT EXISTS guard@'%' IDENTIFIED BY '{_PASSWORD}';\n"
-            "GRANT ALL ON *.* TO guard@'%' WITH GRANT OPTION;\n"
-        )
-        account.chmod(0o644)
+    mariadbd = find_binary('mariadbd', 'mariadb-server', ['/usr/sbin'])
+    with make_folder('mysql') as folder:
+        data, port = folder / 'data', find_free_port()
+        make_mariadb_data(folder, data)
+        account = write_account(folder)
         settings = (
             f'--no-defaults --datadir={data} --socket={folder}/s --port={port}'
             f' --bind-address=127.0.0.1 --skip-name-resolve --tmpdir={folder}'
@@ -260,6 +250,72 @@ def mariadb(extra_args: Sequence[str] = ()) -> Iterator[Server]:
         command = [mariadbd, *settings.split(), *extra_args]
         server = Server('mysql', command, folder, port, 'mysql', signal.SIGTERM)
         yield from _serve(server)
+
+
+@contextlib.contextmanager
+def mysql(extra_args: Sequence[str] = ()) -> Iterator[Server]:
+    """A MySQL server; ``CONSUMER_GUARD_TEST_MYSQLD`` names its ``mysqld``.
+
+    :raises ServerMissing: it is unset, or there is no such file
+    """
+    mysqld = os.environ.get('CONSUMER_GUARD_TEST_MYSQLD', '')
+    if not os.path.isfile(mysqld):
+        raise ServerMissing(
+            'CONSUMER_GUARD_TEST_MYSQLD names no mysqld; see tools/unpack-mysql.sh'
+        )
+    with make_folder('mysql') as folder:
+        data, port = folder / 'data', find_free_port()
+        make = f'{mysqld} --initialize-insecure --datadir={data} --tmpdir={folder}'
+        _run(make.split(), 'mysql', folder)
+        settings = (
+            f'--datadir={data} --socket={folder}/s --port={port} --mysqlx=OFF'
+            f' --bind-address=127.0.0.1 --skip-name-resolve --tmpdir={folder}'
+            f' --pid-file={folder}/pid --init-file={write_account(folder)}'
+            ' --innodb-flush-log-at-trx-commit=0 --skip-log-bin --secure-file-priv='
+        )
+        command = [mysqld, *settings.split(), *extra_args]
+        server = Server('mysql', command, folder, port, 'mysql', signal.SIGTERM)
+        yield from _serve(server)
+
+
+def make_mariadb_data(folder: Path, data: Path) -> None:
+    """Make the data of a new MariaDB.
+
+    :raises ServerMissing: no ``mariadb-install-db`` on this machine
+    """
+    install = find_binary('mariadb-install-db', 'mariadb-server', ['/usr/sbin'])
+    make = f'{install} --no-defaults --datadir={data} --skip-test-db'
+    # Of its own: a MariaDB that starts removes the temporary tables that it
+    # finds there, also those of another one that is being made.
+    make += f' --auth-root-authentication-method=normal --tmpdir={folder}'
+    _run(make.split(), 'mysql', folder)
+
+
+def write_account(folder: Path) -> Path:
+    """Statements that make the account of the tests."""
+    account = folder / 'account.sql'
+    account.write_text(
+        f"CREATE USER IF NOT EXISTS guard@'%' IDENTIFIED BY '{_PASSWORD}';\n"
+        "GRANT ALL ON *.* TO guard@'%' WITH GRANT OPTION;\n"
+    )
+    account.chmod(0o644)
+    return account
+
+
+def wait_for_port(port: int) -> None:
+    """Wait until a port of the loopback address takes connections.
+
+    :raises ServerFailed: it does not
+    """
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection(('127.0.0.1', port)),
+        ):
+            return
+        time.sleep(0.05)
+    raise ServerFailed(f'nothing listens on port {port}')
 
 
 def galera_library() -> str:
@@ -281,7 +337,7 @@ def _serve(server: Server) -> Iterator[Server]:
         server.stop()
 
 
-def _find(binary: str, package: str, folders: Sequence[str]) -> str:
+def find_binary(binary: str, package: str, folders: Sequence[str]) -> str:
     path = os.pathsep.join([*folders, os.environ.get('PATH', os.defpath)])
     found = shutil.which(binary, path=path)
     if found is None:
@@ -292,14 +348,14 @@ def _find(binary: str, package: str, folders: Sequence[str]) -> str:
     return found
 
 
-def _free_port() -> int:
+def find_free_port() -> int:
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
         return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager
-def _folder(account: str) -> Iterator[Path]:
+def make_folder(account: str) -> Iterator[Path]:
     # Not pytest's tmp_path: a socket's path may have 107 bytes, and the parent
     # folders must be open to the server's account.
     with tempfile.TemporaryDirectory(prefix='cg-', ignore_cleanup_errors=True) as name:
@@ -310,13 +366,13 @@ def _folder(account: str) -> Iterator[Path]:
 
 def _run(command: Sequence[str], account: str, folder: Path) -> None:
     with open(folder / 'log', 'ab') as log:
-        process = _popen(command, account, log, folder)
+        process = launch(command, account, log, folder)
         if process.wait(PATIENCE):
             end = (folder / 'log').read_text(errors='replace')[-2000:]
             raise ServerFailed(f'{command[0]} failed: {end}')
 
 
-def _popen(
+def launch(
     command: Sequence[str], account: str, log: IO[bytes], folder: Path
 ) -> subprocess.Popen[bytes]:
     other: dict[str, Any] = {}

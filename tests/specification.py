@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the guard answers, as a specification that runs. Start at :func:`decide`.
 
-Written from what is promised, not from the guard's code, which ``tox run -e
-specification`` compares with it. Not here: how requests are read (``tests/fuzz``
-compares that with placement), generations of allowed writes, and shadow mode.
+Written from what is promised; ``tox run -e specification`` compares the guard with it.
+Not here: how requests are read (see ``tests/fuzz``), generations, and shadow mode.
 """
 
 import re
@@ -41,6 +40,7 @@ REASONS: dict[str, tuple[int | None, str]] = {
     'not_allowed': (403, 'the rule does not allow the caller for the owner'),
     'no_allocations': (403, 'the consumer to be written holds no allocations'),
     'not_the_claimed': (403, 'the rule does not allow the caller for the new owner'),
+    'new_names': (403, 'the claim names a project, user or type that it may not add'),
     'generation': (409, 'the generation in the body is not the recorded one'),
 }
 #: Refusals of a read that ``denial = conceal`` answers as for an unknown consumer.
@@ -84,6 +84,7 @@ class Facts(NamedTuple):
     query: Mapping[str, str] = {}  #: the owner in the query of usages
     claimed: Mapping[str, Consumer] = {}  #: by the body, in its order
     recorded: Mapping[str, Consumer] | None = {}  #: None: cannot be looked up
+    types: tuple[str, ...] = ()  #: the consumer types that there are
     locked: bool = False  #: no policy file has been usable since the start
 
 
@@ -106,10 +107,8 @@ def decide(caller: Caller | None, rule: Rule, operation: str, facts: Facts) -> A
         concealed = operation == 'allocations:list' and reason in CONCEALED
         return Answer('refuse', reason, status, concealed, looked_up)
 
-    if caller is None:
-        return refuse('no_identity')
-    if facts.locked:
-        return refuse('locked')
+    if caller is None or facts.locked:
+        return refuse('locked' if caller else 'no_identity')
     if (truth := judge(rule, caller, None)) != UNKNOWN:
         return Answer('role', 'role') if truth == YES else refuse('denied')
     kind = OPERATIONS[operation]
@@ -134,10 +133,8 @@ def decide(caller: Caller | None, rule: Rule, operation: str, facts: Facts) -> A
 
 def find_obstacle(kind: str, facts: Facts) -> str | None:
     """What no owner can overcome; nothing is looked up before."""
-    if kind == 'never':
-        return 'never'
-    if facts.microversion is None:
-        return 'microversion'
+    if kind == 'never' or facts.microversion is None:
+        return 'never' if kind == 'never' else 'microversion'
     if facts.newline or not all(map(CANONICAL.fullmatch, facts.path_ids)):
         return 'unreadable'
     if kind == 'write' and facts.microversion < SEALED_FROM:
@@ -149,11 +146,10 @@ def find_unfit_claim(facts: Facts) -> str | None:
     """What no body of an owner's write may be."""
     if facts.payload != 'readable':
         return facts.payload
-    ids = (*facts.path_ids, *facts.claimed)
+    ids, claims = (*facts.path_ids, *facts.claimed), facts.claimed.values()
     if not ids or not all(map(CANONICAL.fullmatch, ids)):
         return 'unreadable'
-    full = all(claim.has_allocations for claim in facts.claimed.values())
-    return None if full else 'empties'
+    return None if all(claim.has_allocations for claim in claims) else 'empties'
 
 
 def refuse_owner(caller: Caller, rule: Rule, id_: str, facts: Facts) -> str | None:
@@ -166,14 +162,19 @@ def refuse_owner(caller: Caller, rule: Rule, id_: str, facts: Facts) -> str | No
 
 def refuse_claims(caller: Caller, rule: Rule, facts: Facts) -> str | None:
     """Why the caller's consumers may not become what the body claims."""
-    recorded, claimed = facts.recorded or {}, facts.claimed
-    for id_ in claimed:
-        if not recorded[id_].has_allocations:
+    pairs = [((facts.recorded or {})[id_], new) for id_, new in facts.claimed.items()]
+    for id_, (was, new) in zip(facts.claimed, pairs, strict=True):
+        if not was.has_allocations:
             return 'no_allocations'
-        if judge(rule, caller, claimed[id_].target(id_)) != YES:
+        if judge(rule, caller, new.target(id_)) != YES:
             return 'not_the_claimed'
-    pairs = [(recorded[id_].generation, claimed[id_].generation) for id_ in claimed]
-    return None if all(was == new is not None for was, new in pairs) else 'generation'
+    for was, new in pairs:  # Placement keeps every name, for ever.
+        projects = was.project_id, caller.project_id
+        users, types = (was.user_id, caller.user_id), (was.consumer_type, *facts.types)
+        if not (new[0] in projects and new[1] in users and new[2] in (None, *types)):
+            return 'new_names'
+    sealed = all(was.generation == new.generation is not None for was, new in pairs)
+    return None if sealed else 'generation'
 
 
 def judge(rule: Rule, caller: Caller, target: Mapping[str, Any] | None) -> int:
@@ -185,10 +186,9 @@ def judge(rule: Rule, caller: Caller, target: Mapping[str, Any] | None) -> int:
     if caller.scope != 'project':
         return NO
     match rule:
-        case 'or', *rules:
-            return max(judge(one, caller, target) for one in rules)
-        case 'and', *rules:
-            return min(judge(one, caller, target) for one in rules)
+        case 'or' | 'and' as kind, *rules:
+            truths = [judge(one, caller, target) for one in rules]
+            return max(truths) if kind == 'or' else min(truths)
         case 'not', negated:
             return 2 - judge(negated, caller, target)
         case 'role', name:

@@ -59,6 +59,7 @@ _OPERATIONS = (
 )
 _ROLES = ((), ('reader',), ('member',), ('admin',), ('service',), ('reader', 'admin'))
 _TYPES = (None, 'INSTANCE', 'MIGRATION')
+_EXISTING = ((), ('INSTANCE',), ('INSTANCE',), ('INSTANCE', 'MIGRATION'))
 _VERSIONS = (None, None, (1, 0), (1, 8), (1, 12), (1, 27), (1, 28), (1, 34), (1, 39))
 _ODD_IDS = tuple(odd for uuid in CONSUMERS for odd in names.spellings(uuid)[1:])
 
@@ -108,6 +109,7 @@ class Cases:
         self._bends: tuple[Callable[[Case], Case], ...] = (
             *[self._bend_caller, self._bend_rule, self._bend_claims] * 6,
             *[self._bend_recorded, self._bend_query] * 6,
+            *[self._bend_types] * 3,
             *[self._bend_path, self._bend_payload, self._bend_microversion] * 3,
             self._lock,
         )
@@ -234,6 +236,9 @@ class Cases:
             claimed.clear()
         return case.change(claimed=claimed)
 
+    def _bend_types(self, case: Case) -> Case:
+        return case.change(types=self._pick(_EXISTING))
+
     def _bend_recorded(self, case: Case) -> Case:
         """Another owner, none, or no look-up."""
         if case.facts.recorded is None or self._random() < 0.1:
@@ -261,7 +266,9 @@ def _simplify(case: Case) -> Iterator[Case]:
     """Cases a step simpler than one, the boldest steps first."""
     plain = Facts()
     for name, value in case.facts._asdict().items():
-        if value != getattr(plain, name) and name != 'path_ids':
+        # A PUT has the one claim of its path.
+        whole = name != 'path_ids' and not (name == 'claimed' and case.facts.path_ids)
+        if value != getattr(plain, name) and whole:
             yield case.change(**{name: getattr(plain, name)})
     for name in ('claimed', 'recorded'):
         consumers: Mapping[str, Consumer] = getattr(case.facts, name) or {}

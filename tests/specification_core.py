@@ -93,7 +93,9 @@ def observe(case: Case) -> Observation:
         refusal = make_refusal(request, decision)
         status = _read_status(refusal, request.microversion)
     if decision.outcome is Outcome.FILTER and case.facts.recorded is not None:
-        visible = authorizer.find_visible(request, caller, tuple(case.facts.recorded))
+        visible = frozenset(
+            authorizer.find_visible(request, caller, tuple(case.facts.recorded))
+        )
     answer = Answer(
         decision.outcome.value,
         decision.reason.name.lower(),
@@ -175,6 +177,7 @@ class _Owners:
 
     def __init__(self, case: Case) -> None:
         self._recorded = case.facts.recorded
+        self._types = case.facts.types
         self._has_row = case.variant % 2 == 0
         self.looked_up: list[str] = []
 
@@ -202,6 +205,10 @@ class _Owners:
             1,
             has_allocations,
         )
+
+    def find_types(self, names: Collection[str]) -> Collection[str]:
+        # A careless driver: more than it was asked for.
+        return {*self._types, 'another'} if self._types else ()
 
     def close(self) -> None:
         """Nothing is open."""

@@ -1,11 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# Installs the PostgreSQL and MariaDB servers, the Apache with mod_wsgi, and the
-# memcached that the lanes functional-postgresql, functional-mysql, servers and
-# keystone start for themselves, the promtool of the lane monitoring, and the model
-# checker of the lane formal. No server is started here.
-# Usage: tools/install-databases.sh [postgresql] [mysql] [apache] [memcached]
+# Installs the PostgreSQL (with pgbouncer) and MariaDB servers, the cluster and its
+# load balancer, the Apache with mod_wsgi, and the memcached that the lanes
+# functional-postgresql, functional-mysql, galera, servers and keystone start for
+# themselves, the promtool of the lane monitoring, and the model checker of the lane
+# formal. No server is started here.
+# Usage: tools/install-databases.sh [postgresql] [mysql] [galera] [apache] [memcached]
 # [promtool] [spin] (both databases without arguments).
 
 set -eu
@@ -13,6 +14,18 @@ set -eu
 # The servers' binaries are where tests/servers.py looks for them.
 have_postgresql() {
     ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null
+}
+
+have_pgbouncer() {
+    PATH="$PATH:/usr/sbin" command -v pgbouncer >/dev/null
+}
+
+have_galera() {
+    [ -e /usr/lib/galera/libgalera_smm.so ] && command -v rsync >/dev/null
+}
+
+have_haproxy() {
+    PATH="$PATH:/usr/sbin" command -v haproxy >/dev/null
 }
 
 have_mysql() {
@@ -47,7 +60,15 @@ find_missing() {
     missing=
     for wanted in ${*:-postgresql mysql}; do
         case $wanted in
-            postgresql) have_postgresql || missing="$missing postgresql" ;;
+            postgresql)
+                have_postgresql || missing="$missing postgresql"
+                have_pgbouncer || missing="$missing pgbouncer"
+                ;;
+            galera)
+                have_mysql || missing="$missing mariadb-server"
+                have_galera || missing="$missing galera-4 rsync"
+                have_haproxy || missing="$missing haproxy"
+                ;;
             mysql | mariadb) have_mysql || missing="$missing mariadb-server" ;;
             apache)
                 have_apache || missing="$missing apache2 libapache2-mod-wsgi-py3"
@@ -55,7 +76,7 @@ find_missing() {
             memcached) have_memcached || missing="$missing memcached" ;;
             promtool) have_promtool || missing="$missing prometheus" ;;
             spin) have_spin || missing="$missing spin gcc libc6-dev" ;;
-            *) fail "'$wanted' is none of postgresql, mysql, apache, memcached, promtool, spin" ;;
+            *) fail "'$wanted' is none of postgresql, mysql, galera, apache, memcached, promtool, spin" ;;
         esac
     done
 }

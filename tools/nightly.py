@@ -122,7 +122,7 @@ def write_down(
     if path.exists():
         known = json.loads(path.read_text(encoding='utf-8'))
     known[name] = {
-        'day': datetime.datetime.now(datetime.UTC).date().isoformat(),
+        'day': datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
         'revision': _read_revision(),
         'arguments': ' '.join(arguments),
         'outcome': run.outcome,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What changes from one set of rules to another, newly allowed first."""
 
+import importlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -18,8 +19,9 @@ from consumer_guard.rules.rulebook import Rulebook
 class Difference:
     """One line of the result, its columns in order.
 
-    :ivar by: 'class', 'rule' or 'record': how it is shown
-    :ivar who: caller class, caller in words, or service
+    :ivar by: how it is shown: for a 'class', by 'proof' for all who are meant, for
+        one caller whom a 'rule' treats otherwise, or for a 'record'
+    :ivar who: caller class, callers in words, or service
     :ivar whose: the relation of the consumer to the class, else ''
     :ivar count: recorded requests, None where none are counted
     :ivar example: request id of one of them
@@ -37,13 +39,37 @@ class Difference:
 
 
 def compare_all(old: Rulebook, new: Rulebook) -> dict[Operation, Comparison]:
-    """The rules of all operations, old against new."""
+    """The rules of all operations, old against new; by proof where z3 is there."""
+    compare = compare_rules
+    if can_prove():
+        # z3 is an extra, and half a second to import.
+        from consumer_guard.analysis.proving import prove_rules as compare
     return {
-        operation: compare_rules(
+        operation: compare(
             old.node(operation.rule), new.node(operation.rule), operation
         )
         for operation in model.OPERATIONS
     }
+
+
+def can_prove() -> bool:
+    """Whether z3 (extra ``proof``) is installed and works."""
+    try:
+        importlib.import_module('z3')
+    except Exception:  # its own type, when its library cannot be loaded
+        return False
+    return True
+
+
+def list_unaffected(
+    comparisons: Mapping[Operation, Comparison], change: Change
+) -> list[str]:
+    """The operations for which it is proven that a change is nobody's."""
+    return [
+        operation.name
+        for operation, known in comparisons.items()
+        if known.decided and known.proven and change not in known.changes
+    ]
 
 
 def list_differences(
@@ -95,23 +121,27 @@ def _describe_rules(
     rule = operation.rule
     old_node, new_node = old.node(rule), new.node(rule)
     leaves = list_leaves(old_node, new_node)
-    for change, scenario in comparison.counterexamples.items():
+    shown = [
+        ('rule', change, describe_scenario(scenario, leaves), scenario)
+        for change, scenario in comparison.counterexamples.items()
+    ] + [('proof', *group) for group in comparison.groups]
+    for by, change, who, scenario in shown:
         yield Difference(
             change,
-            'rule',
+            by,
             operation.name,
-            describe_scenario(scenario, leaves),
+            who,
             '',
             _describe_truth(scenario.judge(old_node)),
             _describe_truth(scenario.judge(new_node)),
         )
     if not comparison.decided:
-        more = 'more callers' if comparison.counterexamples else 'any caller'
+        who = 'other callers' if comparison.changes else 'any caller'
         yield Difference(
             Change.UNDECIDED,
             'rule',
             operation.name,
-            f'whether it changes for {more}: too much is in the rules to say',
+            f'{who}: the rules are too large to compare exhaustively',
             '',
             old.text(rule),
             new.text(rule),

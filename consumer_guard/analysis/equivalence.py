@@ -11,9 +11,11 @@ undecided; it is never taken for equal.
 import enum
 import itertools
 import math
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from consumer_guard.analysis.proof.structure import have_same_structure
 from consumer_guard.analysis.scenarios import (
     Scenario,
     Shape,
@@ -28,10 +30,13 @@ from consumer_guard.rules.leaves import Constant, HasRole
 #: Scenarios, and truths of leaves, that are tried before it is undecided.
 _MAX_TRIES = 2**16
 
+#: Checks that are evaluated for it: some seconds.
+_MAX_CHECKS = 2**21
+
 _MOST_KEYS = len(TARGET_KEYS)
 
 
-class Change(enum.StrEnum):
+class Change(str, enum.Enum):
     """How new rules differ from old ones, in the order in which it is shown."""
 
     ALLOWED = 'newly allowed'
@@ -45,21 +50,42 @@ class Change(enum.StrEnum):
     UNCHANGED = 'unchanged'
 
 
+class CallerGroup(NamedTuple):
+    """Callers whose answer changes, all of them in the same way.
+
+    :ivar who: in words
+    :ivar scenario: one of them
+    """
+
+    change: Change
+    who: str
+    scenario: Scenario
+
+
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """What is known of two rules.
 
     :ivar counterexamples: one scenario for each change that they show
     :ivar decided: whether there is no other change
+    :ivar groups: all whose answer changes, in the place of counterexamples
+    :ivar proven: whether a solver compared them, by proof
     """
 
     counterexamples: Mapping[Change, Scenario]
     decided: bool
+    groups: tuple[CallerGroup, ...] = ()
+    proven: bool = False
+
+    @property
+    def changes(self) -> frozenset[Change]:
+        """The changes that are certain."""
+        return frozenset([*self.counterexamples, *(one.change for one in self.groups)])
 
     @property
     def equal(self) -> bool:
         """Whether the rules are proven to be equivalent."""
-        return self.decided and not self.counterexamples
+        return self.decided and not self.changes
 
 
 def compare_rules(old: nodes.Node, new: nodes.Node, operation: Operation) -> Comparison:
@@ -69,13 +95,16 @@ def compare_rules(old: nodes.Node, new: nodes.Node, operation: Operation) -> Com
 
 def compare(old: nodes.Node, new: nodes.Node, shapes: Iterable[Shape]) -> Comparison:
     """Compare two rules on targets of some shapes."""
-    if _normalize(old) == _normalize(new):
+    if have_same_structure(old, new):
         return Comparison({}, decided=True)
     leaves = list_leaves(old, new)
     terms = read_terms(leaves.values())
-    scenarios = list_scenarios(terms, shapes)
+    differing = {*list_leaves(old)} ^ {*list_leaves(new)}
+    first = [leaf.name for leaf in _list_role_checks(leaves) if str(leaf) in differing]
+    scenarios = list_scenarios(terms, shapes, first)
     counterexamples: dict[Change, Scenario] = {}
-    for scenario in itertools.islice(scenarios, _MAX_TRIES):
+    tries = min(_MAX_TRIES, _MAX_CHECKS // max(1, len(leaves)))
+    for scenario in itertools.islice(scenarios, tries):
         change = classify(scenario.judge(old), scenario.judge(new))
         if change is not Change.UNCHANGED:
             shown = counterexamples.setdefault(change, scenario)
@@ -84,7 +113,14 @@ def compare(old: nodes.Node, new: nodes.Node, shapes: Iterable[Shape]) -> Compar
         return Comparison(counterexamples, decided=True)
     possible = _find_possible_changes(old, new, leaves)
     decided = possible is not None and possible <= {*counterexamples}
+    if not decided:
+        # Whoever reads "refused otherwise" takes it that nobody is newly allowed.
+        counterexamples.pop(Change.REFUSED_OTHERWISE, None)
     return Comparison(counterexamples, decided)
+
+
+def _list_role_checks(leaves: Mapping[str, nodes.Node]) -> list[HasRole]:
+    return [leaf for leaf in leaves.values() if isinstance(leaf, HasRole)]
 
 
 def classify(old: Truth, new: Truth) -> Change:
@@ -128,24 +164,6 @@ def _list_truths(leaf: nodes.Node) -> tuple[Truth, ...]:
     if isinstance(leaf, Constant):
         return (leaf.truth,)
     return (Truth.NO, Truth.YES) if isinstance(leaf, HasRole) else tuple(Truth)
-
-
-def _normalize(node: nodes.Node) -> Hashable:
-    """The rule without names of other rules, brackets, order and repetition.
-
-    Kleene's and and or (minimum and maximum) do not depend on them.
-    """
-    if isinstance(node, nodes.Reference):
-        return _normalize(node.node)
-    if isinstance(node, nodes.Not):
-        return ('not', _normalize(node.node))
-    if isinstance(node, nodes.AllOf | nodes.AnyOf):
-        parts: set[Hashable] = set()
-        for operand in map(_normalize, node.nodes):
-            flat = isinstance(operand, tuple) and operand[0] is type(node)
-            parts |= operand[1] if flat else {operand}  # type: ignore[index]
-        return (type(node), frozenset(parts)) if len(parts) > 1 else parts.pop()
-    return (type(node), str(node))
 
 
 def _weigh(scenario: Scenario) -> tuple[int, ...]:

@@ -273,6 +273,7 @@ def _simulate(case: Case) -> tuple[GuardedRequest, OwnerLookup]:
             uuid,
             OwnerStatus.RECORDED if has_owner else OwnerStatus.UNOWNED,
             _ID,
+            _ID,
             consumer_type=number,
             generation=_GENERATION,
             has_allocations=True,

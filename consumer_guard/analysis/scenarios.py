@@ -9,11 +9,11 @@ the scenarios does.
 
 import itertools
 import types
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from consumer_guard.analysis.terms import CREDENTIALS, PLURAL, Terms
+from consumer_guard.analysis.terms import CREDENTIALS, MAY_BE_NONE, PLURAL, Terms
 from consumer_guard.guard.model import Caller, Operation, Ownership, Truth
 from consumer_guard.rules import nodes
 from consumer_guard.rules.leaves import Constant, CredentialIs, HasRole
@@ -94,17 +94,35 @@ class Scenario:
         return truth is Truth.YES
 
 
-def list_scenarios(terms: Terms, shapes: Iterable[Shape]) -> Iterator[Scenario]:
-    """All scenarios, in each shape those with a short description first."""
-    for shape in shapes:
-        remote = terms.remote if shape.final else ()
-        for target in _list_targets(terms, shape):
-            for credentials in _list_credentials(terms, target):
-                roles = frozenset([role.lower() for role in credentials['roles']])
-                caller = Caller(credentials, roles, 'project', 'req-0')
-                for truths in itertools.product(Truth, repeat=len(remote)):
-                    answers = dict(zip(remote, truths, strict=True))
-                    yield Scenario(caller, target, shape.final, answers)
+def list_scenarios(
+    terms: Terms, shapes: Iterable[Shape], first: Collection[str] = ()
+) -> Iterator[Scenario]:
+    """All scenarios, lazily; those with a short description first.
+
+    :param first: roles that are varied before the others
+    """
+    shapes = tuple(shapes)
+    names = sorted(terms.roles, key=lambda name: (name not in first, name))
+    for held in list_subsets(names):
+        for shape in shapes:
+            remote = terms.remote if shape.final else ()
+            for target in _list_targets(terms, shape):
+                for credentials in _list_credentials(terms, target, held):
+                    roles = frozenset([role.lower() for role in credentials['roles']])
+                    caller = Caller(credentials, roles, 'project', 'req-0')
+                    for truths in itertools.product(Truth, repeat=len(remote)):
+                        answers = dict(zip(remote, truths, strict=True))
+                        yield Scenario(caller, target, shape.final, answers)
+
+
+def list_subsets(names: Sequence[str]) -> Iterator[list[str]]:
+    """All subsets, lazily: nearly none and nearly all of the names first."""
+    for size in range(len(names) // 2 + 1):
+        for some in itertools.combinations(names, size):
+            yield list(some)
+        if 2 * size < len(names):
+            for some in itertools.combinations(names, size):
+                yield [name for name in names if name not in some]
 
 
 def _list_targets(terms: Terms, shape: Shape) -> Iterator[dict[str, str]]:
@@ -133,36 +151,38 @@ def _list_targets(terms: Terms, shape: Shape) -> Iterator[dict[str, str]]:
 
 
 def _list_credentials(
-    terms: Terms, target: Mapping[str, str]
+    terms: Terms, target: Mapping[str, str], held: Sequence[str]
 ) -> Iterator[dict[str, Any]]:
     base: dict[str, Any] = dict.fromkeys(CREDENTIALS - {'system'})
     base |= {'user_id': 'caller', 'project_id': 'caller-project'}
     base |= {'is_admin_project': True, 'service_roles': []}
-    names = sorted({*terms.templates, 'roles'})
+    names = sorted({*terms.templates} - PLURAL)
     choices = [_list_values(terms, name, target) for name in names]
-    for chosen in itertools.product(*choices):
-        yield base | dict(zip(names, chosen, strict=True))
+    more = _list_texts(terms, 'roles', target) - {*terms.roles}
+    services = sorted(_list_texts(terms, 'service_roles', target))
+    for roles in list_subsets(sorted(more)):
+        for service_roles in list_subsets(services):
+            lists = {'roles': [*held, *roles], 'service_roles': service_roles}
+            for chosen in itertools.product(*choices):
+                yield base | lists | dict(zip(names, chosen, strict=True))
+
+
+def _list_texts(terms: Terms, name: str, target: Mapping[str, str]) -> set[str]:
+    """The texts that a list is compared with, names in ``role:name`` aside."""
+    templates = terms.templates.get(name, ())
+    if name == 'roles':
+        templates += terms.role_templates
+    return {text for right in templates if (text := right.fill(target))}
 
 
 def _list_values(terms: Terms, name: str, target: Mapping[str, str]) -> list[Any]:
     """The values of one credential that can be told apart."""
     if name == 'is_admin_project':
         return [True, False]
-    templates = terms.templates.get(name, ())
-    if name == 'roles':
-        templates += terms.role_templates
-    filled = [template.fill(target) for template in templates]
-    if name == 'roles':
-        filled += terms.roles
+    filled = [right.fill(target) for right in terms.templates[name]]
     texts = sorted({text for text in filled if text})
-    if name in PLURAL:
-        return [
-            list(some)
-            for size in range(len(texts) + 1)
-            for some in itertools.combinations(texts, size)
-        ]
     values: list[Any] = [_make_distinct(f'caller-{name}', texts), *texts]
-    if 'None' in texts:
+    if 'None' in texts and name in MAY_BE_NONE:
         values.append(None)
     if '' in filled:
         values.append('')

@@ -172,6 +172,8 @@ def _list_roles(roles: Sequence[str], passage_role: str) -> list[str]:
 class KnownOwners:
     """An :class:`consumer_guard.guard.model.OwnerLookup` over fixed values.
 
+    Any consumer type exists.
+
     :param owners: by consumer id
     :param default: the owner of all other consumers
     """
@@ -190,6 +192,10 @@ class KnownOwners:
             uuid: self._owners.get(uuid) or self._default._replace(consumer_uuid=uuid)
             for uuid in consumer_ids
         }
+
+    def find_types(self, names: Collection[str]) -> Collection[str]:
+        """All of them."""
+        return frozenset(names)
 
     def close(self) -> None:
         """Nothing is open."""

@@ -9,7 +9,7 @@ import yaml
 
 from consumer_guard.guard.errors import PolicyFileError
 from consumer_guard.rules.files import PolicyLocations, PolicyText
-from consumer_guard.rules.parsing import parse_file
+from consumer_guard.rules.parsing import MERGE, parse_file
 
 #: The policy files of a directory that has this folder in it.
 _MAIN, _FOLDER = 'policy.yaml', 'policy.d'
@@ -50,12 +50,19 @@ def read_source(file: PolicyText) -> SourceFile:
         return SourceFile(file.path, (), ())
     last: dict[str, SourceRule] = {}
     lost = []
+    merged_at = 1
     for key, _ in root.value:
+        if key.tag == MERGE:
+            merged_at = key.start_mark.line + 1
+            continue
         name = str(key.value)
         rule = SourceRule(name, values.get(name), file.path, key.start_mark.line + 1)
         if name in last:
             lost.append(last.pop(name))
         last[name] = rule
+    for name in values.keys() - last.keys():
+        # Another mapping's, by a merge (<<).
+        last[name] = SourceRule(name, values[name], file.path, merged_at)
     return SourceFile(file.path, tuple(last.values()), tuple(lost))
 
 

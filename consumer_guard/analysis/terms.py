@@ -8,9 +8,10 @@ rules can tell apart can be listed (:mod:`consumer_guard.analysis.scenarios`).
 from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
+from consumer_guard.analysis.proof.structure import list_checks_of
 from consumer_guard.guard.model import TARGET_KEYS
 from consumer_guard.rules.leaves import CredentialIs, HasRole, HasRoleNamed, LiteralIs
-from consumer_guard.rules.nodes import AllOf, AnyOf, Node, Not, Reference
+from consumer_guard.rules.nodes import Node
 from consumer_guard.rules.remote import Remote
 from consumer_guard.rules.templates import Template
 
@@ -41,22 +42,13 @@ OTHER_SCOPES = frozenset({'system_scope', 'system', 'domain_id'})
 PLURAL = frozenset({'roles', 'service_roles'})
 
 _OF_PROJECTS = CREDENTIALS - OTHER_SCOPES
-_MAY_BE_NONE = CREDENTIALS - PLURAL - {'is_admin_project', 'user_id'}
+#: Nothing for some tokens of project scope.
+MAY_BE_NONE = CREDENTIALS - PLURAL - {'is_admin_project', 'user_id'}
 
 
 def list_leaves(*nodes: Node) -> dict[str, Node]:
     """The checks that compare something, by their text; references followed."""
-    leaves: dict[str, Node] = {}
-    rest = list(nodes)
-    while rest:
-        node = rest.pop()
-        if isinstance(node, Reference | Not):
-            rest.append(node.node)
-        elif isinstance(node, AllOf | AnyOf):
-            rest.extend(node.nodes)
-        else:
-            leaves[str(node)] = node
-    return dict(sorted(leaves.items()))
+    return {str(leaf): leaf for leaf in list_checks_of(*nodes)}
 
 
 class TermGroup(NamedTuple):
@@ -107,7 +99,7 @@ def read_terms(leaves: Collection[Node]) -> Terms:
             leaf.right for leaf in leaves if isinstance(leaf, HasRoleNamed)
         ),
         templates=templates,
-        keys=tuple(sorted(reads & TARGET_KEYS)),
+        keys=tuple(sorted(reads.intersection(TARGET_KEYS))),
         groups=_group(leaves),
         remote=tuple(leaf.text for leaf in leaves if isinstance(leaf, Remote)),
         is_exact=all(map(_is_exact, leaves)),
@@ -134,8 +126,10 @@ def _group(leaves: Iterable[Node]) -> dict[str, TermGroup]:
             terms |= known.terms
             texts |= known.texts
         # A credential that is None equals a target 'None', which is unknown.
-        if any(term.removeprefix('c:') in _MAY_BE_NONE for term in terms):
+        if any(term.removeprefix('c:') in MAY_BE_NONE for term in terms):
             texts.add('None')
+        if 'c:is_admin_project' in terms:
+            texts |= {'True', 'False'}
         groups |= dict.fromkeys(terms, TermGroup(frozenset(terms), frozenset(texts)))
     return {term[2:]: group for term, group in groups.items() if term[:2] == 't:'}
 

@@ -15,7 +15,7 @@ from typing import Any
 from oslo_config import cfg
 
 from consumer_guard.backend.authtoken import make_authtoken
-from consumer_guard.backend.requestlog import RequestLog
+from consumer_guard.backend.requestlog import RequestLog, remove_identity
 from consumer_guard.config import loading, places
 from consumer_guard.config.options import GROUP
 from consumer_guard.guard import identity, responses
@@ -51,7 +51,7 @@ class IdentityGate:
             return self._application(environ, start_response)
         if environ.get('PATH_INFO', '') in _OPEN_PATHS:
             # Security: placement would name this user in its request log.
-            identity.remove_identity(environ)
+            remove_identity(environ)
             return self._application(environ, start_response)
         made_id = identity.ensure_request_id(environ)
         refuse = self._refuser.refuse(

@@ -39,10 +39,12 @@ def make_authtoken(
             try:
                 return super().fetch_token(*args, **named)
             except exceptions.ClientException as exc:
-                LOG.error('Keystone cannot be asked about a token: %s', exc)
-                raise webob.exc.HTTPServiceUnavailable(
-                    'The Keystone service is temporarily unavailable.'
-                ) from None
+                reason = f'{type(exc).__name__}: {exc}'
+            # After the except clause: formatters would add the text again.
+            LOG.error('Keystone cannot validate a token: %s', reason)
+            raise webob.exc.HTTPServiceUnavailable(
+                'The Keystone service is temporarily unavailable.'
+            )
 
     made: Application = AuthToken(application, {**options, 'oslo_config_config': conf})
     return made

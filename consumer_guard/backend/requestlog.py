@@ -12,6 +12,23 @@ from consumer_guard.guard.responses import Application, StartResponse
 #: Holds the headers that are hidden from the request log, in the environ.
 _HIDDEN = 'consumer_guard.hidden_headers'
 
+#: The one header that begins with X and that oslo.context takes no identity from.
+_ENV_REQUEST_ID_HEADER = 'HTTP_X_OPENSTACK_REQUEST_ID'
+
+
+def remove_identity(environ: Environ) -> Environ:
+    """Remove all headers from which oslo.context takes an identity.
+
+    :returns: the headers removed
+    """
+    removed = [
+        key
+        for key in environ
+        if key.startswith(('HTTP_X_', 'HTTP_OPENSTACK_SYSTEM_SCOPE'))
+        and key != _ENV_REQUEST_ID_HEADER
+    ]
+    return {key: environ.pop(key) for key in removed}
+
 
 class RequestLog:
     """``placement.requestlog.RequestLog`` and the thread's context around it.
@@ -34,7 +51,7 @@ class RequestLog:
         """Answer with a request id and a log line; leave no context behind."""
         before = get_current()
         if not identity.is_proven(environ):
-            environ[_HIDDEN] = identity.remove_identity(environ)
+            environ[_HIDDEN] = remove_identity(environ)
         try:
             return self._log(environ, start_response)
         finally:

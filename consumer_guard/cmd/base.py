@@ -10,6 +10,7 @@ from typing import Any
 from cliff import command, lister
 from oslo_config import cfg
 
+from consumer_guard.cmd.terminal import neutralise_cell
 from consumer_guard.config import loading
 from consumer_guard.config.settings import Settings
 from consumer_guard.doctor.probing import capture_warnings
@@ -72,9 +73,16 @@ class GuardLister(GuardCommand, lister.Lister):
         column_names: Sequence[str],
         data: Iterable[Sequence[Any]],
     ) -> int:
-        """Print the list; what is missing is null in data, and blank elsewhere."""
+        """Print the list.
+
+        What is missing is null in data, and blank elsewhere. A spreadsheet opens what
+        ``-f csv`` prints.
+        """
         if parsed_args.formatter not in ('json', 'yaml'):
             data = [['' if cell is None else cell for cell in row] for row in data]
+        if parsed_args.formatter == 'csv':
+            # Security: text of others would be a formula there.
+            data = [tuple(map(neutralise_cell, row)) for row in data]
         status: int = super().produce_output(parsed_args, column_names, data)
         return status
 
@@ -92,14 +100,6 @@ def plain_errors() -> Iterator[None]:
             yield
         except GuardError as error:
             raise CommandFailed(' '.join(str(error).split())) from None
-
-
-def printable(text: str) -> str:
-    """Text of a file for a terminal.
-
-    Security: escape sequences in it would be the terminal's.
-    """
-    return ''.join([char if char.isprintable() else '?' for char in text])
 
 
 def read_file(path: str, option: str) -> bytes:

@@ -21,6 +21,7 @@ from consumer_guard.cmd import subject
 from consumer_guard.cmd.base import CommandFailed, GuardCommand, read_file
 from consumer_guard.cmd.pasted import strip_endpoint
 from consumer_guard.config.settings import Settings
+from consumer_guard.doctor.probing import capture_warnings
 from consumer_guard.generations.watch import GenerationWatch
 from consumer_guard.guard import claims
 from consumer_guard.guard.decision import Reason
@@ -62,7 +63,7 @@ class CanI(GuardCommand, show.ShowOne):
             metavar='ID',
             help='take every consumer for one of this project that holds '
             'allocations, and ask no database; a generation in the body is taken '
-            'for the current one',
+            'for the current one, and a consumer type for one that exists',
         )
         group.add_argument(
             '--owner-user', metavar='ID', help='with --owner-project: its user'
@@ -94,19 +95,20 @@ class CanI(GuardCommand, show.ShowOne):
             raise CommandFailed('nobody asks: the user has no id')
         with _open_lookup(parsed_args, settings, request) as (lookup, watch):
             try:
-                explanation = explain(
-                    request,
-                    caller,
-                    rulebook=rulebook,
-                    lookup=lookup,
-                    obligations=watch,
-                    settings=settings,
-                    versions=versions,
-                    show_owner=parsed_args.show_owner,
-                )
+                with capture_warnings('consumer_guard.owners') as failures:
+                    explanation = explain(
+                        request,
+                        caller,
+                        rulebook=rulebook,
+                        lookup=lookup,
+                        obligations=watch,
+                        settings=settings,
+                        versions=versions,
+                        show_owner=parsed_args.show_owner,
+                    )
             except RequestError as exc:
-                raise CommandFailed(str(exc)) from None
-        _demand_decided(explanation, parsed_args)
+                raise CommandFailed('; '.join(failures) or str(exc)) from None
+        _demand_decided(explanation, parsed_args, failures)
         if parsed_args.path != pasted:
             self.app.stderr.write(f'decided for the path {parsed_args.path}\n')
         self.status = 0 if explanation.allowed else 1
@@ -193,12 +195,18 @@ def _suppose(
     return KnownOwners(owners, owner)
 
 
-def _demand_decided(explanation: Explanation, parsed_args: argparse.Namespace) -> None:
+def _demand_decided(
+    explanation: Explanation,
+    parsed_args: argparse.Namespace,
+    failures: Sequence[str],
+) -> None:
+    """:param failures: warnings of the look-up"""
     reason = explanation.decision.reason
     if reason is Reason.UNAVAILABLE:
         raise CommandFailed(
-            'the owner could not be looked up (options owner_lookup and connection '
-            'of [consumer_guard]); --owner-project asks without a database'
+            f'{"; ".join(failures) or "the owner could not be looked up"} (options '
+            'owner_lookup and connection of [consumer_guard]); use --owner-project '
+            'to decide without a database'
         )
     writes = parsed_args.method.upper() in ('PUT', 'POST')
     if reason is Reason.UNREADABLE and writes and parsed_args.body is None:

@@ -5,21 +5,21 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from consumer_guard.analysis.findings import Severity, find_worst
+from consumer_guard.analysis.findings import Finding, Severity, find_worst
 from consumer_guard.cmd.base import CommandFailed, GuardLister
 from consumer_guard.config import loading
 from consumer_guard.doctor import endpoint, examination
 
 
 class Doctor(GuardLister):
-    """Look at everything around the guard, and say what to do about it.
+    """Check everything around the guard, and show what to do about it.
 
-    Reads only. Exit status: 0 all is well, 1 there are warnings, 2 there are
-    failures or the configuration cannot be used.
+    Reads only. Exit status: 0 no problems, 1 warnings, 2 failures, or the
+    configuration cannot be used.
     """
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
-        """The pipeline, other placements, and what to leave out."""
+        """The pipeline, other placements, and what to show."""
         parser.add_argument(
             '--paste-config',
             metavar='FILE',
@@ -42,7 +42,7 @@ class Doctor(GuardLister):
             '--no-keystone', action='store_true', help='do not ask keystone for roles'
         )
         parser.add_argument(
-            '--problems', action='store_true', help='leave out what is well'
+            '--problems', action='store_true', help='show only warnings and failures'
         )
 
     def take_action(
@@ -63,12 +63,24 @@ class Doctor(GuardLister):
             findings += endpoint.check_endpoint(url, token)
         self.status = max(0, find_worst(findings) - Severity.NOTE)
         if parsed_args.problems:
-            findings = [one for one in findings if one.severity > Severity.NOTE]
+            findings = self._keep_problems(findings)
         findings.sort(key=lambda finding: -finding.severity)
         return ('severity', 'check', 'where', 'finding', 'cure'), [
             (one.severity.name.lower(), one.subject, one.where, one.text, one.fix)
             for one in findings
         ]
+
+    def _keep_problems(self, findings: Sequence[Finding]) -> list[Finding]:
+        """Warnings and failures; without any, say what was checked."""
+        problems = [one for one in findings if one.severity > Severity.NOTE]
+        if not problems:
+            checks = ', '.join(dict.fromkeys(one.subject for one in findings))
+            skipped = sum(one.text.startswith('skipped') for one in findings)
+            self.app.stderr.write(
+                f'no problems in {len(findings)} results, {skipped} of them skipped; '
+                f'checked: {checks}\n'
+            )
+        return problems
 
 
 def _read_token(path: str | None) -> str | None:

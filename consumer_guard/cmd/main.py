@@ -10,6 +10,7 @@ import pbr.version
 from cliff import app, commandmanager
 from cliff import help as help_
 
+from consumer_guard.cmd.terminal import shown_output
 from consumer_guard.guard.errors import GuardError
 
 #: The loggers of the guard's own modules begin with it.
@@ -64,9 +65,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status, 2 when nothing could be done."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
-    app_ = GuardApp()
     try:
-        status = app_.run(list(sys.argv[1:] if argv is None else argv))
+        with shown_output():
+            app_ = GuardApp()
+            status = app_.run(list(sys.argv[1:] if argv is None else argv))
     finally:
         # cliff gives the root logger a handler; who calls this again has it twice.
         root.handlers[:] = handlers

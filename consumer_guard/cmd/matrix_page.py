@@ -12,6 +12,7 @@ from consumer_guard.analysis.matrix import Matrix
 from consumer_guard.config.settings import Settings
 from consumer_guard.guard.decision import Outcome
 from consumer_guard.guard.model import OPERATIONS, Operation, Ownership
+from consumer_guard.rules.defaults import DESCRIPTIONS
 
 #: Class of a cell, its sign, and its meaning. Signs differ in form too, for paper
 #: and for eyes that do not tell the colours apart.
@@ -149,7 +150,7 @@ def _make_rule(matrix: Matrix, operation: Operation) -> str:
     return (
         f'<tr id="{_make_anchor(operation)}">'
         f'<th scope="row">{escape(operation.rule)}</th>'
-        f'<td>{escape(operation.description)}</td>'
+        f'<td>{escape(DESCRIPTIONS[operation])}</td>'
         f'<td>{_OWNERSHIP[operation.ownership]}</td>'
         f'<td><code>{text}</code>{note}</td></tr>'
     )

@@ -6,17 +6,15 @@ import types
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from oslo_config import cfg
 from oslo_policy import opts as policy_opts
 
 from consumer_guard.analysis.findings import Severity, find_worst
 from consumer_guard.analysis.lint.linter import Policies, lint
 from consumer_guard.analysis.lint.rulesets import find_registered
 from consumer_guard.analysis.source import read_paths
-from consumer_guard.cmd.base import GuardLister, plain_errors, printable
+from consumer_guard.cmd.base import GuardLister, plain_errors
 from consumer_guard.config import loading
-from consumer_guard.guard.errors import PolicyFileError
-from consumer_guard.rules.files import PolicyLocations, PolicyText
+from consumer_guard.doctor.fit import read_policy_files
 
 #: How the list names severities.
 _SEVERITIES = types.MappingProxyType(
@@ -61,11 +59,11 @@ class CheckPolicy(GuardLister):
         return ('severity', 'file', 'line', 'rule', 'what', 'cure'), [
             (
                 _SEVERITIES[one.severity],
-                printable(one.where),
+                one.where,
                 one.line,
-                printable(one.subject),
-                printable(one.text),
-                printable(one.fix),
+                one.subject,
+                one.text,
+                one.fix,
             )
             for one in findings
         ]
@@ -76,13 +74,13 @@ def _gather(
 ) -> Policies:
     local_conf = {} if config_file is None else {'oslo_config_file': config_file}
     conf = loading.parse_files(local_conf)
-    ours = read_paths(files) if files else find_files(conf)
+    ours = read_paths(files) if files else read_policy_files(conf)
     new_alone = True
     if placement_files:
         placements = read_paths(placement_files)
     else:
         placement_conf = loading.parse_placement(dict(policy_opts.list_opts()))
-        placements = find_files(placement_conf)
+        placements = read_policy_files(placement_conf)
         new_alone = placement_conf.oslo_policy.enforce_new_defaults
     return Policies(
         ours=ours,
@@ -91,24 +89,3 @@ def _gather(
         passage_role=conf.consumer_guard.passage_role,
         new_alone=new_alone,
     )
-
-
-def find_files(conf: cfg.ConfigOpts) -> list[PolicyText]:
-    """The policy files of ``[oslo_policy]``, as oslo.policy finds them.
-
-    :raises PolicyFileError: one cannot be read, or the configured one is
-        missing
-    """
-    name = conf.oslo_policy.policy_file
-    locations = PolicyLocations(conf.find_file, name, conf.oslo_policy.policy_dirs)
-    try:
-        seen = locations.take_snapshot()
-        if seen.main is None and loading.is_set(conf, 'policy_file', 'oslo_policy'):
-            raise PolicyFileError(
-                f'{name}: there is no such file (option policy_file of [oslo_policy])'
-            )
-        return seen.read()
-    except OSError as error:
-        raise PolicyFileError(
-            f'{error.filename or name}: cannot be read: {error.strerror}'
-        ) from None

@@ -9,20 +9,33 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from consumer_guard.analysis.diff import Difference, compare_all, list_differences
+from consumer_guard.analysis.diff import (
+    Difference,
+    compare_all,
+    list_differences,
+    list_unaffected,
+)
+from consumer_guard.analysis.equivalence import Change, Comparison
 from consumer_guard.analysis.replay import EFFECTS, ReplaySummary, replay
 from consumer_guard.analysis.source import read_paths
-from consumer_guard.cmd.base import CommandFailed, GuardLister, plain_errors, printable
+from consumer_guard.cmd.base import CommandFailed, GuardLister, plain_errors
 from consumer_guard.cmd.narrow import exceeds_display
 from consumer_guard.cmd.progress import show_progress
+from consumer_guard.cmd.service_diff import (
+    add_service_options,
+    check_service_options,
+    compare_services,
+    fold_service_row,
+)
+from consumer_guard.guard.model import Operation
 from consumer_guard.rules.rulebook import Rulebook
 
 
 class DiffPolicy(GuardLister):
-    """Show who is allowed or refused under new rules, other than under old ones.
+    """Show whose access changes between two policies.
 
-    Exit status: 0 nothing changes, 1 something does or it is undecided, 2 a
-    file could not be used.
+    Exit status: 0 nothing changes; 1 something does; 2 a file could not be used;
+    3 nothing is known to change, but not everything is decided.
     """
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
@@ -37,30 +50,22 @@ class DiffPolicy(GuardLister):
             help='a file of decision records (logger consumer_guard.audit), judged '
             'again under both; - for the standard input',
         )
+        add_service_options(parser)
 
     def take_action(
         self, parsed_args: argparse.Namespace
     ) -> tuple[Sequence[str], Iterable[Sequence[Any]]]:
         """Compare; newly allowed first."""
         with plain_errors():
-            old = Rulebook.build(read_paths([parsed_args.old]))
-            new = Rulebook.build(read_paths([parsed_args.new]))
-            comparisons = compare_all(old, new)
-            replayed = None
-            if parsed_args.replay is not None:
-                equal = {
-                    operation.name
-                    for operation, known in comparisons.items()
-                    if known.equal
-                }
-                with _open_records(parsed_args.replay) as lines:
-                    replayed = replay(lines, old, new, equal)
-                self._write_totals(replayed)
-            differences = list_differences(old, new, comparisons, replayed)
-        self.status = 1 if differences else 0
+            check_service_options(parsed_args)
+            if parsed_args.namespace is not None:
+                return self._compare_services(parsed_args)
+            differences = self._compare(parsed_args)
+        changes = {one.change for one in differences}
+        self.status = 3 if changes == {Change.UNDECIDED} else int(bool(changes))
         names = [column.name for column in dataclasses.fields(Difference)]
         rows = [
-            [printable(cell) if isinstance(cell, str) else cell for cell in row]
+            [cell.value if isinstance(cell, Change) else cell for cell in row]
             for row in map(dataclasses.astuple, differences)
         ]
         if exceeds_display(parsed_args, names, rows):
@@ -68,6 +73,51 @@ class DiffPolicy(GuardLister):
                 _fold_row(dict(zip(names, row, strict=True))) for row in rows
             ]
         return names, rows
+
+    def _compare(self, parsed_args: argparse.Namespace) -> list[Difference]:
+        """The guard's own rules."""
+        old = Rulebook.build(read_paths([parsed_args.old]))
+        new = Rulebook.build(read_paths([parsed_args.new]))
+        comparisons = compare_all(old, new)
+        replayed = None
+        if parsed_args.replay is not None:
+            equal = {
+                operation.name
+                for operation, known in comparisons.items()
+                if known.equal
+            }
+            with _open_records(parsed_args.replay) as lines:
+                replayed = replay(lines, old, new, equal)
+            if not replayed.totals:
+                raise CommandFailed(
+                    f'{parsed_args.replay} (option --replay): no line holds a '
+                    'decision record; records are written at INFO by the logger '
+                    'consumer_guard.audit'
+                )
+            self._write_totals(replayed)
+        self._write_proof(comparisons)
+        return list_differences(old, new, comparisons, replayed)
+
+    def _compare_services(
+        self, parsed_args: argparse.Namespace
+    ) -> tuple[Sequence[str], Iterable[Sequence[Any]]]:
+        """The rules of another service."""
+        result = compare_services(parsed_args)
+        self.status = result.status
+        self.app.stderr.write(f'{result.summary}\n')
+        names, rows = result.columns, result.rows
+        if exceeds_display(parsed_args, names, rows):
+            return (names[0], 'rule', 'decision'), [
+                fold_service_row(dict(zip(names, row, strict=True))) for row in rows
+            ]
+        return names, rows
+
+    def _write_proof(self, comparisons: Mapping[Operation, Comparison]) -> None:
+        proven = list_unaffected(comparisons, Change.ALLOWED)
+        if proven:
+            names = ', '.join(proven)
+            names = 'all operations' if len(proven) == len(comparisons) else names
+            self.app.stderr.write(f'nobody gains: proven for {names}\n')
 
     def _write_totals(self, replayed: ReplaySummary) -> None:
         write = self.app.stderr.write

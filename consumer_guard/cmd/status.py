@@ -10,7 +10,8 @@ from oslo_upgradecheck import upgradecheck
 from oslo_upgradecheck.upgradecheck import Code, Result
 
 from consumer_guard.analysis.findings import Finding, Severity, find_worst
-from consumer_guard.doctor import database, examination, keystone, policy
+from consumer_guard.cmd.terminal import shown_output
+from consumer_guard.doctor import database, examination, keystone
 from consumer_guard.doctor.examination import Deployment
 from consumer_guard.guard.errors import GuardError
 
@@ -29,7 +30,7 @@ def _examine_pipeline(deployment: Deployment) -> Iterable[Finding]:
 
 
 def _examine_policy_files(deployment: Deployment) -> Iterable[Finding]:
-    return policy.check_policy_files(deployment.conf, deployment.settings)
+    return examination.examine_policies(deployment)
 
 
 def _examine_passage_role(deployment: Deployment) -> Iterable[Finding]:
@@ -94,14 +95,15 @@ def make_result(findings: Sequence[Finding]) -> Result:
 def check_upgrade(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status of oslo.upgradecheck."""
     conf = cfg.ConfigOpts()
-    return int(
-        upgradecheck.main(
-            conf=conf,
-            project='consumer-guard',
-            upgrade_command=Checks(conf),
-            argv=list(sys.argv[1:] if argv is None else argv),
+    with shown_output():
+        return int(
+            upgradecheck.main(
+                conf=conf,
+                project='consumer-guard',
+                upgrade_command=Checks(conf),
+                argv=list(sys.argv[1:] if argv is None else argv),
+            )
         )
-    )
 
 
 if __name__ == '__main__':

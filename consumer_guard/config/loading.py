@@ -248,6 +248,9 @@ def _parse(
     prog: str | None,
     files: list[str] | None,
 ) -> cfg.ConfigOpts:
+    if 'oslo_policy' in conf:
+        # The default is policy.json in oslo.policy before 4.5.
+        conf.set_default('policy_file', 'policy.yaml', group='oslo_policy')
     try:
         conf([], project=project, prog=prog, default_config_files=files)
     except cfg.ConfigFileParseError as exc:

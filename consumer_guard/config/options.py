@@ -101,6 +101,21 @@ OPTS: tuple[cfg.Opt, ...] = (
         help='Bytes. Larger bodies of writes that ownership must decide get 413; '
         "a role-holder's larger body is forwarded unread.",
     ),
+    cfg.BoolOpt(
+        'hide_provider_generation',
+        default=True,
+        help='Show null for the generation of a provider where ownership allowed the '
+        "request: it moves with everybody's writes. A write by an owner needs it not; "
+        'leave it out of the body.',
+    ),
+    cfg.IntOpt(
+        'max_filtered_lists',
+        default=4,
+        min=1,
+        help='Lists of a provider that a worker process filters at once; one more '
+        'gets 429 with Retry-After. Lists of role-holders are not filtered, and not '
+        'counted.',
+    ),
     cfg.FloatOpt(
         'policy_poll_interval',
         default=1.0,
@@ -136,8 +151,10 @@ OPTS: tuple[cfg.Opt, ...] = (
     cfg.IntOpt(
         'generation_reserve',
         default=3_000_000,
-        min=0,
-        help='Steps before the limit at which generation_strategy acts.',
+        min=1000,
+        help='Steps before the limit at which generation_strategy acts. More than the '
+        'writes of one consumer that can be on their way at once, so that these do '
+        'not pass the limit.',
     ),
     cfg.StrOpt(
         'generation_strategy',

@@ -35,6 +35,8 @@ class Settings:
     incomplete_consumer_project_id: str
     incomplete_consumer_user_id: str
     max_body_size: int
+    hide_provider_generation: bool
+    max_filtered_lists: int
     policy_poll_interval: float
     generation_limit: int
     generation_warning: int

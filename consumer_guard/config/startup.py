@@ -35,7 +35,7 @@ def announce(configuration: Configuration) -> None:
         find_guard_version(),
         ', '.join(shown),
         describe_target(settings.connection),
-        ', '.join(_list_changed(configuration)) or 'none',
+        ', '.join(list_changed(configuration)) or 'none',
     )
     if settings.shadow:
         LOG.warning(
@@ -50,7 +50,11 @@ def announce(configuration: Configuration) -> None:
         )
 
 
-def _list_changed(configuration: Configuration) -> list[str]:
+def list_changed(configuration: Configuration) -> list[str]:
+    """The options that are not at their defaults, each with the place that sets it.
+
+    Security: the values of secret options are left out.
+    """
     changed = []
     for option in OPTS:
         name = option.dest

@@ -20,7 +20,9 @@ from consumer_guard.analysis.findings import (
     warn,
 )
 from consumer_guard.config.settings import Settings
+from consumer_guard.config.startup import describe_target
 from consumer_guard.guard.errors import GuardError
+from consumer_guard.owners.causes import describe_failure
 from consumer_guard.owners.engine import make_engine
 
 #: Seconds; a command may scan a table of 10^6 rows.
@@ -89,14 +91,16 @@ def open_database(
             assembly.make_lookup_settings(settings),
             timeout=max(timeout, settings.lookup_timeout),
             pool_size=1,
-        )
+        ),
+        # To look at it; the finding says so.
+        replicas=True,
     )
     try:
         yield engine
     except sa.exc.SQLAlchemyError as exc:
         raise DatabaseFailed(
-            f'the database {_safe_url(engine)} (option connection) did not answer as '
-            f'it should: {_kind_of(exc)}'
+            f'the database {_name_database(engine)} (option connection) failed: '
+            f'{_describe(engine, exc)}'
         ) from None
     finally:
         engine.dispose()
@@ -118,14 +122,13 @@ def is_mysql(engine: sa.Engine) -> bool:
     return engine.dialect.name in ('mysql', 'mariadb')
 
 
-def _safe_url(engine: sa.Engine) -> str:
-    """Security: the URL without its password."""
-    return engine.url.render_as_string(hide_password=True)
+def _name_database(engine: sa.Engine) -> str:
+    """Security: the URL without user, password and parameters."""
+    return describe_target(engine.url.render_as_string(hide_password=False))
 
 
-def _kind_of(error: BaseException) -> str:
-    """Security: the kind of an error, because its text may quote the URL or rows."""
-    return type(getattr(error, 'orig', None) or error).__name__
+def _describe(engine: sa.Engine, error: BaseException) -> str:
+    return describe_failure(error, engine.url)
 
 
 def run_checks(
@@ -139,10 +142,11 @@ def run_checks(
     :param checks: by the name that is shown
     :param timeout: seconds after which a failure counts as a time-out
     """
-    where = _safe_url(engine)
+    where = _name_database(engine)
     findings = [_check_connection(engine).at(where, 'database')]
     if findings[0].severity is Severity.FAILURE:
-        return findings
+        skipped = note('skipped: the database cannot be reached')
+        return findings + [skipped.at(where, name) for name in checks]
     for name, check in checks.items():
         started = time.monotonic()
         try:
@@ -150,12 +154,12 @@ def run_checks(
         except sa.exc.SQLAlchemyError as exc:
             if time.monotonic() - started >= timeout:
                 failure = note(
-                    'not told: the database took too long',
-                    'look again when it is less busy',
+                    'skipped: the database took too long',
+                    'run it again when the database is less busy',
                 )
             else:
                 failure = warn(
-                    f'the database did not let us look: {_kind_of(exc)}',
+                    f'query failed: {_describe(engine, exc)}',
                     'grant SELECT on the tables',
                 )
             findings.append(failure.at(where, name))
@@ -167,7 +171,7 @@ def _check_connection(engine: sa.Engine) -> Assessment:
         fetch(engine, 'SELECT 1')
     except sa.exc.SQLAlchemyError as exc:
         return fail(
-            f'the database does not answer: {_kind_of(exc)}; owners get 503',
+            f'cannot connect: {_describe(engine, exc)}; owners get 503',
             'see option connection of [consumer_guard], or [placement_database]',
         )
     return ok('answers')
@@ -188,17 +192,26 @@ def check_primary(engine: sa.Engine, _settings: Settings) -> Assessment:
     )
 
 
-def check_sql_mode(engine: sa.Engine, _settings: Settings) -> Assessment:
-    """MySQL and MariaDB only; the mode that new sessions get."""
+def check_sql_mode(engine: sa.Engine, _settings: Settings, *, mode: str) -> Assessment:
+    """MySQL and MariaDB only; the mode of placement's sessions.
+
+    oslo.db sets it last, so neither the server's mode nor the URL's counts.
+
+    :param mode: placement's option ``mysql_sql_mode``
+    """
     if not is_mysql(engine):
         return ok(f'{engine.dialect.name} has no sql_mode')
-    mode = str(fetch(engine, 'SELECT @@GLOBAL.sql_mode')[0][0])
+    with engine.connect() as connection:
+        # Of a connection that is closed afterwards: this pool has one.
+        connection.detach()
+        connection.execute(sa.text('SET SESSION sql_mode = :mode'), {'mode': mode})
+        mode = connection.execute(sa.text('SELECT @@SESSION.sql_mode')).scalar_one()
     if any(strict in mode for strict in _STRICT_MODES):
-        return ok('strict')
+        return ok("strict in placement's sessions")
     return warn(
-        f"the server's sql_mode is {mode or 'empty'}, not strict: a full generation "
-        'stands still and two writers both succeed',
-        'add STRICT_TRANS_TABLES',
+        f"the sql_mode of placement's sessions is {mode or 'empty'}, not strict: a full "
+        'generation keeps its value and two writers both succeed',
+        'set mysql_sql_mode = TRADITIONAL in [placement_database]',
     )
 
 
@@ -228,11 +241,11 @@ def check_select(engine: sa.Engine, _settings: Settings) -> Assessment:
             try:
                 connection.execute(sa.select(sa.table(table, sa.column('id'))).limit(1))
             except sa.exc.DBAPIError as exc:
-                missing.append(f'{table} ({_kind_of(exc)})')
+                missing.append(f'{table}: {_describe(engine, exc)}')
     if not missing:
         return ok('on all the tables')
     return fail(
-        f'cannot read {", ".join(missing)}',
+        f'cannot read {"; ".join(missing)}',
         'grant the database user SELECT; a missing table: placement-manage db sync',
     )
 
@@ -265,7 +278,7 @@ def check_rights(
                 connection.rollback()
             return fail(
                 f'{" and ".join(needs)}, but the database user cannot write '
-                f'consumers.generation ({_kind_of(exc)})',
+                f'consumers.generation: {_describe(engine, exc)}',
                 'grant it UPDATE(generation) on consumers',
             )
     return ok('generations can be moved')

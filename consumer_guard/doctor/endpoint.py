@@ -8,7 +8,7 @@ shadow mode, the guard changes nothing that could be seen.
 """
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from consumer_guard.analysis.findings import (
@@ -20,7 +20,7 @@ from consumer_guard.analysis.findings import (
     ok,
     warn,
 )
-from consumer_guard.doctor.probing import REQUEST_TIMEOUT, NoAnswer
+from consumer_guard.doctor.probing import REQUEST_TIMEOUT, NoAnswer, explain_no_answer
 from consumer_guard.guard.model import ALLOCATIONS_LIST
 
 #: The guard's words when a rule refuses, and placement's.
@@ -39,17 +39,22 @@ def check_endpoint(url: str, token: str | None) -> list[Finding]:
     :param token: of a caller without privileges; None sends none
     """
     url = url.rstrip('/')
-    try:
-        root = _check_root(url).at(url, 'placement')
-        if root.severity is not Severity.OK:
-            return [root]
-        return [
-            root,
-            _check_proof(url).at(url, 'proof of identity'),
-            _check_guarded(url, token).at(url, 'guarded'),
-        ]
-    except NoAnswer as reason:
-        return [warn(f'it does not answer: {reason}').at(url, 'placement')]
+    checks: Mapping[str, Callable[[], Assessment]] = {
+        'placement': lambda: _check_root(url),
+        'proof of identity': lambda: _check_proof(url),
+        'guarded': lambda: _check_guarded(url, token),
+    }
+    findings: list[Finding] = []
+    for name, check in checks.items():
+        if findings and findings[0].severity is not Severity.OK:
+            assessment = note('skipped: no placement answers')
+        else:
+            try:
+                assessment = check()
+            except NoAnswer as reason:
+                assessment = warn(f'no answer: {reason}', 'see --placement-url')
+        findings.append(assessment.at(url, name))
+    return findings
 
 
 def _check_root(url: str) -> Assessment:
@@ -136,4 +141,4 @@ def _get(url: str, path: str, headers: Mapping[str, str]) -> tuple[int, str]:
         )
         return response.status_code, response.text
     except (exceptions.ClientException, OSError, ValueError) as exc:
-        raise NoAnswer(type(exc).__name__) from None
+        raise NoAnswer(explain_no_answer(exc)) from None

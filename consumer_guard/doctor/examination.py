@@ -10,11 +10,23 @@ import sqlalchemy as sa
 from oslo_config import cfg
 
 from consumer_guard import assembly
-from consumer_guard.analysis.findings import Assessment, Finding, note, warn
+from consumer_guard.analysis.findings import Assessment, Finding, note, ok, warn
 from consumer_guard.config import loading
 from consumer_guard.config.options import GROUP
 from consumer_guard.config.settings import Settings
-from consumer_guard.doctor import database, keystone, pipeline, policy, rows
+from consumer_guard.config.startup import list_changed
+from consumer_guard.doctor import (
+    authentication,
+    cluster,
+    database,
+    files,
+    fit,
+    keystone,
+    logs,
+    pipeline,
+    policy,
+    rows,
+)
 from consumer_guard.doctor.paste_file import Layout, read_layout
 from consumer_guard.guard.errors import ConfigurationError, PolicyFileError
 from consumer_guard.guard.model import OPERATIONS, Ownership
@@ -25,16 +37,27 @@ class Deployment:
     """The files and options of one guard.
 
     :ivar layout: the paste file; None where there is none
-    :ivar conf: the guard's configuration, and ``settings`` made of it
+    :ivar conf: the guard's configuration, and what is made of it
     :ivar own_account: ``connection`` is not placement's
     :ivar placement: placement's configuration
     """
 
     layout: Layout | None
     conf: cfg.ConfigOpts
-    settings: Settings
+    configuration: loading.Configuration
     own_account: bool
     placement: cfg.ConfigOpts
+
+    @property
+    def settings(self) -> Settings:
+        """The options of ``[consumer_guard]``."""
+        return self.configuration.settings
+
+    @property
+    def placement_sql_mode(self) -> str:
+        """The mode that placement sets in each of its sessions."""
+        mode: str = self.placement.placement_database.mysql_sql_mode
+        return mode
 
 
 def read_deployment(paste_config: str | None, config_file: str | None) -> Deployment:
@@ -50,8 +73,9 @@ def read_deployment(paste_config: str | None, config_file: str | None) -> Deploy
         local_conf['oslo_config_file'] = config_file
     conf = loading.parse_files(local_conf)
     own = 'connection' in local_conf or loading.is_set(conf, 'connection', GROUP)
-    settings = loading.load_settings(conf, local_conf)
-    return Deployment(layout, conf, settings, own, keystone.read_placement_conf())
+    configuration = loading.load(conf, local_conf)
+    placement = keystone.read_placement_conf()
+    return Deployment(layout, conf, configuration, own, placement)
 
 
 def _read_pipeline(paste_config: str | None) -> Layout | None:
@@ -72,8 +96,9 @@ def examine(deployment: Deployment, *, with_keystone: bool) -> Iterator[Finding]
     """All the checks but those of another placement."""
     settings = deployment.settings
     yield from examine_pipeline(deployment)
+    yield from examine_files(deployment)
     yield policy.check_enforcement(settings)
-    yield from policy.check_policy_files(deployment.conf, settings)
+    yield from examine_policies(deployment)
     yield from examine_database(deployment)
     yield keystone.check_token_cache(deployment.placement)
     if with_keystone:
@@ -84,37 +109,74 @@ def examine_pipeline(deployment: Deployment) -> Iterator[Finding]:
     """The paste file, and its authentication."""
     layout = deployment.layout
     applications = []
-    paths = list(deployment.conf.config_file or [])
     if layout is None:
         yield warn(
             'there is no such file: the WSGI module does not start, and the order of '
-            'another pipeline could not be looked at',
+            'another pipeline was not checked',
             f'give --paste-config, or set {loading.PASTE_CONFIG_VARIABLE}',
         ).at(loading.PASTE_CONFIG, 'pipeline')
+        for name in pipeline.list_checks_of_pipeline():
+            yield note('skipped: there is no paste file').at(loading.PASTE_CONFIG, name)
     else:
+        yield ok('read').at(layout.path, 'pipeline')
         yield from pipeline.check_pipeline(layout)
         yield pipeline.check_cors(layout, deployment.placement)
+        yield from authentication.check_authentication(layout, deployment.placement)
         applications = [
             part.options.get('auth_strategy')
             for part in pipeline.list_applications(layout)
         ]
-        paths.append(layout.path)
-    yield policy.check_modes(paths)
     yield policy.check_auth_strategy(
         deployment.settings, deployment.placement, applications
     )
 
 
+def examine_files(deployment: Deployment) -> Iterator[Finding]:
+    """What workers read, and who else can read and write it."""
+    confs = (deployment.conf, deployment.placement)
+    deployed = files.list_deployed(deployment.layout, confs)
+    changed = ', '.join(list_changed(deployment.configuration)) or 'none'
+    yield ok(f'options that are not at their defaults: {changed}').at(
+        ', '.join(deployed.list_all()), 'configuration'
+    )
+    yield files.check_environment(os.environ)
+    yield from logs.check_logs(deployment.placement)
+    yield from files.check_files(deployed, deployment.layout)
+
+
+def examine_policies(deployment: Deployment) -> Iterator[Finding]:
+    """The guard's policy files, and whether placement's fit them."""
+    yield from policy.check_policy_files(
+        deployment.conf, deployment.settings, deployment.placement
+    )
+    yield from fit.check_fit(
+        fit.PolicyConfiguration(
+            deployment.conf, deployment.placement, deployment.settings.passage_role
+        )
+    )
+
+
 def list_database_checks(deployment: Deployment) -> dict[str, database.Check]:
     """The checks of the database, by the name that is shown."""
+    owners_write = _owners_write(deployment)
     return {
         'primary': database.check_primary,
         'SELECT': database.check_select,
         'UPDATE(generation)': functools.partial(
-            database.check_rights, owners_write=_owners_write(deployment)
+            database.check_rights, owners_write=owners_write
         ),
-        'sql_mode': database.check_sql_mode,
+        'pooler': cluster.check_pooler,
+        'sql_mode': functools.partial(
+            database.check_sql_mode, mode=deployment.placement_sql_mode
+        ),
         'wsrep_sync_wait': database.check_galera,
+        'causal wait': cluster.check_causal_wait,
+        'writing nodes': functools.partial(
+            cluster.check_writing_nodes, owners_write=owners_write
+        ),
+        "placement's reads": functools.partial(
+            cluster.check_placement_reads, placement=deployment.placement
+        ),
         'generations': rows.check_generations,
         "nobody's consumers": rows.check_nobodys_consumers,
         'unrecorded consumers': rows.check_unrecorded_allocations,
@@ -140,10 +202,11 @@ def examine_database(deployment: Deployment) -> list[Finding]:
     settings = deployment.settings
     if not settings.connection:
         text = (
-            f'not set: owner_lookup is {settings.owner_lookup}, the rows could not be '
-            'looked at'
+            f'skipped: owner_lookup is {settings.owner_lookup}, and connection is not '
+            'set'
         )
-        return [note(text).at('option connection', 'database')]
+        names = ('database', *list_database_checks(deployment), 'more rights')
+        return [note(text).at('option connection', name) for name in names]
 
     def check_more_rights(engine: sa.Engine, _settings: Settings) -> Assessment:
         return database.check_excess(engine, deployment.own_account)

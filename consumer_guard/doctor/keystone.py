@@ -6,10 +6,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from oslo_config import cfg
+from oslo_policy import opts as policy_opts
 
 from consumer_guard.analysis.findings import Assessment, Finding, fail, note, ok, warn
 from consumer_guard.config.loading import parse_placement
-from consumer_guard.doctor.probing import REQUEST_TIMEOUT, NoAnswer, capture_warnings
+from consumer_guard.config.places import find_place, read_option
+from consumer_guard.doctor.logs import LOG_OPTIONS
+from consumer_guard.doctor.probing import (
+    REQUEST_TIMEOUT,
+    NoAnswer,
+    capture_warnings,
+    explain_no_answer,
+)
 
 _AUTHTOKEN = 'keystone_authtoken'
 
@@ -18,6 +26,7 @@ _AUTHTOKEN = 'keystone_authtoken'
 _ENDPOINT_OPTIONS: Mapping[str, Sequence[cfg.Opt]] = types.MappingProxyType(
     {
         'api': [cfg.StrOpt('auth_strategy', default='keystone')],
+        'placement_database': [cfg.StrOpt('mysql_sql_mode', default='TRADITIONAL')],
         'cors': [cfg.ListOpt('allowed_origin')],
         _AUTHTOKEN: [
             cfg.ListOpt('memcached_servers', deprecated_name='memcache_servers'),
@@ -32,9 +41,19 @@ _LOOPBACK = ('127.', 'localhost', '[::1]', 'inet6:[::1]', 'unix:', '/')
 def read_placement_conf() -> cfg.ConfigOpts:
     """Placement's configuration, as far as the checks need it.
 
-    :raises consumer_guard.guard.errors.ConfigurationError: it cannot be read
+    :raises consumer_guard.guard.errors.ConfigurationError: it cannot be read, or
+        an option has a value that cannot be used
     """
-    return parse_placement(_ENDPOINT_OPTIONS)
+    options = {
+        **_ENDPOINT_OPTIONS,
+        'DEFAULT': LOG_OPTIONS,
+        **dict(policy_opts.list_opts()),
+    }
+    conf = parse_placement(options)
+    for group, each in options.items():
+        for option in each:
+            read_option(conf, option, group, find_place(conf, option.dest, group))
+    return conf
 
 
 def check_passage_role(placement: cfg.ConfigOpts, passage_role: str) -> Finding:
@@ -115,8 +134,7 @@ def _fetch_role_names(placement: cfg.ConfigOpts) -> tuple[list[str], str]:
     except (exceptions.Forbidden, exceptions.Unauthorized):
         raise NoAnswer(f'the account of [{_AUTHTOKEN}] may not list roles') from None
     except (exceptions.ClientException, cfg.Error, ValueError, OSError) as exc:
-        # Security: the kind only, the text may hold credentials.
-        raise NoAnswer(type(exc).__name__) from None
+        raise NoAnswer(explain_no_answer(exc)) from None
 
 
 def _read_names(body: Any) -> list[str]:

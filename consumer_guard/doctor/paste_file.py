@@ -67,12 +67,20 @@ class Part:
     """A filter, or the application at the end.
 
     :ivar name: of its section
+    :ivar factory: what makes it, ``module:name``
     :ivar options: of its section, with those that it inherits
     """
 
     name: str
     kind: PartKind
+    factory: str
     options: Mapping[str, str]
+
+    @property
+    def is_own_authtoken(self) -> bool:
+        """Whether it is auth_token over placement's own configuration."""
+        plain = self.factory.startswith('keystonemiddleware.')
+        return self.kind is PartKind.AUTHTOKEN and not plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +88,12 @@ class Route:
     """One way through the file to an application, outermost part first.
 
     :ivar name: the section that it begins with, and the path of a composite
+    :ivar choice: the key of a composite that may serve it or not; '' for none
     """
 
     name: str
     parts: tuple[Part, ...]
+    choice: str = ''
 
     def find(self, kind: PartKind) -> int | None:
         """The position of the first part of that kind."""
@@ -180,9 +190,12 @@ def _follow(context: Any, name: str, depth: int) -> Iterator[Route]:
         front = _flatten(context.filter_context)
         yield from _prepend(front, context.next_context, name, depth)
     elif context.protocol in ('paste.composite_factory', 'paste.composit_factory'):
+        is_map = 'urlmap' in _name_factory(context)
         for key, value in context.local_conf.items():
             for below in _follow_value(context, value):
-                yield from _follow(below, f'{name} {key}', depth + 1)
+                for route in _follow(below, f'{name} {key}', depth + 1):
+                    choice = route.choice if is_map else route.choice or key
+                    yield Route(route.name, route.parts, choice)
     else:
         yield Route(name, (_make_part(context),))
 
@@ -206,7 +219,7 @@ def _follow_value(context: Any, value: str) -> Iterator[Any]:
 
 def _prepend(front: list[Part], below: Any, name: str, depth: int) -> Iterator[Route]:
     for route in _follow(below, name, depth + 1):
-        yield Route(route.name, (*front, *route.parts))
+        yield Route(route.name, (*front, *route.parts), route.choice)
 
 
 def _flatten(context: Any) -> list[Part]:
@@ -217,10 +230,14 @@ def _flatten(context: Any) -> list[Part]:
     return [_make_part(context)]
 
 
-def _make_part(context: Any) -> Part:
+def _name_factory(context: Any) -> str:
     made = context.object
     module = getattr(made, '__module__', type(made).__module__)
-    factory = f'{module}:{getattr(made, "__qualname__", "")}'
+    return f'{module}:{getattr(made, "__qualname__", "")}'
+
+
+def _make_part(context: Any) -> Part:
+    factory = _name_factory(context)
     kind = next(kind for kind in PartKind if factory.startswith(kind.value))
     name = getattr(context, 'named', None) or context.entry_point_name or factory
-    return Part(name, kind, dict(context.local_conf))
+    return Part(name, kind, factory, dict(context.local_conf))

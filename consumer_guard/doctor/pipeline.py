@@ -6,29 +6,63 @@ from collections.abc import Callable, Iterator, Mapping
 
 from oslo_config import cfg
 
-from consumer_guard.analysis.findings import Assessment, Finding, fail, note, ok, warn
+from consumer_guard.analysis.findings import (
+    Assessment,
+    Finding,
+    Severity,
+    fail,
+    note,
+    ok,
+    warn,
+)
 from consumer_guard.doctor.paste_file import Layout, Part, PartKind, Route
 
 _ORDER = '... request_log authtoken consumer_guard placement'
 _FIX_ORDER = f'write: {_ORDER}'
 
 
+def list_checks_of_pipeline() -> list[str]:
+    """The names of the checks that need a paste file."""
+    return [*_CHECKS, 'other sections', 'cors', 'auth_token']
+
+
 def check_pipeline(layout: Layout) -> list[Finding]:
     """Every route to placement that is served, and those that could be."""
+    routes = [*_list_placements(layout)]
+    # Without a sound key, the composite serves an unsound one for certain.
+    may_be_sound = any(route.choice and _is_sound(route) for route in routes)
     findings = [
-        check(route).at(_place(layout, route), name)
-        for route in _list_placements(layout)
+        (_assess_choice(route, check(route)) if may_be_sound else check(route)).at(
+            _place(layout, route), name
+        )
+        for route in routes
         for name, check in _CHECKS.items()
     ]
     if not findings:
-        findings.append(
-            fail(
-                'nothing that is served holds the guard or placement',
-                f'write [pipeline:main] pipeline = {_ORDER}',
-            ).at(f'{layout.path} [main]', 'guard')
-        )
+        skipped = note('skipped: no route leads to placement')
+        findings = [skipped.at(f'{layout.path} [main]', name) for name in _CHECKS]
+        findings[0] = fail(
+            'nothing that is served holds the guard or placement',
+            f'write [pipeline:main] pipeline = {_ORDER}',
+        ).at(f'{layout.path} [main]', 'guard')
     findings.append(_check_others(layout).at(layout.path, 'other sections'))
     return findings
+
+
+def _is_sound(route: Route) -> bool:
+    return all(
+        check(route).severity is not Severity.FAILURE for check in _CHECKS.values()
+    )
+
+
+def _assess_choice(route: Route, assessment: Assessment) -> Assessment:
+    """A composite of an unknown factory may serve one of its keys alone."""
+    if not route.choice or assessment.severity is not Severity.FAILURE:
+        return assessment
+    return warn(
+        f'if the composite chooses the key {route.choice}: {assessment.text}',
+        f'{assessment.fix}; or remove the key',
+    )
 
 
 def _check_guard(route: Route) -> Assessment:

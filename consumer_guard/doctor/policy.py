@@ -4,23 +4,31 @@
 What the rules allow is for ``consumer-guard policy check``.
 """
 
-import os
-import stat
-from collections.abc import Collection, Iterable
+import contextlib
+from collections.abc import Collection, Sequence
 
 from oslo_config import cfg
 
 from consumer_guard import assembly
-from consumer_guard.analysis.findings import Finding, fail, ok, warn
+from consumer_guard.analysis.findings import Assessment, Finding, fail, note, ok, warn
 from consumer_guard.config.settings import Settings
+from consumer_guard.doctor.fit import read_policy_files
 from consumer_guard.doctor.probing import capture_warnings
-from consumer_guard.guard.errors import PolicyLocked
+from consumer_guard.guard.errors import PolicyFileError, PolicyLocked
+from consumer_guard.guard.model import NAMESPACE
+from consumer_guard.rules.files import PolicyText
+from consumer_guard.rules.parsing import parse_file
 
 _GROUP = '[consumer_guard]'
 
 
-def check_policy_files(conf: cfg.ConfigOpts, settings: Settings) -> list[Finding]:
-    """The policy files are usable; and the rulebook's warnings."""
+def check_policy_files(
+    conf: cfg.ConfigOpts, settings: Settings, placement: cfg.ConfigOpts
+) -> list[Finding]:
+    """The policy files are usable; and the rulebook's warnings.
+
+    :param placement: placement's configuration, with its ``[oslo_policy]``
+    """
     main = conf.oslo_policy.policy_file
     path = conf.find_file(main)
     with capture_warnings('consumer_guard') as lines:
@@ -34,25 +42,33 @@ def check_policy_files(conf: cfg.ConfigOpts, settings: Settings) -> list[Finding
         assessments = [
             fail(
                 f'{files.problem}; a worker that starts now refuses guarded requests',
-                'mend the file that is named',
+                'fix the file named here',
             )
         ]
     elif lines:
         assessments = [warn(line, 'see consumer-guard policy check') for line in lines]
     else:
-        text = 'usable' if path else 'no main file: the defaults are in force'
-        assessments = [ok(text)]
+        assessments = [_assess_contents(read_policy_files(conf), placement)]
     return [one.at(str(path or main), 'policy files') for one in assessments]
 
 
-def check_modes(paths: Iterable[str]) -> Finding:
-    """No file that decides can be written by everybody."""
-    existing = [path for path in paths if os.path.exists(path)]
-    open_ = [path for path in existing if os.stat(path).st_mode & stat.S_IWOTH]
-    if not open_:
-        return ok('not writable by everybody').at(', '.join(existing), 'file modes')
-    names = ', '.join(open_)
-    return fail('everybody can write it', f'chmod o-w {names}').at(names, 'file modes')
+def _assess_contents(
+    texts: Sequence[PolicyText], placement: cfg.ConfigOpts
+) -> Assessment:
+    """Files with rules, and none of them the guard's, were meant for another service."""
+    if not texts:
+        return ok('no file: the defaults are in force')
+    names = [rule.name for text in texts for rule in parse_file(text)]
+    if not names or any(name.startswith(NAMESPACE) for name in names):
+        return ok('usable')
+    text = f'no rule of the guard ({NAMESPACE}...): its defaults are in force'
+    with contextlib.suppress(PolicyFileError):
+        if {*texts} <= {*read_policy_files(placement)}:
+            return note(f'shared with placement: {text}')
+    return warn(
+        f'{len(names)} rules, but {text}',
+        "check policy_file of [oslo_policy] in the guard's configuration",
+    )
 
 
 def check_enforcement(settings: Settings) -> Finding:
@@ -86,6 +102,6 @@ def check_auth_strategy(
     if not trusting:
         return ok('keystone').at(_GROUP, 'auth_strategy')
     return fail(
-        'noauth2: whoever connects is whom he says',
+        "noauth2: every client's claimed identity is trusted",
         'set auth_strategy = keystone; noauth2 is for trying out on loopback',
     ).at(', '.join(trusting), 'auth_strategy')

@@ -3,6 +3,7 @@
 
 import contextlib
 import logging
+import ssl
 from collections.abc import Iterator
 
 #: Seconds for each HTTP request.
@@ -10,7 +11,22 @@ REQUEST_TIMEOUT = 5.0
 
 
 class NoAnswer(Exception):
-    """A server could not be queried; says why."""
+    """A server could not be queried; the message is the reason."""
+
+
+def explain_no_answer(error: BaseException) -> str:
+    """The kind of an error, and the system's reason below it.
+
+    Security: nothing else of the texts, which may hold URLs and credentials.
+    """
+    below: BaseException | None = error
+    while below is not None:
+        if isinstance(below, ssl.SSLCertVerificationError):
+            return f'{type(error).__name__}: {below.verify_message}'
+        if isinstance(below, OSError) and below.errno and below.strerror:
+            return f'{type(error).__name__}: {below.strerror} (errno {below.errno})'
+        below = below.__cause__ or below.__context__
+    return type(error).__name__
 
 
 class _WarningCollector(logging.Handler):

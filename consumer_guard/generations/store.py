@@ -16,8 +16,8 @@ _RACES = frozenset({'40001', '40P01', 1213, 1020})
 
 #: Codes of an account without the right to update: PostgreSQL insufficient_privilege,
 #: MySQL and MariaDB ER_TABLEACCESS_DENIED_ERROR and ER_COLUMNACCESS_DENIED_ERROR,
-#: SQLITE_READONLY.
-_NO_RIGHT = frozenset({'42501', 1142, 1143, 8})
+#: SQLITE_READONLY, and its text for Python 3.10, which has no code.
+_NO_RIGHT = frozenset({'42501', 1142, 1143, 8, 'attempt to write a readonly database'})
 
 
 @dataclass(frozen=True, slots=True)

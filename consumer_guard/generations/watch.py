@@ -12,12 +12,15 @@ below it takes one look-up. What is stored is confirmed by one SELECT before
 anything is refused or rolled.
 """
 
+import contextlib
 import functools
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from consumer_guard.generations.alarm import GenerationAlarm
+from consumer_guard.generations.bodies import rewrite_body
+from consumer_guard.generations.confirmation import Written, confirm
 from consumer_guard.generations.store import GenerationStore, Judged, Swap
 from consumer_guard.generations.thresholds import Step, Thresholds
 from consumer_guard.generations.values import choose_value
@@ -48,6 +51,22 @@ class Inspection(NamedTuple):
     body: Body | None = None
     near: Generations = ()
     due: tuple[Swap, ...] = ()
+
+
+def _expect(sealed: Inspection) -> Sequence[Written]:
+    """What is stored once placement has taken a sealed write."""
+    body = sealed.body
+    assert body is not None  # noqa: S101  # it was sealed
+    return [
+        Written(
+            swap.uuid,
+            swap.judged.row_id if swap.judged else None,
+            swap.new + 1,
+            claim.project_id,
+            claim.user_id,
+        )
+        for swap, claim in zip(sealed.due, body.claims, strict=True)
+    ]
 
 
 class GenerationWatch:
@@ -103,6 +122,8 @@ class GenerationWatch:
         afterwards = None
         if inspection.near:
             afterwards = functools.partial(self.alarm.note, inspection.near)
+        elif decision.outcome is Outcome.PASSAGE and content is not None:
+            afterwards = functools.partial(confirm, self._lookup, _expect(inspection))
         return Fulfilment(decision, inspection.body, content, afterwards)
 
     def _seal(self, decision: Decision) -> Inspection:
@@ -145,9 +166,10 @@ class GenerationWatch:
         ):
             near = self._near((key, claim.generation) for key, claim in named.items())
             return Inspection(body, near)
-        try:
+        owners: Mapping[str, Owner] | None = None
+        with contextlib.suppress(OwnersUnavailable):
             owners = self._lookup.find(list(named))
-        except OwnersUnavailable:
+        if owners is None:
             LOG.warning('A write is forwarded unwatched: its generation is not known')
             return Inspection(body)
         near = self._near((key, owner.generation) for key, owner in owners.items())
@@ -198,7 +220,7 @@ class GenerationWatch:
         sealed = due[0].judged is not None
         try:
             # First: what is moved has to go on.
-            content = claims.rewrite(request, body, {s.uuid: s.new for s in due})
+            content = rewrite_body(request, body, {s.uuid: s.new for s in due})
         except Unreadable as exc:
             if sealed:
                 # Security: without the seal it does not go on.

@@ -21,6 +21,7 @@ from consumer_guard.guard.errors import OwnersUnavailable, RequestError
 from consumer_guard.guard.model import (
     Body,
     Caller,
+    ConsumerTypes,
     OwnerGroups,
     Ownership,
     OwnerStatus,
@@ -29,6 +30,9 @@ from consumer_guard.guard.model import (
 )
 from consumer_guard.guard.ownership import Judge
 from consumer_guard.guard.request import GuardedRequest
+
+#: Rulings of one list that are kept; they take more memory than its text.
+_KEPT = 4096
 
 
 class Rules(Protocol):
@@ -97,7 +101,8 @@ class Authorizer:
             if obstacle is not None:
                 return Decision(Outcome.REFUSE, obstacle, depends, rules=rules)
             judge = self._make_judge(rules, request, caller)
-            return self._conclude(request, judge)._replace(rules=rules)
+            decision = self._conclude(request, caller, judge)
+            return decision._replace(rules=rules)
         except RequestError as error:
             return Decision(
                 Outcome.REFUSE,
@@ -119,24 +124,29 @@ class Authorizer:
 
     def find_visible(
         self, request: GuardedRequest, caller: Caller, consumer_ids: Collection[str]
-    ) -> frozenset[str]:
+    ) -> set[str]:
         """Which consumers of a list the caller may see.
 
         :raises consumer_guard.guard.errors.RequestError: it cannot be decided
         """
         rules = self._rules.current()
         keys = sorted(rules.reads(request.operation.rule))
+        deadline = self._clock() + self._patience
         judge = self._make_judge(rules, request, caller)
         allowed: dict[tuple[str | None, ...], bool] = {}
         visible: set[str] = set()
         for target, uuids in self._find_targets(consumer_ids, keys):
+            if self._clock() > deadline:
+                raise OwnersUnavailable('The list takes too long to be filtered.')
+            if len(allowed) > _KEPT:
+                allowed.clear()
             # A rule that reads the project alone is judged once per project.
             facts = tuple([target.get(key) for key in keys])
             if facts not in allowed:
                 allowed[facts] = judge(target, 'recorded owner').truth is Truth.YES
             if allowed[facts]:
                 visible.update(uuids)
-        return frozenset(visible)
+        return visible
 
     def _make_judge(
         self, rules: Rules, request: GuardedRequest, caller: Caller
@@ -153,7 +163,9 @@ class Authorizer:
 
         return judge
 
-    def _conclude(self, request: GuardedRequest, judge: Judge) -> Decision:
+    def _conclude(
+        self, request: GuardedRequest, caller: Caller, judge: Judge
+    ) -> Decision:
         """Gather what is needed, and decide by it.
 
         :raises consumer_guard.guard.errors.RequestError: it cannot be decided
@@ -165,7 +177,7 @@ class Authorizer:
             target = request.payload.read_usages_target()
             return ownership.conclude_sums(target, judge)
         if request.consumer_uuid is None:
-            return self._conclude_many(request, judge)
+            return self._conclude_many(request, caller, judge)
         owners = self._owners.find((request.consumer_uuid,))
         recorded = ownership.conclude_recorded(owners, judge)
         if kind is Ownership.READ or recorded.outcome is Outcome.REFUSE:
@@ -175,9 +187,11 @@ class Authorizer:
         empties = ownership.find_empties(body)
         if empties is not None:
             return recorded._replace(outcome=Outcome.REFUSE, reason=empties)
-        return ownership.conclude_write(body, owners, recorded, judge)
+        return self._conclude_write(body, recorded, caller, judge)
 
-    def _conclude_many(self, request: GuardedRequest, judge: Judge) -> Decision:
+    def _conclude_many(
+        self, request: GuardedRequest, caller: Caller, judge: Judge
+    ) -> Decision:
         """Decide on the consumers that a body names: all or nothing."""
         body = self._read_body(request)
         empties = ownership.find_empties(body)
@@ -185,7 +199,24 @@ class Authorizer:
             return Decision(Outcome.REFUSE, empties, depends=True)
         owners = self._owners.find([claim.consumer_uuid for claim in body.claims])
         recorded = ownership.conclude_recorded(owners, judge)
-        return ownership.conclude_write(body, owners, recorded, judge)
+        return self._conclude_write(body, recorded, caller, judge)
+
+    def _conclude_write(
+        self, body: Body, recorded: Decision, caller: Caller, judge: Judge
+    ) -> Decision:
+        """Decide on the claims, of which types may have to be looked up."""
+        owners, types = recorded.owners or {}, self._owners
+        claimed = [(claim.consumer_uuid, claim.consumer_type) for claim in body.claims]
+        new = {k for uuid, k in claimed if k and k != owners[uuid].consumer_type}
+        names: dict[str, Collection[str | None]] = {
+            key: (caller.credentials.get(key),) for key in ('project_id', 'user_id')
+        }
+        # Security: not before the recorded owners have passed, so that the time of
+        # this look-up tells no type of others' consumers.
+        passed = recorded.outcome is not Outcome.REFUSE
+        if passed and new and isinstance(types, ConsumerTypes):
+            names['consumer_type'] = types.find_types(new)
+        return ownership.conclude_write(body, recorded, names, judge)
 
     @staticmethod
     def _read_body(request: GuardedRequest) -> Body:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import webob
+import webob.exc
 from oslo_serialization import jsonutils
 
 from consumer_guard.guard.errors import TooLarge, Unreadable
@@ -43,14 +44,10 @@ def read_body(environ: Environ, max_body_size: int) -> bytes:
 
     :param max_body_size: bytes; little more than that is ever held
     :raises TooLarge: the body is larger
-    :raises Unreadable: the body is shorter than its CONTENT_LENGTH, that is no
-        number, or the client went away
+    :raises Unreadable: the body is shorter than its length, or the client went away
     """
     request = webob.Request(environ)
-    try:
-        length = request.content_length
-    except ValueError:
-        length = -1
+    length = request.content_length
     if length is not None and length < 0:
         raise Unreadable('The content length is not a length.')
     if not request.is_body_readable:
@@ -76,6 +73,7 @@ def _read(environ: Environ, length: int | None, most: int) -> bytes:
     pieces: list[bytes] = []
     left = most if length is None else length
     ended = False
+    rest = stream
     try:
         while left > 0 and not ended:
             piece = stream.read(min(left, 65536))
@@ -84,15 +82,31 @@ def _read(environ: Environ, length: int | None, most: int) -> bytes:
             left -= len(piece)
     except OSError:
         raise Unreadable('The body could not be read.') from None
+    except webob.exc.HTTPException as answer:
+        # A limit in front of us. Security: placement gets the same answer, and not
+        # what follows the bytes that are lost.
+        ended, length, rest = False, None, _Ended(answer)
+        if answer.wsgi_response.status_code == 413:
+            raise TooLarge('The body is larger than a limit in front.') from None
+        raise Unreadable('The body could not be read.') from None
     finally:
         # Security: what was judged is what is forwarded.
         body = b''.join(pieces)
         environ['wsgi.input'] = (
             io.BytesIO(body)
             if ended or length is not None
-            else io.BufferedReader(_Rejoined(body, stream))
+            else io.BufferedReader(_Rejoined(body, rest))
         )
     return body
+
+
+class _Ended(NamedTuple):
+    """The rest of a stream that ended with an answer."""
+
+    answer: webob.exc.HTTPException
+
+    def read(self, _size: int) -> bytes:
+        raise self.answer
 
 
 class _Rejoined(io.RawIOBase):

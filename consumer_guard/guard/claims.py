@@ -1,15 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a body says of each consumer: owner, generation, whether it empties it.
 
-Taken as placement's schemas take it, microversion by microversion; what only
-ownership wants besides is asked for apart.
+Taken as placement's schemas take it, microversion by microversion.
 """
 
 import uuid
 from collections.abc import Mapping
 from typing import Any
-
-from oslo_serialization import jsonutils
 
 from consumer_guard.guard import model
 from consumer_guard.guard.errors import Unreadable
@@ -136,39 +133,3 @@ def normalize_id(request: GuardedRequest, consumer_uuid: str) -> str:
         return str(uuid.UUID(consumer_uuid))
     except ValueError:
         return consumer_uuid
-
-
-def rewrite(
-    request: GuardedRequest, body: Body, generations: Mapping[str, int]
-) -> bytes | None:
-    """The body with other consumer generations.
-
-    Serialised from the judged parse, never patched as text; the parse is not
-    changed.
-
-    :param generations: by consumer id, as the body or the path spells it
-    :returns: None below 1.28, where bodies carry none
-    :raises Unreadable: it is nested too deeply
-    """
-    if (request.microversion or (1, 0)) < GENERATION_IN_BODY:
-        return None
-    document = dict(body.document)
-    if request.operation is model.ALLOCATIONS_UPDATE:
-        for generation in generations.values():
-            document['consumer_generation'] = generation
-    elif request.operation is model.RESHAPE:
-        document['allocations'] = _renew(document['allocations'], generations)
-    else:
-        document = _renew(document, generations)
-    try:
-        return jsonutils.dump_as_bytes(document)
-    except RecursionError:
-        raise Unreadable('The body is nested too deeply.') from None
-
-
-def _renew(parts: Mapping[str, Any], generations: Mapping[str, int]) -> dict[str, Any]:
-    renewed = {
-        consumer_uuid: {**parts[consumer_uuid], 'consumer_generation': generation}
-        for consumer_uuid, generation in generations.items()
-    }
-    return {**parts, **renewed}

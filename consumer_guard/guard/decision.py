@@ -34,6 +34,7 @@ class Reason(enum.Enum):
     NOT_THE_CLAIMED = 'the rule does not allow the caller for the claimed owner'
     UNOWNED = "the consumer is nobody's"
     ABSENT = 'the consumer is not recorded'
+    NEW_NAMES = 'the claim names a project, user or type that it may not add'
     NO_ALLOCATIONS = 'the consumer holds no allocations'
     NEVER = 'ownership never allows this operation'
     NO_SEAL = 'the microversion carries no consumer generation'
@@ -125,6 +126,11 @@ CONSEQUENCES: Mapping[Reason, Consequence] = types.MappingProxyType(
         Reason.ABSENT: Consequence(Phase.CONCLUDE, 403, may_conceal=True),
         Reason.NO_ALLOCATIONS: Consequence(Phase.CONCLUDE, 403),
         Reason.NOT_THE_CLAIMED: Consequence(Phase.CONCLUDE, 403, by_rule=True),
+        Reason.NEW_NAMES: Consequence(
+            Phase.CONCLUDE,
+            403,
+            'Owners may keep what is recorded, or claim themselves and existing types.',
+        ),
         Reason.GENERATION: Consequence(
             Phase.CONCLUDE,
             409,

@@ -22,9 +22,6 @@ ENV_GLOBAL_REQUEST_ID = 'openstack.global_request_id'
 #: Every header from which oslo.context or placement's rules can take a role.
 _ROLE_HEADERS = ('HTTP_X_ROLES', 'HTTP_X_ROLE', 'HTTP_X_SERVICE_ROLES')
 
-#: The one header that begins with X and that oslo.context takes no identity from.
-_ENV_REQUEST_ID_HEADER = 'HTTP_X_OPENSTACK_REQUEST_ID'
-
 
 class GuardContext(context.RequestContext):
     """A request context that becomes the thread's by :func:`set_context` only."""
@@ -43,22 +40,25 @@ def set_context(current: context.RequestContext | None) -> None:
     context._request_store.context = current
 
 
-def is_proven(environ: Environ) -> bool:
+def is_proven(environ: Environ, whose: str = 'user') -> bool:
     """Whether auth_token has confirmed the identity in the headers.
 
     Security: all of it, because auth_token sets ``token_auth`` on every
     request that it lets through under ``delay_auth_decision``.
+
+    :param whose: the ``user``, or the ``service`` whose token came along
     """
-    user = getattr(environ.get('keystone.token_auth'), 'user', None)
-    user_id = environ.get('HTTP_X_USER_ID')
+    token = getattr(environ.get('keystone.token_auth'), whose, None)
+    prefix = 'HTTP_X_SERVICE_' if whose == 'service' else 'HTTP_X_'
+    user_id = environ.get(f'{prefix}USER_ID')
     return (
-        user is not None
+        token is not None
         and environ.get('keystone.token_info') is not None
-        and environ.get('HTTP_X_IDENTITY_STATUS') == 'Confirmed'
+        and environ.get(f'{prefix}IDENTITY_STATUS') == 'Confirmed'
         and bool(user_id)
-        and user_id == getattr(user, 'user_id', None)
-        and (environ.get('HTTP_X_PROJECT_ID') or None)
-        == (getattr(user, 'project_id', None) or None)
+        and user_id == getattr(token, 'user_id', None)
+        and (environ.get(f'{prefix}PROJECT_ID') or None)
+        == (getattr(token, 'project_id', None) or None)
     )
 
 
@@ -86,7 +86,7 @@ def make_context(environ: Environ, *, believe_headers: bool) -> GuardContext | N
         user_id or None,
         project_id or None,
         system_scope or None,
-        _read_roles(environ, believe_headers=believe_headers),
+        believe_headers=believe_headers,
     )
 
 
@@ -95,7 +95,8 @@ def _name_headers(
     user_id: str | None,
     project_id: str | None,
     system_scope: str | None,
-    roles: list[str],
+    *,
+    believe_headers: bool,
 ) -> GuardContext:
     """The context of what policy checks can ask for.
 
@@ -104,7 +105,10 @@ def _name_headers(
     show, the token among them; reading all of them costs three times as much.
     """
     get = environ.get
-    service_roles = get('HTTP_X_SERVICE_ROLES')
+    read_roles = _split_roles if believe_headers else _read_roles
+    # Security: without a proven service token these headers are anybody's.
+    proven = believe_headers or is_proven(environ, 'service')
+    of_service = (environ if proven else Environ()).get
     return GuardContext(
         user_id=user_id,
         project_id=project_id,
@@ -117,35 +121,35 @@ def _name_headers(
         user_domain_name=get('HTTP_X_USER_DOMAIN_NAME'),
         project_domain_name=get('HTTP_X_PROJECT_DOMAIN_NAME'),
         system_scope=system_scope,
-        roles=roles,
+        roles=read_roles(get('HTTP_X_ROLES'), environ, 'user'),
         # Security: oslo.context calls an unknown one an admin project.
         is_admin_project=_is_true(get('HTTP_X_IS_ADMIN_PROJECT')),
-        service_user_id=get('HTTP_X_SERVICE_USER_ID'),
-        service_user_domain_id=get('HTTP_X_SERVICE_USER_DOMAIN_ID'),
-        service_project_id=get('HTTP_X_SERVICE_PROJECT_ID'),
-        service_project_domain_id=get('HTTP_X_SERVICE_PROJECT_DOMAIN_ID'),
-        service_roles=[role.strip() for role in service_roles.split(',')]
-        if service_roles
-        else [],
+        service_user_id=of_service('HTTP_X_SERVICE_USER_ID'),
+        service_user_domain_id=of_service('HTTP_X_SERVICE_USER_DOMAIN_ID'),
+        service_project_id=of_service('HTTP_X_SERVICE_PROJECT_ID'),
+        service_project_domain_id=of_service('HTTP_X_SERVICE_PROJECT_DOMAIN_ID'),
+        service_roles=read_roles(
+            of_service('HTTP_X_SERVICE_ROLES'), environ, 'service'
+        ),
         request_id=get(ENV_REQUEST_ID),
         global_request_id=get(ENV_GLOBAL_REQUEST_ID),
         overwrite=False,
     )
 
 
-def _read_roles(environ: Environ, *, believe_headers: bool) -> list[str]:
-    """The roles of the header, as oslo.context splits them."""
-    header = environ.get('HTTP_X_ROLES') or ''
-    roles = [role.strip() for role in header.split(',') if role.strip()]
-    if believe_headers:
-        return roles
-    # Security: a keystone role named 'x,admin' splits into two; only roles
-    # that the token itself names are roles.
-    named = getattr(environ['keystone.token_auth'].user, 'role_names', None)
-    if named is None:
-        return roles
-    known = frozenset(named)
-    return [role for role in roles if role in known]
+def _split_roles(header: str | None, *_: object) -> list[str]:
+    """The roles of a header, as oslo.context splits them."""
+    return [role.strip() for role in (header or '').split(',') if role.strip()]
+
+
+def _read_roles(header: str | None, environ: Environ, whose: str) -> list[str]:
+    """Those that the token of the ``user`` or of the ``service`` names itself.
+
+    Security: a keystone role named 'x,admin' splits into two.
+    """
+    token = getattr(environ['keystone.token_auth'], whose, None)
+    named = frozenset(getattr(token, 'role_names', ()))
+    return [role for role in _split_roles(header) if role in named]
 
 
 def _is_true(header: str | None) -> bool:
@@ -196,20 +200,6 @@ def make_anonymous_context(environ: Environ) -> GuardContext:
         is_admin_project=False,
         overwrite=False,
     )
-
-
-def remove_identity(environ: Environ) -> Environ:
-    """Remove all headers from which oslo.context takes an identity.
-
-    :returns: the headers removed
-    """
-    removed = [
-        key
-        for key in environ
-        if key.startswith(('HTTP_X_', 'HTTP_OPENSTACK_SYSTEM_SCOPE'))
-        and key != _ENV_REQUEST_ID_HEADER
-    ]
-    return {key: environ.pop(key) for key in removed}
 
 
 def strip_role(environ: Environ, role: str) -> None:

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Filters placement's list of a provider's consumers to the visible ones."""
+"""Filters placement's list to the visible consumers, part by part to save memory."""
 
+import io
 import json
 import logging
-from collections.abc import Callable, Collection, Iterable
-from datetime import UTC, datetime
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator
+from datetime import datetime, timezone
 from email.utils import format_datetime
 from typing import Any
 
@@ -15,10 +17,26 @@ from consumer_guard.guard.responses import Application, StartResponse
 
 LOG = logging.getLogger(__name__)
 
+#: Headers that are about the whole body; placement itself sends none of them.
+_DIGESTS = frozenset({'etag', 'content-md5', 'digest', 'content-digest', 'repr-digest'})
+
+FindVisible = Callable[[Collection[str]], set[str]]
+
+#: Bytes of a part, about.
+_PART = 8192
+
+_BEGINNING = re.compile(rb'\s*\{\s*"allocations"\s*:\s*\{')
+#: Between two consumers: the next one's value is an object.
+_BETWEEN = re.compile(rb'\}(\s*,)\s*"[^"\\]*"\s*:\s*\{')
+
+
+class _Unreadable(Exception):
+    """The list is not what placement writes."""
+
 
 def keep_visible(
     application: Application,
-    find_visible: Callable[[Collection[str]], Collection[str]],
+    find_visible: FindVisible,
     bad_gateway: Application,
 ) -> Application:
     """Wrap placement for a list of which the caller may see a part.
@@ -30,78 +48,98 @@ def keep_visible(
 
     def filtered(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         response = webob.Request(environ).get_response(application)
-        if response.status_code != 200:
-            if 400 <= response.status_code < 500:
-                # An unknown provider, an unacceptable Accept: no consumers in it.
-                return _send(response, environ, start_response)
-            LOG.error(
-                'The list to filter was answered with status %d; nothing is shown',
-                response.status_code,
-            )
-            _close(response)
-            return bad_gateway(environ, start_response)
-        try:
-            document = _read_list(response)
-        except ValueError as exc:
-            LOG.error('The list to filter cannot be read, nothing is shown: %s', exc)
-            _close(response)
-            return bad_gateway(environ, start_response)
-        allocations = document['allocations']
-        visible = find_visible(allocations.keys())
-        _rewrite(
-            response,
-            {uuid: shown for uuid, shown in allocations.items() if uuid in visible},
-        )
-        return _send(response, environ, start_response)
+        if not 400 <= response.status_code < 500:  # no consumers in those
+            problem = None
+            try:
+                text = _extract_list(response)
+                replace_body(response, _write_visible(text, find_visible))
+            except _Unreadable as exc:
+                problem = exc
+            if problem is not None:
+                LOG.error(
+                    'The list to filter cannot be read, nothing is shown: %s', problem
+                )
+                # As a server would let placement go (PEP 3333).
+                getattr(response.app_iter, 'close', lambda: None)()
+                return bad_gateway(environ, start_response)
+        return response(environ, start_response)
 
     return filtered
 
 
-def _close(response: webob.Response) -> None:
-    """Let placement go, as a server would (PEP 3333)."""
-    close = getattr(response.app_iter, 'close', None)
-    if close is not None:
-        close()
-
-
-def _read_list(response: webob.Response) -> dict[str, Any]:
-    """Parse placement's list; anything but its known form is a ValueError."""
+def _extract_list(response: webob.Response) -> bytes:
+    if response.status_code != 200:
+        raise _Unreadable(f'its status is {response.status_code}')
     if response.content_type != 'application/json' or response.content_encoding:
-        raise ValueError(f'it is {response.content_type!r}')
+        raise _Unreadable(f'it is {response.content_type!r}')
+    return response.body
+
+
+def _write_visible(text: bytes, find_visible: FindVisible) -> bytes:
+    """The list of the visible consumers: parsed, judged and written again."""
+    ids: list[str] = []
+    for consumers in _read_parts(text):
+        ids += consumers
+    visible = find_visible(ids)
+    del ids
+    written = io.BytesIO()
+    written.write(b'{"allocations": {')
+    separator = b''
+    for consumers in _read_parts(text) if visible else ():
+        shown = {uuid: consumers[uuid] for uuid in consumers if uuid in visible}
+        visible -= shown.keys()  # gives their memory back
+        if shown:
+            written.write(separator + json.dumps(shown)[1:-1].encode())
+            separator = b', '
+    # Security: the provider's generation moves with everybody's writes.
+    written.write(b'}, "resource_provider_generation": null}')
+    return written.getvalue()
+
+
+def _read_parts(text: bytes) -> Iterator[dict[str, Any]]:
+    """The consumers of placement's list.
+
+    Where the text of an object is cut at a comma, and both halves are texts of
+    objects, their members are those of the whole: there is no other reading.
+    """
+    match = _BEGINNING.match(text)
+    beginning, start = (match[0], match.end()) if match else (b'', 0)
+    while beginning and (between := _BETWEEN.search(text, start + _PART)):
+        try:
+            part = json.loads(b'{%b}' % text[start : between.start(1)])
+        except (ValueError, RecursionError):
+            # Not between consumers after all: what is left is read as a whole.
+            break
+        yield part
+        start = between.end(1)
     try:
-        document = json.loads(response.body)
-    except RecursionError:
-        raise ValueError('it is nested too deeply') from None
+        document = json.loads(beginning + text[start:])
+    except (ValueError, RecursionError) as error:
+        raise _Unreadable(f'it is no JSON ({error})') from None
     # Security: a key that is not known here could name other consumers.
     if (
         not isinstance(document, dict)
         or set(document) != {'allocations', 'resource_provider_generation'}
         or not isinstance(document['allocations'], dict)
     ):
-        raise ValueError('it has an unknown form')
-    return document
+        raise _Unreadable('it has an unknown form')
+    yield document['allocations']
 
 
-def _rewrite(response: webob.Response, allocations: dict[str, Any]) -> None:
-    # Security: the provider's generation and the time of the newest allocation
-    # move with everybody's writes.
-    body = json.dumps(
-        {'allocations': allocations, 'resource_provider_generation': None}
-    ).encode()
+def replace_body(response: webob.Response, body: bytes) -> None:
+    """Replace the body, and what the headers say of it.
+
+    Security: the time of the newest allocation moves with everybody's writes.
+    """
     changed = {
         'content-length': str(len(body)),
-        'last-modified': format_datetime(datetime.now(UTC), usegmt=True),
+        'last-modified': format_datetime(datetime.now(timezone.utc), usegmt=True),
     }
     headers = [
-        (name, changed.get(name.lower(), value)) for name, value in response.headerlist
+        (name, changed.get(name.lower(), value))
+        for name, value in response.headerlist
+        if name.lower() not in _DIGESTS
     ]
     response.app_iter = [body]
     # Last, because webob would put a new Content-Length behind the others.
     response.headerlist = headers
-
-
-def _send(
-    response: webob.Response, environ: Environ, start_response: StartResponse
-) -> Iterable[bytes]:
-    sent: Iterable[bytes] = response(environ, start_response)
-    return sent

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The vocabulary: frozen values and the protocols between the parts.
+"""The vocabulary: frozen values, and the protocols between the parts.
 
-Nothing here does I/O or knows HTTP, oslo or SQL; every other module may
-import this one.
+Nothing here does I/O or knows HTTP, oslo or SQL.
 """
 
 import enum
@@ -14,7 +13,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 NAMESPACE = 'consumer_guard:'
 
 #: The keys that a policy target can have.
-TARGET_KEYS = frozenset({'consumer_uuid', 'project_id', 'user_id', 'consumer_type'})
+TARGET_KEYS = ('consumer_uuid', 'project_id', 'user_id', 'consumer_type')
 
 #: Stands in for an id that must not be judged or sent; no id of keystone's.
 PLACEHOLDER_ID = 'consumer-guard-nobody'
@@ -53,14 +52,12 @@ class Operation:
     :ivar method: the HTTP method, exactly as placement routes it
     :ivar path: placement's route template
     :ivar ownership: what ownership can allow at all
-    :ivar description: one sentence for the policy sample
     """
 
     name: str
     method: str
     path: str
     ownership: Ownership
-    description: str
 
     @property
     def rule(self) -> str:
@@ -74,54 +71,25 @@ class Operation:
 
 
 ALLOCATIONS_LIST = Operation(
-    'allocations:list',
-    'GET',
-    '/allocations/{consumer_uuid}',
-    Ownership.READ,
-    "Show a consumer's allocations, owner and generation.",
+    'allocations:list', 'GET', '/allocations/{consumer_uuid}', Ownership.READ
 )
 ALLOCATIONS_UPDATE = Operation(
-    'allocations:update',
-    'PUT',
-    '/allocations/{consumer_uuid}',
-    Ownership.SEALED_WRITE,
-    "Replace a consumer's allocations.",
+    'allocations:update', 'PUT', '/allocations/{consumer_uuid}', Ownership.SEALED_WRITE
 )
 ALLOCATIONS_DELETE = Operation(
-    'allocations:delete',
-    'DELETE',
-    '/allocations/{consumer_uuid}',
-    Ownership.NEVER,
-    "Delete a consumer's allocations.",
+    'allocations:delete', 'DELETE', '/allocations/{consumer_uuid}', Ownership.NEVER
 )
 ALLOCATIONS_MANAGE = Operation(
-    'allocations:manage',
-    'POST',
-    '/allocations',
-    Ownership.SEALED_WRITE,
-    'Replace the allocations of several consumers at once.',
+    'allocations:manage', 'POST', '/allocations', Ownership.SEALED_WRITE
 )
 PROVIDER_ALLOCATIONS_LIST = Operation(
     'resource_providers:allocations:list',
     'GET',
     '/resource_providers/{uuid}/allocations',
     Ownership.FILTER,
-    'List the consumers that have allocations on a resource provider.',
 )
-USAGES = Operation(
-    'usages',
-    'GET',
-    '/usages',
-    Ownership.SUMS,
-    "Show the sums of a project's usages.",
-)
-RESHAPE = Operation(
-    'reshaper:reshape',
-    'POST',
-    '/reshaper',
-    Ownership.NEVER,
-    'Move inventories and the allocations on them between resource providers.',
-)
+USAGES = Operation('usages', 'GET', '/usages', Ownership.SUMS)
+RESHAPE = Operation('reshaper:reshape', 'POST', '/reshaper', Ownership.NEVER)
 
 OPERATIONS = (
     ALLOCATIONS_LIST,
@@ -171,12 +139,7 @@ class Owner(NamedTuple):
 
     def target(self) -> dict[str, str]:
         """The target of a policy check: only the attributes that are known."""
-        return make_target(
-            consumer_uuid=self.consumer_uuid,
-            project_id=self.project_id,
-            user_id=self.user_id,
-            consumer_type=self.consumer_type,
-        )
+        return make_target(**{key: getattr(self, key) for key in TARGET_KEYS})
 
 
 def make_target(**attributes: str | None) -> dict[str, str]:
@@ -186,6 +149,10 @@ def make_target(**attributes: str | None) -> dict[str, str]:
     reach a comparison (oslo.policy calls None and None equal).
     """
     return {name: value for name, value in attributes.items() if value}
+
+
+#: What a claim may name beside what is recorded, by target key.
+Claimable = Mapping[str, Collection[str | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,11 +173,14 @@ class Claim:
 
     def target(self) -> dict[str, str]:
         """The claimed owner as the target of a policy check."""
-        return make_target(
-            consumer_uuid=self.consumer_uuid,
-            project_id=self.project_id,
-            user_id=self.user_id,
-            consumer_type=self.consumer_type,
+        return make_target(**{key: getattr(self, key) for key in TARGET_KEYS})
+
+    def adds_to(self, owner: Owner, claimable: Claimable) -> bool:
+        """Whether it names something else than what is recorded or claimable."""
+        recorded = owner.target()
+        return any(
+            value != recorded.get(key) and value not in claimable.get(key, ())
+            for key, value in self.target().items()
         )
 
 
@@ -282,13 +252,26 @@ class OwnerGroups(Protocol):
     def find_groups(
         self, consumer_ids: Collection[str], keys: Collection[str]
     ) -> Iterable[tuple[Mapping[str, str], Collection[str]]]:
-        """Look up all the ids at once, and bring those of one owner together.
+        """Look up all the ids, and bring those of one owner together.
 
-        :param consumer_ids: raw ids of consumers that have allocations
+        :param consumer_ids: raw ids of consumers that have allocations; any number,
+            so that a driver had better look up and yield a part at a time
         :param keys: the target keys that matter, without ``consumer_uuid``
         :returns: policy targets with at least ``project_id`` and those of the
             keys that are recorded, and the ids of each, compared byte for
             byte; an id that is nobody's is in none
+        :raises consumer_guard.guard.errors.OwnersUnavailable: see
+            :meth:`OwnerLookup.find`
+        """
+
+
+@runtime_checkable
+class ConsumerTypes(Protocol):
+    """A look-up that knows which consumer types there are."""
+
+    def find_types(self, names: Collection[str]) -> Collection[str]:
+        """Which of these names, any text, are types; compared byte for byte.
+
         :raises consumer_guard.guard.errors.OwnersUnavailable: see
             :meth:`OwnerLookup.find`
         """

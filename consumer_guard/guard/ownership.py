@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 
 from consumer_guard.guard import model
 from consumer_guard.guard.decision import Decision, Outcome, Reason
-from consumer_guard.guard.model import Body, Owner, Ownership, Ruling, Truth
+from consumer_guard.guard.model import Body, Claimable, Owner, Ownership, Ruling, Truth
 from consumer_guard.guard.request import GuardedRequest, demand_canonical
 
 #: Judges the operation's rule: ``judge(target, about)``; may raise a RequestError.
@@ -49,15 +49,22 @@ def conclude_recorded(owners: Mapping[str, Owner], judge: Judge) -> Decision:
 
 
 def conclude_write(
-    body: Body, owners: Mapping[str, Owner], recorded: Decision, judge: Judge
+    body: Body, recorded: Decision, claimable: Claimable, judge: Judge
 ) -> Decision:
     """Decide on a write, after :func:`conclude_recorded` on its recorded owners."""
-    findings = [_judge_claim(owners[c.consumer_uuid], c, judge) for c in body.claims]
+    owners = recorded.owners or {}
+    pairs = [(owners[claim.consumer_uuid], claim) for claim in body.claims]
+    findings = [_judge_claim(owner, claim, judge) for owner, claim in pairs]
     decision = _conclude([(None, recorded.rulings), *findings], owners)
     reason = decision.reason if findings else Reason.NOT_ALLOWED
     if recorded.outcome is Outcome.REFUSE:
         reason = recorded.reason
-    elif reason is Reason.OWNER and not _is_sealed(body, owners):
+    elif reason is Reason.OWNER and any(c.adds_to(o, claimable) for o, c in pairs):
+        # Security: placement keeps every name that it was ever given.
+        reason = Reason.NEW_NAMES
+    elif reason is Reason.OWNER and not all(
+        claim.generation == owner.generation is not None for owner, claim in pairs
+    ):
         # Security: last, so that a generation tells nothing of others' consumers.
         reason = Reason.GENERATION
     if reason is Reason.OWNER:
@@ -105,12 +112,3 @@ def _judge_claim(owner: Owner, claim: model.Claim, judge: Judge) -> Judgement:
         # generation stays, so nothing seals it.
         return Reason.NO_ALLOCATIONS, (ruling,)
     return None if ruling.truth is Truth.YES else Reason.NOT_THE_CLAIMED, (ruling,)
-
-
-def _is_sealed(body: Body, owners: Mapping[str, Owner]) -> bool:
-    """Whether every claim carries the generation that was judged; null never does."""
-    return all(
-        claim.generation is not None
-        and claim.generation == owners[claim.consumer_uuid].generation
-        for claim in body.claims
-    )

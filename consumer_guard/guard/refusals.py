@@ -8,11 +8,13 @@ an unknown consumer from another owner's.
 from consumer_guard.guard import model
 from consumer_guard.guard.decision import CONSEQUENCES, Decision, Reason
 from consumer_guard.guard.request import GuardedRequest
-from consumer_guard.guard.responses import Refusal
+from consumer_guard.guard.responses import CONCURRENT_UPDATE, Refusal
 
 NO_IDENTITY = Refusal(401, CONSEQUENCES[Reason.NO_IDENTITY].hint)
 UNAVAILABLE = Refusal(503, CONSEQUENCES[Reason.FAULT].hint)
-UNREADABLE_LIST = Refusal(502, 'The list of placement cannot be read.')
+CONFLICT = Refusal(409, CONSEQUENCES[Reason.LOST_SWAP].hint, CONCURRENT_UPDATE)
+UNREADABLE = Refusal(502, 'The answer of placement cannot be read.')
+TOO_MANY_LISTS = Refusal(429, 'Too many lists are read at once; try again.')
 
 
 def may_conceal(request: GuardedRequest, decision: Decision) -> bool:

@@ -16,9 +16,8 @@ from typing import Any, NamedTuple, Protocol
 import microversion_parse
 import webob
 
-from consumer_guard.guard import model
 from consumer_guard.guard.errors import Unreadable
-from consumer_guard.guard.model import Operation, make_target
+from consumer_guard.guard.model import OPERATIONS, Operation, make_target
 
 Microversion = tuple[int, int]
 
@@ -40,25 +39,15 @@ _ROUTE = re.compile(
 #: The operation of what _ROUTE has matched last, and of the method.
 _OPERATIONS = types.MappingProxyType(
     {
-        (matched, operation.method): operation
-        for matched, operation in (
-            ('consumer', model.ALLOCATIONS_LIST),
-            ('consumer', model.ALLOCATIONS_UPDATE),
-            ('consumer', model.ALLOCATIONS_DELETE),
-            ('allocations', model.ALLOCATIONS_MANAGE),
-            ('provider', model.PROVIDER_ALLOCATIONS_LIST),
-            ('usages', model.USAGES),
-            ('reshaper', model.RESHAPE),
-        )
+        (match.lastgroup, operation.method): operation
+        for operation in OPERATIONS
+        if (match := _ROUTE.match(operation.path))
     }
 )
 
 _CANONICAL_UUID = re.compile(
     r'[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}'
 )
-
-#: Characters of the longest version header whose parse is kept.
-_LONGEST_KEPT = 64
 
 #: The names in the query of GET /usages that decide whose sums it shows.
 _TARGET_NAMES = ('project_id', 'user_id', 'consumer_type')
@@ -113,7 +102,7 @@ def match_operation(
     match = _ROUTE.match(path)
     if match is None:
         return None
-    operation = _OPERATIONS.get((match.lastgroup or '', method or ''))
+    operation = _OPERATIONS.get((match.lastgroup, method or ''))
     return None if operation is None else (operation, match)
 
 
@@ -134,6 +123,10 @@ def make_guarded_request(
     )
 
 
+# Pure, and a quarter of a privileged read; clients send a few headers only. The
+# least used is forgotten, and servers bound headers, so that no client can fill the
+# memory.
+@functools.lru_cache(maxsize=64)
 def read_microversion(
     header: str | None, versions: tuple[str, ...]
 ) -> Microversion | None:
@@ -143,17 +136,6 @@ def read_microversion(
     :param versions: placement's microversions, oldest first
     :returns: (major, minor), or None when placement answers 400 or 406
     """
-    if header is not None and len(header) > _LONGEST_KEPT:
-        return _parse_microversion.__wrapped__(header, versions)
-    return _parse_microversion(header, versions)
-
-
-# Pure, and a quarter of a privileged read; clients send a few headers only. The
-# least used is forgotten, so that no client can fill the memory.
-@functools.lru_cache(maxsize=64)
-def _parse_microversion(
-    header: str | None, versions: tuple[str, ...]
-) -> Microversion | None:
     headers = {} if header is None else {microversion_parse.STANDARD_HEADER: header}
     try:
         version = microversion_parse.extract_version(headers, 'placement', versions)

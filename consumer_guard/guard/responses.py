@@ -6,11 +6,13 @@ placement raises its own: the bytes are the same, and a bad microversion gets
 placement's 400 or 406 before anything else.
 """
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import webob
+import webob.dec
 import webob.exc
 from microversion_parse import middleware as microversion_middleware
 from webob.exc import strip_tags  # type: ignore[attr-defined]  # not in the stubs
@@ -28,7 +30,7 @@ _REQUEST_ID_HEADER = 'x-openstack-request-id'
 #: placement.util.ERROR_CODE_MICROVERSION: error codes from 1.23.
 _CODE_FROM = (1, 23)
 
-#: Seconds; what a client waits after a 503.
+#: Seconds; what a client waits after a 429 or 503.
 _RETRY_AFTER = '1'
 
 #: As long as a uuid, with characters that no uuid has: placement refuses to
@@ -65,33 +67,33 @@ class Refuser:
         :param show_request_id: nothing in front will add the header
         """
 
-        def format_error(
-            body: str, status: str, title: str, environ: Environ
-        ) -> dict[str, Any]:
-            return _format_error(body, status, title, environ, refusal.code)
-
-        def answer(environ: Environ, _start_response: StartResponse) -> Iterable[bytes]:
+        def answer(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
             # Clients read errors[0]; a refusal is JSON whatever they accept.
             environ['HTTP_ACCEPT'] = 'application/json'
             headers = {}
             if show_request_id:
                 headers[_REQUEST_ID_HEADER] = environ[ENV_REQUEST_ID]
-            if refusal.status == 503:
+            if refusal.status in (429, 503):
                 headers['Retry-After'] = _RETRY_AFTER
             if refusal.status == 401:
                 headers['WWW-Authenticate'] = 'Keystone'
-            raise webob.exc.status_map[refusal.status](
-                refusal.text, headers=headers, json_formatter=format_error
+            error = webob.exc.status_map[refusal.status](
+                refusal.text,
+                headers=headers,
+                json_formatter=functools.partial(_format_error, code=refusal.code),
             )
+            if refusal.status == 401:
+                return error(environ, start_response)
+            raise error
 
         if refusal.status == 401:
             # Placement refuses missing identities before it reads microversions.
-            return _without_microversion(answer)
+            return answer
 
         def format_microversion(
             body: str, status: str, title: str, environ: Environ
         ) -> dict[str, Any]:
-            formatted = _format_error(body, status, title, environ, UNDEFINED_CODE)
+            formatted = _format_error(body, status, title, environ, code=UNDEFINED_CODE)
             if status.startswith('406') and _ENV_MICROVERSION not in environ:
                 formatted['errors'][0]['max_version'] = self._versions[-1]
                 formatted['errors'][0]['min_version'] = self._versions[0]
@@ -106,19 +108,8 @@ class Refuser:
         return middleware
 
 
-def _without_microversion(answer: Application) -> Application:
-    def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        try:
-            return answer(environ, start_response)
-        except webob.exc.HTTPException as exc:
-            response: Iterable[bytes] = exc(environ, start_response)
-            return response
-
-    return application
-
-
 def _format_error(
-    body: str, status: str, title: str, environ: Environ, code: str
+    body: str, status: str, title: str, environ: Environ, *, code: str
 ) -> dict[str, Any]:
     """placement.util.json_error_formatter, for when placement is elsewhere."""
     error: dict[str, Any] = {

@@ -7,16 +7,18 @@ decoy where a refused read is concealed; ``wsgi.input`` where a generation was
 moved; nothing else is changed.
 """
 
+import functools
 import logging
 import re
+import threading
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from oslo_context.context import get_current
 
-from consumer_guard.guard import identity, listing, model, refusals, responses
+from consumer_guard.guard import answers, identity, listing, model, refusals, responses
 from consumer_guard.guard.authorizer import Authorizer
 from consumer_guard.guard.body import WsgiPayload, put_body
 from consumer_guard.guard.decision import Outcome, Reason
@@ -38,6 +40,8 @@ from consumer_guard.guard.responses import Application, Refusal, StartResponse
 
 LOG = logging.getLogger(__name__)
 
+_VERSION_HEADER = 'HTTP_OPENSTACK_API_VERSION'
+
 
 @dataclass(frozen=True, slots=True)
 class Enforcement:
@@ -47,6 +51,8 @@ class Enforcement:
     :ivar conceal: ``denial = conceal``
     :ivar believe_headers: ``auth_strategy = noauth2``
     :ivar max_body_size: bytes
+    :ivar hide_generations: ``hide_provider_generation``
+    :ivar max_filtered_lists: at once
     """
 
     passage_role: str
@@ -54,6 +60,8 @@ class Enforcement:
     conceal: bool
     believe_headers: bool
     max_body_size: int
+    hide_generations: bool
+    max_filtered_lists: int
 
 
 class DecisionRecorder(Protocol):
@@ -70,12 +78,7 @@ class DecisionRecorder(Protocol):
         shown: Fulfilment,
         seconds: float,
     ) -> Answered | None:
-        """Record a decision.
-
-        :param shown: what :meth:`look_up` returned
-        :param seconds: what the decision took
-        :returns: writes the record, None if there is none
-        """
+        """Record what :meth:`look_up` returned; the result writes the record."""
 
     def record_unjudged(
         self,
@@ -86,11 +89,7 @@ class DecisionRecorder(Protocol):
         *,
         forwarded: bool = False,
     ) -> Answered | None:
-        """Record a request that could not be judged.
-
-        :param forwarded: shadow mode let it through all the same
-        :returns: writes the record, None if there is none
-        """
+        """Record a request that was not judged; shadow mode may have forwarded it."""
 
 
 class ConsumerGuard:
@@ -118,6 +117,7 @@ class ConsumerGuard:
         self._recorder = recorder
         self._versions = tuple(versions)
         self._refuser = responses.Refuser(versions)
+        self._filters = threading.BoundedSemaphore(enforcement.max_filtered_lists)
 
     def __call__(
         self, environ: Environ, start_response: StartResponse
@@ -161,7 +161,12 @@ class ConsumerGuard:
                     ),
                 )
             caller = identity.make_caller(context)
-            request = self._make_request(environ, operation, match)
+            request = make_guarded_request(
+                operation,
+                match,
+                read_microversion(environ.get(_VERSION_HEADER), self._versions),
+                WsgiPayload(environ, self._enforcement.max_body_size),
+            )
             started = time.perf_counter()
             decision = self._authorizer.authorize(request, caller)
             fulfilment = self._obligations.fulfil(request, decision)
@@ -178,17 +183,6 @@ class ConsumerGuard:
             return self._observe(respond, answered, fulfilment.afterwards)
         except Exception:
             return self._fail(environ, operation, caller, made_id)
-
-    def _make_request(
-        self, environ: Environ, operation: model.Operation, match: re.Match[str]
-    ) -> GuardedRequest:
-        header = environ.get('HTTP_OPENSTACK_API_VERSION')
-        return make_guarded_request(
-            operation,
-            match,
-            read_microversion(header, self._versions),
-            WsgiPayload(environ, self._enforcement.max_body_size),
-        )
 
     def _enforce(
         self,
@@ -213,6 +207,12 @@ class ConsumerGuard:
             identity.add_role(environ, self._enforcement.passage_role)
         if decision.outcome is Outcome.FILTER:
             return self._filter(request, caller, made_id)
+        read = request.operation is model.ALLOCATIONS_LIST
+        hide = read and self._enforcement.hide_generations
+        if decision.outcome is Outcome.PASSAGE and (hide or request.operation.writes):
+            return answers.keep_private(
+                self._application, lambda each: self._refuse(each, made_id), hide=hide
+            )
         return self._application
 
     def _observe(
@@ -252,13 +252,14 @@ class ConsumerGuard:
     def _filter(
         self, request: GuardedRequest, caller: Caller, made_id: bool
     ) -> Application:
-        def find_visible(ids: Collection[str]) -> Collection[str]:
-            return self._authorizer.find_visible(request, caller, ids)
-
-        bad_gateway = self._refuse(refusals.UNREADABLE_LIST, made_id)
+        find_visible = functools.partial(self._authorizer.find_visible, request, caller)
+        bad_gateway = self._refuse(refusals.UNREADABLE, made_id)
         filtered = listing.keep_visible(self._application, find_visible, bad_gateway)
 
         def answer(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+            if not self._filters.acquire(blocking=False):
+                respond = self._refuse(refusals.TOO_MANY_LISTS, made_id)
+                return respond(environ, start_response)
             try:
                 return filtered(environ, start_response)
             except Exception:
@@ -272,6 +273,8 @@ class ConsumerGuard:
                 )
                 refuse = self._refuse(refusals.UNAVAILABLE, made_id)
                 return self._observe(refuse, answered)(environ, start_response)
+            finally:
+                self._filters.release()
 
         return answer
 

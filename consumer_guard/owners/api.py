@@ -9,10 +9,17 @@ from dataclasses import dataclass, field
 
 from consumer_guard.generations.store import GenerationStore, Judged, Swap
 from consumer_guard.guard.errors import ConfigurationError, OwnersUnavailable
-from consumer_guard.guard.model import Owner, OwnerGroups, OwnerLookup, OwnerStatus
+from consumer_guard.guard.model import (
+    ConsumerTypes,
+    Owner,
+    OwnerGroups,
+    OwnerLookup,
+    OwnerStatus,
+)
 
 __all__ = [
     'ConfigurationError',
+    'ConsumerTypes',
     'GenerationStore',
     'Judged',
     'Owner',

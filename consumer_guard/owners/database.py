@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Owners from placement's own database: one SELECT a look-up, never a cache."""
 
+import functools
 import logging
 import os
+import time
 import weakref
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -14,6 +16,8 @@ from consumer_guard.guard.errors import OwnersUnavailable
 from consumer_guard.guard.model import Owner
 from consumer_guard.owners import engine
 from consumer_guard.owners.api import OwnerLookupSettings
+from consumer_guard.owners.breaker import Breaker
+from consumer_guard.owners.causes import describe_failure
 from consumer_guard.owners.execution import Executor
 from consumer_guard.owners.reading import OwnerReader, count_references
 from consumer_guard.owners.statements import Query, for_dialect
@@ -32,7 +36,7 @@ class DatabaseOwners:
 
     It may be made before a fork and used by many threads. Worst case of a
     look-up: the timeout for a free connection, again for connecting and again
-    for the statement.
+    for the statement; of one of many ids, in batches, once more.
 
     :raises consumer_guard.guard.errors.ConfigurationError: the connection cannot be
         used with any server; servers are not connected to yet
@@ -40,7 +44,9 @@ class DatabaseOwners:
 
     def __init__(self, settings: OwnerLookupSettings) -> None:
         self._engine = engine.make_engine(settings)
+        self._timeout = settings.timeout
         self._executor = Executor(self._engine, settings.timeout)
+        self._breaker = Breaker(settings.timeout)
         self._queries = for_dialect(self._engine.dialect.name)
         self._reader = OwnerReader(
             settings.nobodys_project_id, settings.nobodys_user_id
@@ -62,21 +68,53 @@ class DatabaseOwners:
         than :data:`LONGEST_ID`) are absent without a query.
         """
         ids = _keep_plausible(consumer_ids)
-        if not ids:
-            return self._reader.read(consumer_ids, ())
-        query = self._queries.one if len(ids) == 1 else self._queries.many
-        return self._run(query, ids, lambda rows: self._reader.read(consumer_ids, rows))
+        if len(ids) == 1:
+            return self._run(
+                self._queries.one,
+                ids,
+                lambda rows: self._reader.read(consumer_ids, rows),
+            )
+        owners = self._reader.read(consumer_ids, ())
+        deadline = time.monotonic() + self._timeout
+        for found in self._run_batches(self._queries.many, ids, self._reader.read):
+            owners |= found
+            if time.monotonic() > deadline:
+                raise OwnersUnavailable('The owners could not be looked up in time.')
+        return owners
+
+    def find_types(self, names: Collection[str]) -> Collection[str]:
+        """See :meth:`consumer_guard.guard.model.ConsumerTypes.find_types`."""
+        plausible = _keep_plausible(names)
+        if not plausible:
+            return ()
+        # Security: compared by Python; databases fold cases and accents.
+        return {*plausible} & self._run(
+            self._queries.types, plausible, lambda rows: {row[0] for row in rows}
+        )
 
     def find_groups(
         self, consumer_ids: Collection[str], keys: Collection[str]
-    ) -> Collection[tuple[Mapping[str, str], Collection[str]]]:
+    ) -> Iterable[tuple[Mapping[str, str], Collection[str]]]:
         """See :meth:`consumer_guard.guard.model.OwnerGroups.find_groups`."""
         ids = _keep_plausible(consumer_ids)
-        if not ids:
-            return ()
         query = self._queries.groups[count_references(keys) - 1]
-        uuids = self._queries.uuids
-        return self._run(query, ids, lambda rows: self._reader.group(ids, rows, uuids))
+        for groups in self._run_batches(query, ids, self._reader.group):
+            yield from groups
+
+    def _run_batches(
+        self,
+        query: Query,
+        ids: Sequence[str],
+        read: Callable[[Sequence[str], Iterable[Any]], _Found],
+    ) -> Iterator[_Found]:
+        """Run a query for some of the ids at a time.
+
+        Each batch is a statement of its own: an owner that changes meanwhile is the
+        old or the new one, as if all had been read at the moment of its batch.
+        """
+        for start in range(0, len(ids), self._queries.batch):
+            batch = ids[start : start + self._queries.batch]
+            yield self._run(query, batch, functools.partial(read, batch))
 
     def _run(
         self,
@@ -85,36 +123,51 @@ class DatabaseOwners:
         read: Callable[[Iterable[Any]], _Found],
     ) -> _Found:
         self._notice_fork()
+        with self._breaker.watch(len(ids)):
+            return self._execute(query, ids, read)
+
+    def _execute(
+        self,
+        query: Query,
+        ids: Sequence[str],
+        read: Callable[[Iterable[Any]], _Found],
+    ) -> _Found:
+        # Security: one query alone is prepared, see Executor.
+        keep = query is self._queries.one
         try:
-            return self._executor.run(query, ids, read)
+            return self._executor.run(query, ids, read, keep=keep)
         except Exception as error:
-            # Security: texts of drivers quote SQL and rows: not for clients, not for
-            # the log.
-            LOG.warning('Owners cannot be looked up: %s', _name_kinds(error))
-            LOG.debug('Owners cannot be looked up', exc_info=True)
-            raise OwnersUnavailable(
-                'The owner of the consumer could not be looked up.'
-            ) from error
+            failure = error
+        # Security: after the except clause, and without the exception: formatters
+        # add the text of one that is being handled, which quotes SQL and rows.
+        LOG.warning('Owners cannot be looked up: %s', self._describe(failure))
+        raise OwnersUnavailable(
+            'The owner of the consumer could not be looked up.'
+        ) from failure
+
+    def _describe(self, failure: Exception) -> str:
+        return describe_failure(failure, self._engine.url)
 
     def swap_generations(self, swaps: Iterable[Swap]) -> bool:
         """See :meth:`consumer_guard.generations.store.GenerationStore.swap_generations`."""
         try:
             return swap(self.engine, Kind.CONSUMER, swaps)
         except Exception as error:
-            self._executor.examine(getattr(error, 'orig', error))
-            if lacks_right(error):
-                LOG.error(
-                    'The database refuses to update consumers.generation: grant '
-                    'UPDATE (generation) ON consumers to the account of option '
-                    'connection of [consumer_guard]; until then writes by owners '
-                    'are refused and no counter is rolled'
-                )
-            else:
-                LOG.warning('Generations cannot be swapped: %s', _name_kinds(error))
-            LOG.debug('Generations cannot be swapped', exc_info=True)
-            raise OwnersUnavailable(
-                'The generation of the consumer could not be changed; read it again.'
-            ) from error
+            failure = error
+        self._executor.examine(getattr(failure, 'orig', failure))
+        # Security: after the except clause, as in _run.
+        if lacks_right(failure):
+            LOG.error(
+                'The database refuses to update consumers.generation: grant '
+                'UPDATE (generation) ON consumers to the account of option '
+                'connection of [consumer_guard]; until then writes by owners '
+                'are refused and no counter is rolled'
+            )
+        else:
+            LOG.warning('Generations cannot be swapped: %s', self._describe(failure))
+        raise OwnersUnavailable(
+            'The generation of the consumer could not be changed; read it again.'
+        ) from failure
 
     def close(self) -> None:
         """Give back every connection; a later :meth:`find` opens new ones."""
@@ -168,10 +221,3 @@ def _keep_plausible(ids: Collection[str]) -> Sequence[str]:
 
 def _is_plausible(id_: str) -> bool:
     return len(id_) <= LONGEST_ID and id_.isascii() and '\0' not in id_
-
-
-def _name_kinds(error: Exception) -> str:
-    """The kinds of an exception and of the driver's own one under it."""
-    below = getattr(error, 'orig', None)
-    name = type(error).__name__
-    return name if below is None else f'{name} ({type(below).__name__})'

@@ -5,10 +5,10 @@ It reads from the primary, never from ``slave_connection``: a replica that lags
 shows an owner of the past.
 """
 
-import contextlib
 import math
 import sys
 import types
+import urllib.parse
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy import event, pool
 
 from consumer_guard.guard import errors
-from consumer_guard.owners import watchdog
+from consumer_guard.owners import sessions, watchdog
 from consumer_guard.owners.api import OwnerLookupSettings
 
 #: Seconds after which a connection is replaced, as placement's own are.
@@ -26,17 +26,11 @@ RECYCLE = 3600
 #: normally the server ends a slow statement and the connection stays good.
 GRACE = 0.5
 
-# MySQL's and MariaDB's variables that matter here, and how each is set.
-_SESSION_LIMITS: Mapping[str, Callable[[float], str]] = types.MappingProxyType(
-    {
-        'max_statement_time': lambda seconds: f'{seconds:.3f}',
-        'max_execution_time': lambda seconds: str(_milliseconds(seconds)),
-    }
-)
 
-
-def make_engine(settings: OwnerLookupSettings) -> sa.Engine:
+def make_engine(settings: OwnerLookupSettings, *, replicas: bool = False) -> sa.Engine:
     """Make the engine; it opens no connection.
+
+    :param replicas: whether a replica will do; for owners it will not
 
     :raises consumer_guard.guard.errors.ConfigurationError: no or a bad URL, a
         database or driver that is not supported, or a driver that is missing
@@ -61,9 +55,10 @@ def make_engine(settings: OwnerLookupSettings) -> sa.Engine:
             f'the driver {dialect}+{driver} is not supported;'
             f' there are: {", ".join(sorted(_LIMITS))}'
         )
-    engine = _create(url, settings, limits(settings.timeout, url))
-    if dialect in ('mysql', 'mariadb'):
-        event.listen(engine, 'connect', _on_mysql_connect(settings.timeout))
+    engine = _create(url, settings, limits(settings.timeout))
+    sessions.Sessions(settings.timeout, replicas=replicas).prepare(engine)
+    if dialect == 'sqlite':
+        event.listen(engine, 'do_connect', _open_existing)
     if dialect == 'postgresql':
         # libpq has no time-out for an answer.
         watchdog.Watchdog(settings.timeout + GRACE).guard(engine)
@@ -79,7 +74,6 @@ def _create(
             connect_args=limits,
             # On the engine, where it costs a connection's start, not every look-up.
             isolation_level='AUTOCOMMIT',
-            skip_autocommit_rollback=True,
             pool_reset_on_return=None,
             poolclass=pool.QueuePool,
             pool_size=settings.pool_size,
@@ -102,38 +96,37 @@ def _unusable(reason: str) -> errors.ConfigurationError:
     )
 
 
-def _milliseconds(seconds: float) -> int:
-    return max(1, math.ceil(seconds * 1000))
-
-
-def _sqlite_limits(timeout: float, _url: sa.URL) -> dict[str, Any]:
+def _sqlite_limits(timeout: float) -> dict[str, Any]:
     return {'timeout': timeout}
 
 
-def _libpq_limits(timeout: float, url: sa.URL) -> dict[str, Any]:
-    given = url.query.get('options', '')
-    options = given if isinstance(given, str) else ' '.join(given)
+def _open_existing(
+    _dialect: sa.Dialect, _record: Any, args: list[Any], options: dict[str, Any]
+) -> None:
+    """Never create a database file that is missing; it would be an empty one."""
+    path = args[0] if args else ''
+    if path and path != ':memory:' and not options.get('uri'):
+        args[0] = f'file:{urllib.parse.quote(path)}?mode=rw'
+        options['uri'] = True
+
+
+def _libpq_limits(timeout: float) -> dict[str, Any]:
     seconds = math.ceil(timeout)
     return {
         'connect_timeout': max(2, seconds),  # libpq's own minimum
-        'tcp_user_timeout': _milliseconds(timeout),
+        'tcp_user_timeout': sessions.milliseconds(timeout),
         # Unanswered requests are not unsent data: only probes find a lost host.
         'keepalives_idle': max(1, seconds),
         'keepalives_interval': 1,
-        # The last one of an option wins. Compiling a plan costs more than
-        # running it here (measured on batches: 200 ms). Of another DateStyle
-        # psycopg2 makes this one while it connects, and nothing bounds that wait.
-        'options': f'{options} -c statement_timeout={_milliseconds(timeout)}'
-        ' -c jit=off -c datestyle=ISO'.strip(),
     }
 
 
-def _psycopg_limits(timeout: float, url: sa.URL) -> dict[str, Any]:
+def _psycopg_limits(timeout: float) -> dict[str, Any]:
     # Only explicitly, see consumer_guard.owners.execution.
-    return {**_libpq_limits(timeout, url), 'prepare_threshold': sys.maxsize}
+    return {**_libpq_limits(timeout), 'prepare_threshold': sys.maxsize}
 
 
-def _pymysql_limits(timeout: float, _url: sa.URL) -> dict[str, Any]:
+def _pymysql_limits(timeout: float) -> dict[str, Any]:
     patience = timeout + GRACE
     return {
         'connect_timeout': timeout,
@@ -142,45 +135,20 @@ def _pymysql_limits(timeout: float, _url: sa.URL) -> dict[str, Any]:
     }
 
 
-def _mysqldb_limits(timeout: float, _url: sa.URL) -> dict[str, Any]:
+def _mysqldb_limits(timeout: float) -> dict[str, Any]:
     # libmysqlclient takes whole seconds, and tries a read three times.
-    limits = _pymysql_limits(timeout, _url)
+    limits = _pymysql_limits(timeout)
     return {name: math.ceil(seconds) for name, seconds in limits.items()}
 
 
-_LIMITS: Mapping[str, Callable[[float, sa.URL], dict[str, Any]]] = (
-    types.MappingProxyType(
-        {
-            'sqlite+pysqlite': _sqlite_limits,
-            'postgresql+psycopg': _psycopg_limits,
-            'postgresql+psycopg2': _libpq_limits,
-            'mysql+pymysql': _pymysql_limits,
-            'mysql+mysqldb': _mysqldb_limits,
-            'mariadb+pymysql': _pymysql_limits,
-            'mariadb+mysqldb': _mysqldb_limits,
-        }
-    )
+_LIMITS: Mapping[str, Callable[[float], dict[str, Any]]] = types.MappingProxyType(
+    {
+        'sqlite+pysqlite': _sqlite_limits,
+        'postgresql+psycopg': _psycopg_limits,
+        'postgresql+psycopg2': _libpq_limits,
+        'mysql+pymysql': _pymysql_limits,
+        'mysql+mysqldb': _mysqldb_limits,
+        'mariadb+pymysql': _pymysql_limits,
+        'mariadb+mysqldb': _mysqldb_limits,
+    }
 )
-
-
-def _on_mysql_connect(timeout: float) -> Callable[[Any, Any], None]:
-    """Prepare a session: bounded statements, and on Galera the newest rows."""
-    wanted = ', '.join(f"'{name}'" for name in ('wsrep_on', *_SESSION_LIMITS))
-
-    def prepare(connection: Any, _record: Any) -> None:
-        with contextlib.closing(connection.cursor()) as cursor:
-            cursor.execute(f'SHOW VARIABLES WHERE Variable_name IN ({wanted})')
-            there = {name.lower(): value for name, value in cursor.fetchall()}
-            session = [
-                f'{name} = {value(timeout)}'
-                for name, value in _SESSION_LIMITS.items()
-                if name in there
-            ]
-            # Security: a node may be behind the one that took the last write,
-            # and would name an owner of the past.
-            if there.get('wsrep_on', 'OFF').upper() in ('ON', '1'):
-                session.append('wsrep_sync_wait = 1')
-            if session:
-                cursor.execute(f'SET SESSION {", ".join(session)}')
-
-    return prepare

@@ -6,13 +6,15 @@ text to rows costs three to five times as much as the driver's. What fails there
 is run again by SQLAlchemy, which knows each driver's lost connections.
 """
 
+import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
+from consumer_guard.owners.sessions import BEGIN
 from consumer_guard.owners.statements import Query
 
 LOG = logging.getLogger(__name__)
@@ -48,16 +50,20 @@ class Executor:
         query: Query,
         ids: Sequence[str],
         read: Callable[[Iterable[Any]], _Result],
+        *,
+        keep: bool = False,
     ) -> _Result:
         """Run a query; once more if a connection of the pool was dead already.
 
         :param read: makes the result of the rows, as they come; it may be called
             again from the first row on
+        :param keep: keep a cursor and a prepared statement for it; for the one query
+            of one short row alone
         :raises Exception: whatever the driver, the pool or SQLAlchemy raises
         """
         started = time.monotonic()
         try:
-            return self._run_raw(query, ids, read)
+            return self._run_raw(query, ids, read, keep)
         except self._engine.dialect.loaded_dbapi.Error as error:
             self.examine(error)
             if time.monotonic() - started >= self._timeout:
@@ -86,18 +92,21 @@ class Executor:
         query: Query,
         ids: Sequence[str],
         read: Callable[[Iterable[Any]], _Result],
+        keep: bool,
     ) -> _Result:
         connection = self._engine.raw_connection()
         try:
             # A cursor of psycopg 3 costs as much as what it executes. Those of long
             # answers are not kept: they hold the answer.
-            keep = len(ids) == 1
             # Any: SQLAlchemy's protocol of cursors does not iterate.
             cursor: Any = connection.info.get(_CURSOR) if keep else connection.cursor()
             if cursor is None:
                 cursor = connection.info[_CURSOR] = connection.cursor()
-            cursor.execute(*query(ids), **(self._options if keep else {}))
-            result = read(cursor.fetchall() if keep else cursor)
+            begin = connection.info.get(BEGIN)
+            with _transaction(cursor.execute, begin):
+                prepare = self._options if keep and begin is None else {}
+                cursor.execute(*query(ids), **prepare)
+                result = read(cursor.fetchall() if keep else cursor)
         except BaseException:
             # Security: what is left of an answer could be read as the next answer,
             # with another's owner in it.
@@ -113,4 +122,23 @@ class Executor:
         read: Callable[[Iterable[Any]], _Result],
     ) -> _Result:
         with self._engine.connect() as connection:
-            return read(connection.exec_driver_sql(*query(ids)))
+            begin = connection.info.get(BEGIN)
+            try:
+                with _transaction(connection.exec_driver_sql, begin):
+                    return read(connection.exec_driver_sql(*query(ids)))
+            except BaseException:
+                # SQLAlchemy does not know of that transaction.
+                if begin is not None:
+                    connection.invalidate()
+                raise
+
+
+@contextlib.contextmanager
+def _transaction(execute: Callable[[str], object], begin: str | None) -> Iterator[None]:
+    """Run the body in a transaction; in none without a text that begins it."""
+    if begin is None:
+        yield
+        return
+    execute(begin)
+    yield
+    execute('COMMIT')

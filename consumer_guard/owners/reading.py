@@ -6,12 +6,13 @@ ignores case, accents or trailing blanks, and would give one id's owner to
 another.
 """
 
+import json
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from consumer_guard.guard.model import Owner, OwnerStatus, make_target
+from consumer_guard.guard.model import Owner, OwnerStatus
 from consumer_guard.owners.statements import Row
 
 #: What is recorded of an owner, as target keys, in the order in which lists need it.
@@ -49,41 +50,46 @@ class OwnerReader:
         return {id_: self._owner(id_, recorded.get(id_), id_ in holders) for id_ in ids}
 
     def group(
-        self,
-        ids: Iterable[str],
-        rows: Iterable[Any],
-        uuids: Callable[[Any], Iterable[Any]],
+        self, ids: Iterable[str], rows: Iterable[Any]
     ) -> list[tuple[Mapping[str, str], Collection[str]]]:
         """The consumers, by what is recorded of their owners.
 
-        :param rows: uuids, then the first ones of :data:`OWNER_KEYS`
-        :param uuids: the uuids in a row's first column
+        :param rows: see :class:`consumer_guard.owners.statements.Queries`, ``groups``
         :returns: policy targets without an id, and the consumers of each; those
             without an owner are left out
-        :raises UnexpectedAnswer: see :meth:`read`
+        :raises UnexpectedAnswer: see :meth:`read`; the answer is not complete
         """
-        # Of the rows nothing is kept but each owner once: the ids are the very ones
-        # of the query.
-        known = {id_: id_ for id_ in ids}
-        owned: defaultdict[Any, list[str]] = defaultdict(list)
-        for row in rows:
-            owned[row[1:]] += filter(None, map(known.get, uuids(row[0])))
+        ((text, count),) = rows
+        values = json.loads(text or '[]')
+        width = len(values) // count if count else 2
+        # Security: of an answer that was cut, values would belong to others.
+        if len(values) != count * width:
+            raise UnexpectedAnswer('an incomplete list of ids')
+        uuids = values[::width]
+        owners = [*zip(*(values[n::width] for n in range(1, width)), strict=True)]
+        recorded = dict(zip(uuids, owners, strict=True))
         # One row may come twice, for two ids that the database calls equal.
-        once = {owner: tuple({*some}) for owner, some in owned.items()}
-        if sum(map(len, once.values())) > len(set[str]().union(*once.values())):
+        if len(recorded) < count and [recorded[uuid] for uuid in uuids] != owners:
             raise UnexpectedAnswer('two consumers of one id')
-        groups = [(self._target(*owner), some) for owner, some in once.items()]
+        owned: defaultdict[tuple[Any, ...], list[str]] = defaultdict(list)
+        for id_ in ids:
+            if id_ in recorded:
+                owned[recorded[id_]].append(id_)
+        groups = [(self._target(*owner), some) for owner, some in owned.items()]
         return [group for group in groups if 'project_id' in group[0]]
 
     def _target(
         self, project: Any, user: Any = None, kind: Any = None
     ) -> dict[str, str]:
         _require_texts(project, user, kind)
-        if project == self.nobodys_project_id:
-            project = None
-        if user == self.nobodys_user_id:
-            user = None
-        return make_target(project_id=project, user_id=user, consumer_type=kind)
+        target = {}
+        if project and project != self.nobodys_project_id:
+            target['project_id'] = project
+        if user and user != self.nobodys_user_id:
+            target['user_id'] = user
+        if kind:
+            target['consumer_type'] = kind
+        return target
 
     def _owner(self, id_: str, row: Row | None, holds: bool) -> Owner:
         if row is None:

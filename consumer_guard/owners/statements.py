@@ -7,7 +7,7 @@ laxer than ours; the reader compares.
 
 import json
 import types
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 #: What is read: placement's tables, and the columns of each.
@@ -57,18 +57,21 @@ Query = Callable[[Sequence[str]], tuple[str, Mapping[str, str]]]
 class Queries(NamedTuple):
     """The SELECTs of one database.
 
+    :ivar types: takes names instead of ids; the consumer types of these names
     :ivar one: takes one id; one row, whatever is recorded of it
     :ivar many: takes one id or more
-    :ivar groups: take the ids of consumers that have allocations; rows of the uuids
-        and, one more in each query, project, user and type. Those without a
-        project are left out
-    :ivar uuids: the uuids in the first column of a row of ``groups``
+    :ivar groups: take the ids of consumers that have allocations; one row: a JSON
+        array (for each consumer its uuid and, one more in each query, project, user
+        and type), and how many consumers these are. Those without a project are
+        left out
+    :ivar batch: the most ids that ``many`` and ``groups`` take
     """
 
+    types: Query
     one: Query
     many: Query
     groups: tuple[Query, ...]
-    uuids: Callable[[Any], Iterable[Any]]
+    batch: int = 4096
 
 
 def for_dialect(name: str) -> Queries:
@@ -96,34 +99,32 @@ def _with_each(text: str) -> Query:
     return expand
 
 
-def _alone(uuid: Any) -> tuple[Any]:
-    return (uuid,)
-
-
-# References of consumers: the column, what is read, and the join. A consumer whose
-# projects row is missing belongs to nobody, hence the inner join.
+# References of consumers: what is read, and the join. A consumer whose projects row
+# is missing belongs to nobody, hence the inner join.
 _REFERENCES = (
-    ('project_id', 'projects.external_id', 'JOIN projects ON projects.id'),
-    ('user_id', 'users.external_id', 'LEFT JOIN users ON users.id'),
+    ('projects.external_id', 'JOIN projects ON projects.id = consumers.project_id'),
+    ('users.external_id', 'LEFT JOIN users ON users.id = consumers.user_id'),
     (
-        'consumer_type_id',
         'consumer_types.name',
-        'LEFT JOIN consumer_types ON consumer_types.id',
+        'LEFT JOIN consumer_types ON consumer_types.id = consumers.consumer_type_id',
     ),
 )
 
 
-def _complete(template: str, prepare: Callable[[str], Query]) -> tuple[Query, ...]:
-    """Queries of groups, of the first one, two and three references."""
+def _complete(
+    template: str, quote: str, comma: str, prepare: Callable[[str], Query]
+) -> tuple[Query, ...]:
+    """Queries of groups, of the first one, two and three references.
+
+    :param quote: SQL for a value as JSON, NULL too
+    :param comma: SQL for a comma between two texts
+    """
     queries = []
     for count in range(1, len(_REFERENCES) + 1):
-        keys, values, joins = zip(*_REFERENCES[:count], strict=True)
+        values, joins = zip(*_REFERENCES[:count], strict=True)
         text = template.format(
-            keys=', '.join(keys),
-            values=', '.join(values),
-            joins='\n  '.join(
-                f'{join} = grouped.{key}' for join, key in zip(joins, keys, strict=True)
-            ),
+            values=comma.join(map(quote.format, ('consumers.uuid', *values))),
+            joins='\n  '.join(joins),
         )
         queries.append(prepare(text))
     return tuple(queries)
@@ -138,6 +139,9 @@ _OWNER = """LEFT JOIN projects ON projects.id = consumers.project_id
   LEFT JOIN consumer_types ON consumer_types.id = consumers.consumer_type_id"""
 
 _SQLITE = Queries(
+    types=_with_json("""
+SELECT name FROM consumer_types WHERE name IN (SELECT value FROM json_each(:ids))
+"""),
     one=_with_id(f"""
 SELECT {_RECORD},
        (SELECT consumer_id FROM allocations WHERE consumer_id = :id LIMIT 1)
@@ -154,16 +158,15 @@ SELECT {_RECORD},
 """),
     groups=_complete(
         """
-SELECT grouped.uuids, {values}
-  FROM (SELECT json_group_array(uuid) AS uuids, {keys}
-          FROM json_each(:ids) AS wanted
-          JOIN consumers ON consumers.uuid = wanted.value
-         GROUP BY {keys}) AS grouped
+SELECT '[' || group_concat({values}) || ']', count(*)
+  FROM json_each(:ids) AS wanted
+  JOIN consumers ON consumers.uuid = wanted.value
   {joins}
 """,
+        'json_quote({})',
+        " || ',' || ",
         _with_json,
     ),
-    uuids=json.loads,
 )
 
 _WANTED = 'json_array_elements_text(CAST(%(ids)s AS json)) AS wanted (value)'
@@ -174,6 +177,9 @@ _CONSUMER = """LATERAL (
          FROM consumers WHERE uuid = wanted.value LIMIT 1) AS consumers ON true"""
 
 _POSTGRESQL = Queries(
+    types=_with_json(f"""
+SELECT name FROM consumer_types WHERE name IN (SELECT wanted.value FROM {_WANTED})
+"""),
     one=_with_id(f"""
 SELECT {_RECORD},
        (SELECT consumer_id FROM allocations
@@ -191,19 +197,19 @@ SELECT {_RECORD},
 """),
     groups=_complete(
         f"""
-SELECT grouped.uuids, {{values}}
-  FROM (SELECT array_agg(uuid) AS uuids, {{keys}}
-          FROM {_WANTED}
-          JOIN {_CONSUMER}
-         GROUP BY {{keys}}) AS grouped
+SELECT '[' || string_agg({{values}}, ',') || ']', count(*)
+  FROM {_WANTED}
+  JOIN {_CONSUMER}
   {{joins}}
 """,
+        "coalesce(CAST(to_json({}) AS text), 'null')",
+        " || ',' || ",
         _with_json,
     ),
-    uuids=iter,
 )
 
 _MYSQL = Queries(
+    types=_with_each('SELECT name FROM consumer_types WHERE name IN (:ids)'),
     # Equality ignores case: the one row that is read must be of this very id.
     one=_with_id(f"""
 SELECT {_RECORD},
@@ -227,16 +233,19 @@ SELECT NULL, NULL, NULL, NULL, NULL, NULL, MIN(consumer_id)
  WHERE consumer_id IN (:ids)
  GROUP BY CAST(consumer_id AS BINARY)
 """),
-    # A row per consumer: GROUP_CONCAT and JSON_ARRAYAGG are cut at
-    # group_concat_max_len.
+    # What is cut at group_concat_max_len is no JSON, or not as many. MySQL would begin
+    # with the projects where they are few, and read all consumers.
     groups=_complete(
         """
-SELECT grouped.uuid, {values}
-  FROM consumers AS grouped
+SELECT STRAIGHT_JOIN CONCAT('[', GROUP_CONCAT({values}), ']'), COUNT(*)
+  FROM consumers
   {joins}
- WHERE grouped.uuid IN (:ids)
+ WHERE consumers.uuid IN (:ids)
 """,
+        "COALESCE(JSON_QUOTE({}), 'null')",
+        ", ',', ",
         _with_each,
     ),
-    uuids=_alone,
+    # MariaDB makes a derived table of 1000 (in_predicate_conversion_threshold).
+    batch=999,
 )

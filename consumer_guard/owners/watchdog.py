@@ -6,11 +6,14 @@ server that is frozen, or behind a proxy that is, acknowledges and does not answ
 """
 
 import contextlib
+import functools
+import importlib
 import os
 import socket
-import threading
+import sys
 import time
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +22,26 @@ from sqlalchemy import event
 
 #: Checks per time-out: an answer is waited for at most a fifth longer.
 _CHECKS_PER_TIMEOUT = 5
+
+
+def unpatched(module: str, name: str) -> Any:
+    """A name of a module of Python, as it is without gevent's or eventlet's patch.
+
+    A green thread does not run while libpq waits in C, and its lock is none
+    between operating-system threads.
+    """
+    # Which are not imported have not patched anything.
+    gevent = sys.modules.get('gevent.monkey')
+    if gevent and gevent.is_module_patched('threading'):
+        return gevent.get_original(module, name)
+    eventlet = sys.modules.get('eventlet.patcher')
+    if eventlet and eventlet.is_monkey_patched('thread'):
+        return getattr(eventlet.original(module), name)
+    return getattr(importlib.import_module(module), name)
+
+
+def _make_lock() -> Any:
+    return unpatched('_thread', 'RLock')()
 
 
 @dataclass(slots=True)
@@ -31,8 +54,8 @@ class _Watched:
 
     until: dict[int, tuple[float, Any]] = field(default_factory=dict)
     # Re-entrant: the collector may give a connection back in the middle.
-    lock: threading.RLock = field(default_factory=threading.RLock)
-    thread: threading.Thread | None = None
+    lock: Any = field(default_factory=_make_lock)
+    started: bool = False
 
 
 class Watchdog:
@@ -67,20 +90,14 @@ class Watchdog:
         until = time.monotonic() + self._timeout
         with watched.lock:
             watched.until[id(record)] = (until, connection)
-            if watched.thread is None:
-                thread = threading.Thread(
-                    target=_watch,
-                    args=(
-                        weakref.ref(self),
-                        watched,
-                        self._timeout / _CHECKS_PER_TIMEOUT,
-                    ),
-                    name='consumer_guard look-ups',
-                    daemon=True,
-                )
-                thread.start()
+            if not watched.started:
+                pause = self._timeout / _CHECKS_PER_TIMEOUT
+                sleep = functools.partial(unpatched('time', 'sleep'), pause)
+                shut = functools.partial(_shut, unpatched('socket', 'socket'))
+                start = unpatched('_thread', 'start_new_thread')
+                start(_watch, (weakref.ref(self), watched, sleep, shut))
                 # Not before: one that could not be started is tried again.
-                watched.thread = thread
+                watched.started = True
 
     def _end(self, _connection: Any, record: Any = None) -> None:
         watched = self._processes.get(os.getpid())
@@ -90,23 +107,28 @@ class Watchdog:
                 watched.until.pop(id(record), None)
 
 
-def _watch(owner: 'weakref.ref[Watchdog]', watched: _Watched, pause: float) -> None:
+def _watch(
+    owner: 'weakref.ref[Watchdog]',
+    watched: _Watched,
+    sleep: Callable[[], None],
+    shut: Callable[[Any], None],
+) -> None:
     while owner() is not None:
-        time.sleep(pause)
+        sleep()
         now = time.monotonic()
         with watched.lock:
             late = [key for key, (until, _) in watched.until.items() if until < now]
             for key in late:
-                _shut(watched.until.pop(key)[1])
+                shut(watched.until.pop(key)[1])
 
 
-def _shut(connection: Any) -> None:
+def _shut(make_socket: type[socket.socket], connection: Any) -> None:
     # The pool has no event for a connection that failed while it was being made;
     # its descriptor may be somebody else's by now.
     if connection.closed:
         return
     with (
         contextlib.suppress(OSError),
-        socket.socket(fileno=os.dup(connection.fileno())) as end,
+        make_socket(fileno=os.dup(connection.fileno())) as end,
     ):
         end.shutdown(socket.SHUT_RDWR)

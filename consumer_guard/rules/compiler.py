@@ -188,7 +188,7 @@ class _Compiler:
             raise text.error(f'a plugin made {kind.__name__} of it, which is no check')
         self.has_remote = True
         name = str(getattr(check, 'kind', kind.__name__))
-        return Remote(str(check), model.TARGET_KEYS, name, check)
+        return Remote(str(check), frozenset(model.TARGET_KEYS), name, check)
 
 
 def _own_type(text: str) -> type | None:

@@ -5,6 +5,9 @@ Source of the defaults: placement's ``admin_or_service_api`` and
 ``project_reader_api`` (placement/policies/base.py).
 """
 
+import types
+from collections.abc import Mapping
+
 from oslo_policy import policy
 
 from consumer_guard.guard import model
@@ -37,6 +40,22 @@ _BASE_RULES = (
     ),
 )
 
+#: One sentence for each operation, shown in the policy sample and in the matrix.
+DESCRIPTIONS: Mapping[model.Operation, str] = types.MappingProxyType(
+    {
+        model.ALLOCATIONS_LIST: "Show a consumer's allocations, owner and generation.",
+        model.ALLOCATIONS_UPDATE: "Replace a consumer's allocations.",
+        model.ALLOCATIONS_DELETE: "Delete a consumer's allocations.",
+        model.ALLOCATIONS_MANAGE: 'Replace the allocations of several consumers at '
+        'once.',
+        model.PROVIDER_ALLOCATIONS_LIST: 'List the consumers that have allocations on '
+        'a resource provider.',
+        model.USAGES: "Show the sums of a project's usages.",
+        model.RESHAPE: 'Move inventories and the allocations on them between resource '
+        'providers.',
+    }
+)
+
 #: Operations that are open to owners by default.
 _OPEN_TO_OWNERS = (model.ALLOCATIONS_LIST, model.USAGES)
 
@@ -59,7 +78,7 @@ def list_rules() -> list[policy.RuleDefault]:
             policy.DocumentedRuleDefault(
                 name=operation.rule,
                 check_str=_default_check(operation),
-                description=operation.description,
+                description=DESCRIPTIONS[operation],
                 operations=[{'method': operation.method, 'path': operation.path}],
                 scope_types=['project'],
             )

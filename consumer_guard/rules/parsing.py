@@ -15,7 +15,8 @@ from consumer_guard.rules.files import PolicyText
 #: a carriage return alone.
 _HIDDEN_BREAK = re.compile('[\x85\u2028\u2029]|\r(?!\n)')
 
-_MERGE = 'tag:yaml.org,2002:merge'
+#: The tag of a key (``<<``) that takes over another mapping.
+MERGE = 'tag:yaml.org,2002:merge'
 
 
 class _PolicyLoader(yaml.SafeLoader):
@@ -31,7 +32,7 @@ class _PolicyLoader(yaml.SafeLoader):
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         """Read one mapping, before merges (``<<``) are resolved."""
         node: yaml.MappingNode = super().compose_mapping_node(anchor)
-        names = Counter(key.value for key, _ in node.value if key.tag != _MERGE)
+        names = Counter(key.value for key, _ in node.value if key.tag != MERGE)
         self.repeated |= {name for name, count in names.items() if count > 1}
         return node
 

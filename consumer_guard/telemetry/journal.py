@@ -58,17 +58,18 @@ class Journal:
                 unmasked = describe(make_mask(credentials, None)) | origin
                 self._unmasked_file.append(render(unmasked))
         except OSError as exc:
-            self._metrics.count(RECORDS_DROPPED)
-            LOG.error(
-                'A record could not be written to %s: %s',
-                self._unmasked_file and self._unmasked_file.path,
-                exc.strerror,
-            )
+            path = self._unmasked_file and self._unmasked_file.path
+            problem = f'A record could not be written to {path}: {exc.strerror}'
         except Exception:
             # Security: a record that cannot be masked is dropped, not leaked; the
             # request is answered all the same.
-            self._metrics.count(RECORDS_DROPPED)
-            LOG.error('A decision record could not be written', exc_info=False)
+            problem = 'A decision record could not be written'
+        else:
+            return
+        # Security: after the except clause: formatters add the text of an exception
+        # that is being handled, which may hold what was to be masked.
+        self._metrics.count(RECORDS_DROPPED)
+        LOG.error('%s', problem)
 
 
 def _find_version() -> str:

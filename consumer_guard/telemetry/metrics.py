@@ -6,6 +6,7 @@ Names never contain what a client sent, so their number is bounded.
 
 import importlib
 import logging
+import socket
 import weakref
 from typing import Any, Protocol
 
@@ -92,16 +93,21 @@ def connect(host: str, port: int, prefix: str) -> Metrics:
             'is not installed: pip install consumer-guard[statsd]'
         ) from None
     try:
-        return StatsdMetrics(statsd.StatsClient(host, port, prefix=prefix or None))
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+        # The client's own preference, where a name has addresses of both kinds.
+        ipv6 = socket.AF_INET not in [family for family, *_ in found]
+        client = statsd.StatsClient(host, port, prefix=prefix or None, ipv6=ipv6)
+        return StatsdMetrics(client)
     except OSError as exc:
-        # A host name that cannot be resolved must not stop placement's workers.
-        LOG.error(
-            "option 'statsd_host' of [consumer_guard]: %s cannot be resolved (%s); "
-            'there are no metrics until the next start',
-            host,
-            exc,
-        )
-        return NONE
+        reason = exc.strerror
+    # A host name that cannot be resolved must not stop placement's workers.
+    LOG.error(
+        "option 'statsd_host' of [consumer_guard]: %s cannot be resolved (%s); "
+        'there are no metrics until the next start',
+        host,
+        reason,
+    )
+    return NONE
 
 
 def name_decision(operation: model.Operation, outcome: str, mode: str) -> str:

@@ -5,9 +5,10 @@ Nothing is guessed: of an id that is shown as a hash, a reader knows only that i
 is not one of the caller's own.
 """
 
+import contextlib
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,12 @@ _OUTCOMES = ('allow', 'deny', 'would allow', 'would deny')
 
 #: Characters that are shown of a client's text.
 _MAX_SHOWN = 60
+
+#: JSON texts within JSON texts: a runtime's line around that of a formatter.
+_MAX_NESTING = 6
+
+#: Braces of a line that may begin a record.
+_MAX_OBJECTS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,23 +97,56 @@ class Record:
 
 
 def read_line(line: str) -> Record | None:
-    """Read a line, with or without the prefix of a log.
+    """Read the record in a line of a log, wherever it stands.
+
+    What a log format puts before and behind it does not matter, nor whether the line
+    is JSON that holds the message as text, as oslo.log's JSON formatter, journald and
+    container runtimes write it.
 
     :returns: None for a blank line, and for events other than decisions
     :raises ValueError: it is not a record, or not a complete one
     """
     if not line.strip():
         return None
-    start = line.find('{')
-    if start < 0:
-        raise ValueError('no JSON object')
-    try:
-        content: object = json.loads(line[start:])
-    except RecursionError:
-        raise ValueError('nested too deeply') from None
-    if not isinstance(content, dict) or not isinstance(content.get('event'), str):
+    content = next(_find_events(line, _MAX_NESTING), None)
+    if content is None:
         raise ValueError('no event')
     return _read_decision(content) if content['event'] == 'decision' else None
+
+
+def _find_events(text: str, depth: int) -> Iterator[Mapping[str, Any]]:
+    """The JSON objects with an event in a text, and in the texts of its objects."""
+    decoder = json.JSONDecoder()
+    start = text.find('{')
+    for _ in range(_MAX_OBJECTS):
+        if start < 0:
+            return
+        try:
+            content, end = decoder.raw_decode(text, start)
+        except (ValueError, RecursionError):
+            start = text.find('{', start + 1)
+            continue
+        yield from _find_inside(content, depth)
+        start = text.find('{', end)
+
+
+def _find_inside(content: object, depth: int) -> Iterator[Mapping[str, Any]]:
+    if isinstance(content, dict):
+        event = content.get('event')
+        if isinstance(event, str) and '{' not in event:
+            # Security: nothing in a record is read as another one; clients choose
+            # texts.
+            yield content
+            return
+        for value in content.values() if depth else ():
+            yield from _find_inside(value, depth - 1)
+    elif depth and isinstance(content, str):
+        yield from _find_events(content, depth - 1)
+    elif depth and isinstance(content, list):
+        # journald writes a message with control characters as its bytes.
+        with contextlib.suppress(TypeError, ValueError):
+            text = bytes(content).decode(errors='replace')
+            yield from _find_events(text, depth - 1)
 
 
 def _read_decision(content: Mapping[str, Any]) -> Record:

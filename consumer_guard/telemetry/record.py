@@ -5,7 +5,7 @@ A record never contains a token, and ids of others only as the mask shows them.
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from types import MappingProxyType
 from typing import Any
 
@@ -74,7 +74,7 @@ def describe_request(
     return {
         'operation': operation.name,
         'mode': mode,
-        'timestamp': datetime.now(UTC).isoformat(timespec='microseconds'),
+        'timestamp': datetime.now(timezone.utc).isoformat(timespec='microseconds'),
         'microversion': '.'.join(map(str, version)) if version else None,
         'request_id': environ.get(ENV_REQUEST_ID),
         'global_request_id': environ.get(ENV_GLOBAL_REQUEST_ID),

@@ -17,11 +17,16 @@ A subclass per driver, of the contracts that it is to keep::
 
 from consumer_guard.testing.lookups import OwnerGroupsContract, OwnerLookupContract
 from consumer_guard.testing.sources import NOBODY, Consumer, OwnerSource
-from consumer_guard.testing.writes import GenerationStoreContract, OwnerWriteContract
+from consumer_guard.testing.writes import (
+    ConsumerTypesContract,
+    GenerationStoreContract,
+    OwnerWriteContract,
+)
 
 __all__ = [
     'NOBODY',
     'Consumer',
+    'ConsumerTypesContract',
     'GenerationStoreContract',
     'OwnerGroupsContract',
     'OwnerLookupContract',

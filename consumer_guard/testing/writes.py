@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from consumer_guard.owners.api import (
+    ConsumerTypes,
     GenerationStore,
     Judged,
     Owner,
@@ -19,6 +20,7 @@ from consumer_guard.owners.api import (
 from consumer_guard.testing.lookups import AddConsumer, Contract, Find
 from consumer_guard.testing.sources import (
     LOOKALIKES,
+    OTHER_IDS,
     Consumer,
     OwnerSource,
     Rename,
@@ -100,6 +102,59 @@ class OwnerWriteContract(Contract):
         record(id_, allocations=2)
         record(rename(id_), allocations=3, recorded=False)
         assert find(id_).has_allocations is True
+
+
+class ConsumerTypesContract(Contract):
+    """What a driver with ``find_types`` keeps to."""
+
+    def test_types_that_exist_are_found_and_no_others(
+        self, record: AddConsumer, driver: Any
+    ) -> None:
+        for kind in ('INSTANCE', 'MIGRATION'):
+            record(consumer_type=kind)
+        for names, found in (
+            (['INSTANCE'], {'INSTANCE'}),
+            (['NO_SUCH_TYPE'], set()),
+            (['INSTANCE', 'NO_SUCH_TYPE', 'MIGRATION'], {'INSTANCE', 'MIGRATION'}),
+            ([], set()),
+        ):
+            assert {*driver.find_types(names)} == found
+
+    @pytest.mark.parametrize('rename', OTHER_IDS)
+    def test_a_name_that_looks_like_a_type_is_none(
+        self, record: AddConsumer, driver: Any, rename: Rename
+    ) -> None:
+        record(consumer_type='TYPE-e')
+        other = rename('TYPE-e')
+        assert other not in driver.find_types([other])
+        assert {*driver.find_types([other, 'TYPE-e'])} == {'TYPE-e'}
+
+    def test_a_new_type_is_found_at_once(
+        self, record: AddConsumer, driver: Any
+    ) -> None:
+        name = make_id()
+        assert name not in driver.find_types([name])
+        record(consumer_type=name)
+        assert name in driver.find_types([name])
+
+    def test_types_of_many_names_are_found_in_one_call(
+        self, record: AddConsumer, driver: Any
+    ) -> None:
+        record(consumer_type='INSTANCE')
+        names = [f'NAME_{number}' for number in range(2000)]
+        assert {*driver.find_types([*names, 'INSTANCE'])} == {'INSTANCE'}
+
+    def test_no_type_is_known_when_the_source_does_not_answer(
+        self, source: OwnerSource
+    ) -> None:
+        driver = source.make_stray_driver()
+        with pytest.raises(OwnersUnavailable) as caught:
+            driver.find_types(['INSTANCE'])
+        assert 'INSTANCE' not in str(caught.value)
+        driver.close()
+
+    def test_the_guard_recognizes_the_types(self, driver: Any) -> None:
+        assert isinstance(driver, ConsumerTypes)
 
 
 class GenerationStoreContract(Contract):

@@ -7,7 +7,7 @@ import sys
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent.parent))
 
-from doc import architecture, evidence, lanes, reasons, threat_table  # noqa: E402
+from doc import architecture, evidence, lanes, reasons, releases, threat_table  # noqa: E402
 
 project = 'consumer_guard'
 copyright = 'The consumer_guard developers'
@@ -28,7 +28,7 @@ highlight_language = 'none'
 
 autodoc_typehints = 'signature'
 autodoc_preserve_defaults = True
-# Written by python -m bench --docs, and included.
+# Written by bench and bench.morning with --docs, and included.
 exclude_patterns = ['performance/*.rst']
 
 # Read from the source at every build, so that no table can go stale.
@@ -39,6 +39,7 @@ for name, table in (
     ('threats.csv', threat_table.make_table()),
     ('evidence.csv', evidence.make_table()),
     ('lanes.csv', lanes.make_table()),
+    ('releases.csv', releases.make_table()),
     ('reasons.csv', reasons.make_table()),
 ):
     (BUILT / name).write_text(table, encoding='utf-8')

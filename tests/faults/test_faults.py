@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from consumer_guard.owners.breaker import PAUSE
 from tests import servers
 from tests.configuration import OWNER_RULES
 from tests.faults.http import ask
@@ -30,7 +31,7 @@ LASTS = 3.0
 
 #: Seconds within which all is well again after a fault, by itself. A connection
 #: that waits for its time-out is let go first.
-WELL_AGAIN = 5.0
+WELL_AGAIN = 5.0 + 2 * PAUSE
 
 #: Seconds: what an answer may take while look-ups fail: waiting for a connection
 #: of the pool, for an answer, once more for a new connection, on a busy machine.

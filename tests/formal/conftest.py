@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from placement import db_api
 
+from consumer_guard.config.options import OPTS
 from tests.configuration import OWNER_RULES
 from tests.deployment import Deployment, Tokens
 from tests.formal import stepping, traces
@@ -55,6 +56,11 @@ def _stages(
     """Make a stage of some options, or take the one that is there."""
     made: dict[tuple[tuple[str, object], ...], Stage] = {}
 
+    # The model counts to less than the lowest reserve that operators may set.
+    (reserve,) = (each for each in OPTS if each.dest == 'generation_reserve')
+    patch = pytest.MonkeyPatch()
+    patch.setattr(reserve.type, 'min', 0)
+
     def make(**options: object) -> Stage:
         key = tuple(options.items())
         if key not in made:
@@ -72,6 +78,7 @@ def _stages(
     make()
     with stepping.stepping(db_api.get_placement_engine()):
         yield make
+    patch.undo()
 
 
 @pytest.fixture

@@ -300,10 +300,10 @@ class TestAnswers:
     ) -> None:
         """The watch is asked too, and rolls nothing."""
         limits = {
-            'generation_limit': 2,
-            'generation_warning': 1,
-            'generation_alarm': 1,
-            'generation_reserve': 1,
+            'generation_limit': 1001,
+            'generation_warning': 1000,
+            'generation_alarm': 1000,
+            'generation_reserve': 1000,
         }
         deployment = deploy(options=limits)
         asker = RemoteCaller(deployment, tmp_path)

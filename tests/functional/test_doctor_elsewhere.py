@@ -323,13 +323,17 @@ def test_a_url_without_placement_is_one_warning_that_names_it(
         url = f'{cloud.credentials["auth_url"]}/v3/roles/'
         cloud.server.status = 404
     found = endpoint.check_endpoint(url, None)
-    assert [one.severity for one in found] == [Severity.WARNING]
+    assert [one.severity for one in found] == [
+        Severity.WARNING,
+        Severity.NOTE,
+        Severity.NOTE,
+    ]
     assert url.rstrip('/') == found[0].where
 
 
 def test_a_host_that_never_answers_is_a_warning() -> None:
     with socket.create_server(('127.0.0.1', 0)) as silent:
-        (found,) = endpoint.check_endpoint(
+        (found, *_) = endpoint.check_endpoint(
             f'http://127.0.0.1:{silent.getsockname()[1]}', None
         )
     assert found.severity is Severity.WARNING

@@ -3,6 +3,7 @@
 
 import collections
 import contextlib
+import fcntl
 import itertools
 import json
 import os
@@ -10,6 +11,7 @@ import pathlib
 import pty
 import re
 import signal
+import struct
 import subprocess
 import sys
 import termios
@@ -46,6 +48,11 @@ class Shop:
         self.tables.run('UPDATE resource_providers SET root_provider_id = NULL')
         self.tables.clear('consumers', 'resource_providers')
         self.conf = directory / 'consumer-guard.conf'
+        # Placement's default rules are not open to owners, so these are not either.
+        rule = (
+            '"consumer_guard:allocations:list": "rule:consumer_guard:admin_or_service"'
+        )
+        (directory / 'policy.yaml').write_text(rule)
         self.configure(f'connection = {url}')
 
     def configure(self, *lines: str) -> None:
@@ -81,7 +88,8 @@ class TerminalRun:
 
     def __init__(self, shop: Shop, *arguments: str) -> None:
         self._terminal, theirs = pty.openpty()
-        termios.tcsetwinsize(theirs, (24, 80))
+        # struct winsize; termios.tcsetwinsize came with Python 3.11.
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack('HHHH', 24, 80, 0, 0))
         self.shown = ''
         self.process = subprocess.Popen(
             [

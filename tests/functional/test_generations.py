@@ -13,6 +13,7 @@ import webtest
 from placement import db_api
 
 from consumer_guard.generations.store import Swap
+from consumer_guard.guard.errors import ConfigurationError
 from consumer_guard.owners.api import OwnerLookupSettings
 from consumer_guard.owners.database import DatabaseOwners
 from tests.administrator import VERSION
@@ -21,10 +22,12 @@ from tests.functional.conftest import Records
 from tests.rows import LIMIT, LOWEST
 from tests.scenery import Scene
 
+#: The smallest reserve that there can be.
+RESERVE = 1000
 SMALL = {
-    'generation_warning': 100,
-    'generation_alarm': 40,
-    'generation_reserve': 3,
+    'generation_warning': RESERVE + 100,
+    'generation_alarm': RESERVE + 40,
+    'generation_reserve': RESERVE,
 }
 
 
@@ -78,7 +81,7 @@ class TestRefuse:
     """generation_strategy = refuse, the default."""
 
     @pytest.mark.parametrize('version', ['1.28', '1.38'])
-    @pytest.mark.parametrize('left', [0, 1, 3])
+    @pytest.mark.parametrize('left', [0, 1, RESERVE])
     def test_at_the_reserve_and_at_the_limit(
         self, refusing: Scene, left: int, version: str
     ) -> None:
@@ -126,17 +129,23 @@ class TestRefuse:
 
     def test_one_before_the_reserve(self, refusing: Scene) -> None:
         """G02"""
-        consumer = refusing.add(LIMIT - 4)
-        assert put(refusing, consumer, LIMIT - 4).status_int == 204
-        _assert_spent(put(refusing, consumer, LIMIT - 3))
+        last = LIMIT - RESERVE - 1
+        consumer = refusing.add(last)
+        assert put(refusing, consumer, last).status_int == 204
+        _assert_spent(put(refusing, consumer, last + 1))
 
-    def test_without_a_reserve(self, deploy: Deploy) -> None:
-        """G02: 2^31-2 is written once, then it is spent."""
-        scene = Scene(deploy(options={'generation_reserve': 0}))
-        consumer = scene.add(LIMIT - 1)
-        assert put(scene, consumer, LIMIT - 1).status_int == 204
-        assert scene.tables.read_generation(consumer) == LIMIT
-        _assert_spent(put(scene, consumer, LIMIT))
+    @pytest.mark.parametrize('reserve', [-1, 0, 3, 999])
+    def test_a_reserve_that_writers_can_pass_stops_the_start(
+        self, deploy: Deploy, reserve: int
+    ) -> None:
+        """G02: fewer steps than writes that may be on their way."""
+        with pytest.raises(ConfigurationError) as caught:
+            deploy(options={'generation_reserve': reserve})
+        message = str(caught.value)
+        assert 'generation_reserve' in message
+        assert '1000' in message
+        assert 'consumer-guard.conf' in message
+        assert '\n' not in message
 
     def test_an_owners_write_takes_a_spent_counter_from_its_end(
         self, deploy: Deploy
@@ -428,16 +437,16 @@ class TestWatch:
     def test_a_counter_near_its_end_warns_once_and_then_is_an_error(
         self, refusing: Scene, records: Records
     ) -> None:
-        consumer = refusing.add(LIMIT - 101)
-        for generation in range(LIMIT - 101, LIMIT - 98):
+        consumer = refusing.add(LIMIT - RESERVE - 101)
+        for generation in range(LIMIT - RESERVE - 101, LIMIT - RESERVE - 98):
             assert put(refusing, consumer, generation).status_int == 204
         warned = [line for line in records.lines if consumer in line]
         assert len(warned) == 1
         assert warned[0].startswith('WARNING')
-        assert '100 steps' in warned[0]
+        assert '1100 steps' in warned[0]
         assert f'generation roll --consumer {consumer}' in warned[0]
-        refusing.tables.set_generation(consumer, LIMIT - 40)
-        assert put(refusing, consumer, LIMIT - 40).status_int == 204
+        refusing.tables.set_generation(consumer, LIMIT - RESERVE - 40)
+        assert put(refusing, consumer, LIMIT - RESERVE - 40).status_int == 204
         alarmed = [line for line in records.lines if consumer in line][1:]
         assert [line.partition(' ')[0] for line in alarmed] == ['ERROR']
 

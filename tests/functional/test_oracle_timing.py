@@ -52,7 +52,9 @@ def _watch(work: Work) -> Iterator[None]:
     def note_call(frame: FrameType, event: str, argument: object) -> None:
         code = frame.f_code
         if event == 'call' and '/consumer_guard/' in code.co_filename:
-            work.functions[f'{code.co_filename} {code.co_qualname}'] += 1
+            work.functions[
+                f'{code.co_filename}:{code.co_firstlineno} {code.co_name}'
+            ] += 1
 
     # Every engine of the process: the guard's and placement's.
     with statements.noted(note_statement):

@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """THREATS: what the documents of writes say."""
 
+import io
+import json
+import uuid
 from typing import Any
 
 import pytest
 
-from tests.deployment import Deploy, Deployment
+from tests.configuration import OWNER_RULES
+from tests.deployment import Deploy, Deployment, make_request
 from tests.fuzz.bodies import Pairs, Raw
 from tests.scenery import Scene, write
 
@@ -218,3 +222,46 @@ def test_a_generation_where_it_does_not_belong(
         token=deployed.admin.token,
     )
     assert answer.status == (204 if with_generation == (minor >= 28) else 400)
+
+
+@pytest.mark.parametrize('amount', [1, 300])
+@pytest.mark.parametrize('chunked', [True, False])
+@pytest.mark.parametrize('path', ['/allocations', '/allocations/{own}'])
+def test_a_limit_in_front_that_answers_while_the_body_is_read(
+    deploy: Deploy, chunked: bool, amount: int, path: str
+) -> None:
+    """Its 413 stays 413, for services as without the guard, and for owners."""
+    deployment = deploy(rules=OWNER_RULES)
+    paste = deployment.directory / 'api-paste.ini'
+    text = paste.read_text().replace(
+        'request_log authtoken', 'request_log sizelimit authtoken'
+    )
+    paste.write_text(
+        f'{text}\n[filter:sizelimit]\n'
+        'paste.filter_factory = oslo_middleware:RequestBodySizeLimiter.factory\n'
+        'max_request_body_size = 2000\n'
+    )
+    deployment.load()
+    scene = Scene(deployment)
+    claim = scene.claim()
+    claim['allocations'] |= {
+        str(uuid.UUID(int=number)): {'resources': {'VCPU': 1}}
+        for number in range(1, amount)
+    }
+    body = json.dumps({scene.own: claim} if path == '/allocations' else claim).encode()
+    small = len(body) < 2000
+    nova = deployment.add_user('service')
+    for caller in (scene.alice, nova):
+        request = make_request(
+            'POST' if path == '/allocations' else 'PUT',
+            path.format(own=scene.own),
+            caller,
+        )
+        request.content_type = 'application/json'
+        request.body_file = io.BytesIO(body)
+        request.environ['wsgi.input_terminated'] = True
+        request.content_length = None if chunked else len(body)
+        answer = request.get_response(deployment.application)
+        assert answer.status_code == (204 if small else 413), answer.text
+        if small:
+            return

@@ -14,6 +14,7 @@ import pytest
 import sqlalchemy as sa
 from placement.db.sqlalchemy import models
 
+from consumer_guard.owners.breaker import PAUSE
 from tests.configuration import OWNER_RULES
 from tests.deployment import Deploy, Deployment
 from tests.functional.between import Steps, step_into
@@ -252,6 +253,8 @@ def test_an_exhausted_pool(deploy: Deploy) -> None:
             assert TIMEOUT * 0.9 < time.monotonic() - started < TIMEOUT + 2
             assert answer.status == 503
             assert answer.header('Retry-After')
+            # Else the next one is refused at once.
+            time.sleep(PAUSE)
         assert ask(scene, asked['GET'], token=scene.deployed.admin.token).status == 200
     for name in names:
         assert ask(scene, asked[name]).status == (204 if name == 'PUT' else 200)

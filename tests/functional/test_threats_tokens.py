@@ -32,6 +32,24 @@ class TestTokens:
         named = scene.environ('DELETE', '/allocations/{CB}', headers=headers)
         assert send(deployed.application, named).status == 204
 
+    @pytest.mark.parametrize(
+        ('role', 'status'),
+        [('admin', 204), ('x,admin', 403), ('admin,', 403), (' admin', 403)],
+    )
+    def test_a_role_of_a_service_that_splits_into_others_is_none_of_them(
+        self, deploy: Deploy, role: str, status: int
+    ) -> None:
+        """I13: as for the user's own roles."""
+        rules = {'consumer_guard:allocations:delete': 'service_roles:admin'}
+        deployed = deploy(rules=rules)
+        scene = Scene(deployed)
+        # Without the role service, auth_token takes no service token.
+        headers = {'X-Service-Token': deployed.add_user('service', role).token}
+        before = scene.rows()
+        asked = scene.environ('DELETE', '/allocations/{CB}', headers=headers)
+        assert send(deployed.application, asked).status == status
+        assert (scene.rows() == before) is (status == 403)
+
     @pytest.mark.parametrize(('with_service', 'status'), [(True, 403), (False, 401)])
     def test_an_expired_token(
         self,
@@ -47,7 +65,7 @@ class TestTokens:
         expired = keystone_fixture.V3Token(
             user_id=scene.alice.user_id,
             project_id=scene.alice.project_id,
-            expires=datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC),
+            expires=datetime.datetime(2020, 1, 1, tzinfo=datetime.timezone.utc),
         )
         expired.add_role(name='reader')
 

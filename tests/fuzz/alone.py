@@ -124,6 +124,10 @@ class SealingOwners(FixedOwners):
         self.swapped += swaps
         return self.wins
 
+    def find_types(self, names: Collection[str]) -> Collection[str]:
+        """One type exists."""
+        return {*names} & {'INSTANCE'}
+
 
 class Chunks:
     """An app_iter that counts how often it was closed."""

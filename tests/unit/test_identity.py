@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from oslo_context import context
 
+from consumer_guard.backend.requestlog import remove_identity
 from consumer_guard.guard import identity
 
 ROLE = 'consumer_guard_passage'
@@ -28,6 +29,25 @@ def _environ(*roles: str, **more: Any) -> dict[str, Any]:
         'HTTP_X_ROLES': ','.join(roles),
     }
     return made | more
+
+
+def _add_service(environ: dict[str, Any], *roles: str, **more: Any) -> dict[str, Any]:
+    """What auth_token leaves for a valid service token beside the user's."""
+    headers = {
+        'HTTP_X_SERVICE_IDENTITY_STATUS': 'Confirmed',
+        'HTTP_X_SERVICE_USER_ID': 'su',
+        'HTTP_X_SERVICE_ROLES': ','.join(roles),
+    }
+    made = environ | headers | more
+    service = types.SimpleNamespace(
+        user_id='su',
+        project_id=made.get('HTTP_X_SERVICE_PROJECT_ID'),
+        role_names=roles,
+    )
+    made['keystone.token_auth'] = types.SimpleNamespace(
+        user=environ['keystone.token_auth'].user, service=service
+    )
+    return made
 
 
 def _make(environ: dict[str, Any], **more: Any) -> identity.GuardContext:
@@ -91,16 +111,19 @@ class TestProof:
 class TestContext:
     def test_credentials_are_those_of_oslo_context(self) -> None:
         """The keys that policy checks know, and no other."""
-        environ = _environ(
-            'Reader',
-            HTTP_X_USER_DOMAIN_ID='ud',
-            HTTP_X_PROJECT_DOMAIN_ID='pd',
-            HTTP_X_SERVICE_USER_ID='su',
+        environ = _add_service(
+            _environ(
+                'Reader',
+                HTTP_X_USER_DOMAIN_ID='ud',
+                HTTP_X_PROJECT_DOMAIN_ID='pd',
+                HTTP_X_IS_ADMIN_PROJECT='True',
+            ),
+            'service',
+            'Other',
             HTTP_X_SERVICE_PROJECT_ID='sp',
             HTTP_X_SERVICE_USER_DOMAIN_ID='sud',
             HTTP_X_SERVICE_PROJECT_DOMAIN_ID='spd',
             HTTP_X_SERVICE_ROLES='service, Other',
-            HTTP_X_IS_ADMIN_PROJECT='True',
         )
         made = _make(environ)
         caller = identity.make_caller(made)
@@ -118,7 +141,6 @@ class TestContext:
                     'HTTP_X_DOMAIN_ID',
                     'HTTP_X_USER_DOMAIN_ID',
                     'HTTP_X_PROJECT_DOMAIN_ID',
-                    'HTTP_X_SERVICE_USER_ID',
                     'HTTP_X_SERVICE_USER_DOMAIN_ID',
                     'HTTP_X_SERVICE_PROJECT_ID',
                     'HTTP_X_SERVICE_PROJECT_DOMAIN_ID',
@@ -134,11 +156,18 @@ class TestContext:
     def test_what_checks_see_is_what_oslo_context_reads(
         self, headers: dict[str, str]
     ) -> None:
-        environ = _environ('r', HTTP_X_IS_ADMIN_PROJECT='true') | headers
+        roles = (headers.get('HTTP_X_SERVICE_ROLES') or '').split(',')
+        environ = _add_service(
+            _environ('r', HTTP_X_IS_ADMIN_PROJECT='true'),
+            *[role.strip() for role in roles],
+            **headers,
+        )
         ours = _make(environ)
         theirs = context.RequestContext.from_environ(
             environ, user_id='u', project_id='p', roles=['r'], overwrite=False
         )
+        # A comma too many is no role.
+        theirs.service_roles = [role for role in theirs.service_roles if role]
         if not headers.get('openstack.request_id'):
             # Each made one of its own.
             theirs.request_id = ours.request_id
@@ -232,15 +261,73 @@ class TestContext:
         """I13: roles of the token, not of the commas in it."""
         assert list(_make(_environ(*named)).roles) == expected
 
+    @pytest.mark.parametrize(
+        ('named', 'expected'),
+        [
+            (('service', 'Other'), ['service', 'Other']),
+            (('x,admin', 'service'), ['service']),
+            (('admin ',), []),
+            (('a', 'a,a'), ['a', 'a', 'a']),
+            ((), []),
+        ],
+    )
+    def test_roles_of_a_service_are_those_of_its_token(
+        self, named: tuple[str, ...], expected: list[str]
+    ) -> None:
+        """I13: a role named 'x,admin' makes no admin of a service either."""
+        made = _make(_add_service(_environ('reader'), *named))
+        assert list(made.service_roles) == expected
+        assert list(made.roles) == ['reader']
+
+    def test_a_role_of_the_user_is_none_of_the_service_and_vice_versa(self) -> None:
+        environ = _add_service(_environ('admin'), 'service')
+        made = _make(environ | {'HTTP_X_SERVICE_ROLES': 'service,admin'})
+        assert list(made.service_roles) == ['service']
+        made = _make(environ | {'HTTP_X_ROLES': 'service,admin'})
+        assert list(made.roles) == ['admin']
+
+    @pytest.mark.parametrize(
+        'change',
+        [
+            {'HTTP_X_SERVICE_IDENTITY_STATUS': None},
+            {'HTTP_X_SERVICE_IDENTITY_STATUS': 'Invalid'},
+            {'HTTP_X_SERVICE_USER_ID': 'another'},
+            {'HTTP_X_SERVICE_USER_ID': None},
+            {'keystone.token_auth': _environ('r')['keystone.token_auth']},
+        ],
+        ids=['no status', 'invalid', 'another user', 'no user', 'no token'],
+    )
+    def test_a_service_that_is_not_proven_is_none(self, change: dict[str, Any]) -> None:
+        """Every header of it: a rule may ask for any."""
+        names = ('USER_DOMAIN_ID', 'PROJECT_ID', 'PROJECT_DOMAIN_ID')
+        environ = _add_service(
+            _environ('r'),
+            'service',
+            **{f'HTTP_X_SERVICE_{name}': name for name in names},
+        )
+        proven = identity.make_caller(_make(environ)).credentials
+        assert proven['service_roles'] == ['service']
+        credentials = identity.make_caller(_make(environ | change)).credentials
+        assert proven['service_user_id'] == 'su'
+        assert credentials['service_roles'] == []
+        assert credentials['service_user_id'] is None
+        for name in names:
+            assert proven[f'service_{name.lower()}'] == name
+            assert credentials[f'service_{name.lower()}'] is None
+
     def test_believed_headers_give_user_project_and_roles(self) -> None:
         environ = {
             'HTTP_X_USER_ID': 'u',
             'HTTP_X_TENANT_ID': 'p',
             'HTTP_X_ROLES': 'a, b,,',
+            'HTTP_X_SERVICE_USER_ID': 'su',
+            'HTTP_X_SERVICE_ROLES': 'service, c',
         }
         made = _make(environ, believe_headers=True)
         assert (made.user_id, made.project_id) == ('u', 'p')
         assert list(made.roles) == ['a', 'b']
+        assert made.service_user_id == 'su'
+        assert list(made.service_roles) == ['service', 'c']
 
     def test_the_threads_context(self) -> None:
         """I18: neither made, nor replaced."""
@@ -276,7 +363,7 @@ def test_remove_identity_leaves_nothing_that_oslo_context_reads() -> None:
     headers |= {'HTTP_X_IS_ADMIN_PROJECT', 'HTTP_X_IDENTITY_STATUS'}
     kept = {'HTTP_X_OPENSTACK_REQUEST_ID': 'x', 'HTTP_ACCEPT': 'x', 'PATH_INFO': 'x'}
     environ = dict.fromkeys(headers, 'x') | kept
-    assert identity.remove_identity(environ) == dict.fromkeys(headers, 'x')
+    assert remove_identity(environ) == dict.fromkeys(headers, 'x')
     assert environ == kept
 
 

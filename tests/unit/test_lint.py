@@ -2,15 +2,21 @@
 """The lints of policy files: each finds what it is for, and nothing in order."""
 
 import pathlib
+import tempfile
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from oslo_policy import policy
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oslo_config import cfg
+from oslo_policy import opts, policy
 from placement import policies as placement_policies
 
 from consumer_guard.analysis.findings import Finding, Severity, find_worst
-from consumer_guard.analysis.lint.linter import Policies, lint
+from consumer_guard.analysis.lint.callers import placement_allows
+from consumer_guard.analysis.lint.linter import Policies, lint, make_rule_sets
 from consumer_guard.analysis.lint.rulesets import find_registered
 from consumer_guard.guard import model
 from consumer_guard.guard.errors import PolicyFileError
@@ -178,7 +184,7 @@ def test_misspelt_names_of_rules_are_found_in_either_file() -> None:
 
 
 def test_names_of_others_are_passed_over() -> None:
-    extra = '"os_compute_api:servers": []\n"mine": "role:x"\n'
+    extra = '"os_compute_api:servers": []\n'
     assert find(extra, extra) == find()
 
 
@@ -221,7 +227,7 @@ PLACEMENTS: list[tuple[str, Severity, str]] = [
     ('"@"', FAILURE, 'is open to every caller'),
     ('"not !"', FAILURE, 'is open to every caller'),
     ('5', FAILURE, 'placement cannot read the file'),
-    ('[["role:admin"], ["role:service"]]', WARNING, 'lists of checks are out of date'),
+    ('[["role:admin"], ["role:service"]]', WARNING, 'lists of checks are deprecated'),
     ('"admin_api"', FAILURE, 'write rule:admin_api for "admin_api"'),
     ('"rule:nope"', FAILURE, 'placement asks its rule "default" instead'),
     (f'"rule:{THEIRS}"', FAILURE, 'refers to itself'),
@@ -351,7 +357,7 @@ def test_deprecated_rules_that_are_still_set_are_warned_of() -> None:
     ]
     text = '"old:name": "role:y"\n"placement:gone": "role:admin"'
     found = find('', text, registered=registered)
-    assert has(found, WARNING, '"placement:new" took its place')
+    assert has(found, WARNING, 'takes the place of placement:new')
     assert has(found, WARNING, 'will be passed over')
 
 
@@ -371,3 +377,153 @@ def test_the_worst_come_first() -> None:
     severities = [one.severity for one in found]
     assert severities == sorted(severities, reverse=True)
     assert len({*severities}) > 1
+
+
+OLD_NAME = 'rule:admin_api'
+
+
+@pytest.mark.parametrize(
+    ('value', 'severity', 'words'),
+    [
+        ('@', FAILURE, 'is open to every caller'),
+        ('role:reader', WARNING, 'is open to callers with role:reader'),
+        ('!', WARNING, 'refuses them'),
+    ],
+)
+def test_a_deprecated_name_takes_the_place_of_the_new_rules(
+    value: str, severity: Severity, words: str
+) -> None:
+    findings = find(placements=f'"{OLD_NAME}": "{value}"\n')
+    assert has(findings, severity, words)
+    named = [one for one in findings if one.subject == OLD_NAME]
+    assert [one.severity for one in named] == [WARNING]
+    assert f'"{value}"' in named[0].text
+    for name in ('service_api', 'admin_or_service_api', 'project_reader_api'):
+        assert name in named[0].text
+    assert all(one.line == 1 for one in findings)
+
+
+@pytest.mark.parametrize('value', ['role:admin', ' role:admin '])
+def test_a_deprecated_name_with_its_old_default_changes_nothing(value: str) -> None:
+    findings = find(placements=f'"{OLD_NAME}": "{value}"\n')
+    assert not [one for one in findings if one.severity > NOTE]
+    assert OLD_NAME not in {one.subject for one in findings}
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    old=st.sampled_from(['role:admin', '@', '!', 'role:x', 'rule:service_api', None]),
+    new=st.sampled_from(['role:y', None]),
+    new_alone=st.booleans(),
+)
+def test_the_rules_in_force_are_those_of_an_enforcer(
+    old: str | None, new: str | None, new_alone: bool
+) -> None:
+    """Deprecated names included; compared by answers to a few callers."""
+    rules = {OLD_NAME: old, 'service_api': new}
+    text = yaml.safe_dump({name: rule for name, rule in rules.items() if rule})
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder, 'policy.yaml')
+        path.write_text(text)
+        conf = cfg.ConfigOpts()
+        conf([], project='placement', default_config_files=[])
+        opts.set_defaults(conf)
+        conf.set_override('enforce_new_defaults', new_alone, 'oslo_policy')
+        enforcer = policy.Enforcer(conf, policy_file=str(path))
+        enforcer.suppress_deprecation_warnings = True
+        enforcer.suppress_default_change_warnings = True
+        enforcer.register_defaults(placement_policies.list_rules())
+        enforcer.load_rules()
+        _, placements = make_rule_sets(
+            Policies(
+                [],
+                [PolicyText('theirs.yaml', text)],
+                find_registered(),
+                PASSAGE,
+                new_alone=new_alone,
+            )
+        )
+        for name in (
+            'service_api',
+            'admin_or_service_api',
+            'placement:reshaper:reshape',
+        ):
+            node = placements.compile(name)
+            assert node is not None
+            for role in ('admin', 'service', 'reader', 'x', 'y'):
+                wanted = enforcer.enforce(
+                    name, {}, {'roles': [role], 'project_id': 'p'}
+                )
+                assert placement_allows(node, (role,), {}) == wanted, (name, role)
+
+
+MERGED = """\
+common: &common
+  "consumer_guard:allocations:list": "@"
+<<: *common
+"""
+
+
+@pytest.mark.parametrize(
+    ('text', 'line'),
+    [
+        (MERGED, 3),
+        (MERGED.replace('*common', '[*common, *common]'), 3),
+        (f'all: &rule "@"\n"{LIST}": *rule\n', 2),
+    ],
+)
+def test_rules_of_merges_and_anchors_are_linted(text: str, line: int) -> None:
+    findings = find(text)
+    found = [one for one in findings if 'allows every caller' in one.text]
+    assert [(one.subject, one.severity, one.line) for one in found] == [
+        (LIST, WARNING, line)
+    ]
+
+
+def test_a_rule_of_its_own_wins_over_a_merge() -> None:
+    findings = find(f'{MERGED}"{LIST}": "role:admin or role:service"\n')
+    assert not has(findings, WARNING, 'allows every caller')
+
+
+@pytest.mark.parametrize(
+    'name', ['system_admin_api', 'system_reader_api', 'context_is_cloud_admin']
+)
+def test_a_base_rule_that_nothing_refers_to_is_noted(name: str) -> None:
+    text = f'"{name}": "role:admin"\n'
+    for findings in (find(placements=text), find(text)):
+        assert has(findings, NOTE, 'no rule refers to it')
+    used = f'{text}"{THEIRS}": "rule:{name} or role:service or role:{PASSAGE}"\n'
+    assert not has(find(placements=used), NOTE, 'no rule refers to it')
+    # One file for both services.
+    assert not has(find(used, used), NOTE, 'no rule refers to it')
+
+
+@pytest.mark.parametrize(
+    ('value', 'text'),
+    [
+        ([['role:admin'], ['role:x', 'rule:y']], 'role:admin or (role:x and rule:y)'),
+        (['role:admin', 'role:x'], 'role:admin or role:x'),
+        ([['role:a', 'role:b']], 'role:a and role:b'),
+    ],
+)
+def test_an_old_list_gets_the_text_that_means_the_same(value: Any, text: str) -> None:
+    rules = {LIST: value, 'y': '!'}
+    (found,) = [one for one in find(yaml.safe_dump(rules)) if one.subject == LIST]
+    assert found.fix == f'write "{text}"'
+    assert str(policy.RuleDefault('rule', value).check).strip('()') == str(
+        policy.RuleDefault('rule', text).check
+    ).strip('()')
+
+
+@pytest.mark.parametrize(
+    ('check', 'fix'),
+    [('is_admin:1', 'write role:admin'), ('project_name:service', 'no names')],
+)
+def test_no_misleading_name_is_suggested(check: str, fix: str) -> None:
+    (found,) = [
+        one
+        for one in find(f'"{LIST}": "role:admin or {check}"')
+        if 'no credential' in one.text
+    ]
+    assert 'did you mean' not in found.text
+    assert fix in found.fix

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Lists that are filtered, with stand-ins for placement, rules and owners."""
 
+import contextlib
 import gzip
 import json
-from collections.abc import Iterable
+import threading
+import tracemalloc
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import pytest
@@ -147,3 +150,150 @@ class TestFilter:
         owners = FixedOwners({OTHERS: owner})
         answer = send(make_guard(Recorder([RAW]), owners=owners), ask_for(LISTS))
         assert json.loads(answer.body)['allocations'] == {}
+
+
+def _write(document: dict[str, Any], count: int) -> bytes:
+    ids = [f'{number:032x}' for number in range(count)]
+    return json.dumps(
+        {
+            'allocations': {
+                id_: document | {'consumer_generation': number}
+                for number, id_ in enumerate(ids)
+            },
+            'resource_provider_generation': 7,
+        }
+    ).encode()
+
+
+class EveryFew(FixedOwners):
+    """Every third consumer is the caller's, or one in some other number."""
+
+    def __init__(self, every: int = 3) -> None:
+        super().__init__()
+        self._every = every
+
+    def find(self, consumer_ids: Collection[str]) -> dict[str, model.Owner]:
+        self.asked.append(frozenset(consumer_ids))
+        return {
+            id_: model.Owner(
+                id_,
+                model.OwnerStatus.RECORDED,
+                'theirs' if int(id_, 16) % self._every else PROJECT,
+            )
+            for id_ in consumer_ids
+        }
+
+
+class TestParts:
+    """A list that is too long to be read at once."""
+
+    @pytest.mark.parametrize(
+        'document',
+        [
+            {'resources': {'VCPU': 1}},
+            {'resources': {'VCPU': 1}, 'more': {'a': {}}, 'z': {'b': {'c': {}}}},
+            {'resources': {}, 'text': '}, "x": {"\\" \u00e9'},
+        ],
+        ids=['known', 'nested', 'text'],
+    )
+    @pytest.mark.parametrize('indent', [None, 1])
+    def test_parts_show_what_the_whole_would(
+        self, document: dict[str, Any], indent: int | None
+    ) -> None:
+        whole = json.loads(_write(document, 1000))
+        text = json.dumps(whole, indent=indent).encode()
+        owners = EveryFew()
+        answer = send(make_guard(Recorder([text]), owners=owners), ask_for(LISTS))
+        consumers = whole['allocations']
+        expected = {id_: consumers[id_] for id_ in [*consumers][::3]}
+        assert json.loads(answer.body)['allocations'] == expected
+        assert len(owners.asked) > 1
+        assert sum(map(len, owners.asked)) == 1000
+
+    @pytest.mark.parametrize('at', [0.3, 0.6, 0.999])
+    def test_a_list_that_breaks_in_a_later_part_shows_nothing(self, at: float) -> None:
+        text = bytearray(_write({'resources': {'VCPU': 1}}, 1000))
+        text[int(len(text) * at)] = 0
+        recorder = Recorder([bytes(text)])
+        answer = send(make_guard(recorder, owners=EveryFew()), ask_for(LISTS))
+        assert answer.status == 502
+
+    @pytest.mark.parametrize(('every', 'times'), [(1, 4), (3, 3), (10**9, 3)])
+    def test_memory_is_at_most_three_times_the_list(
+        self, every: int, times: int
+    ) -> None:
+        """Four times where all of it is visible. Allocations are counted, which no other work on the machine changes."""
+        text = _write({'resources': {'VCPU': 1}}, 20_000)
+        environ = ask_for(LISTS)
+        guard = make_guard(Recorder([text]), owners=EveryFew(every))
+        guard(dict(environ), lambda *_: None)
+        tracemalloc.start()
+        try:
+            guard(environ, lambda *_: None)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak < times * len(text)
+
+
+class TestAtOnce:
+    """As many lists are filtered at once as the option says."""
+
+    def test_one_list_too_many_is_refused_until_another_is_done(self) -> None:
+        inside, leave = threading.Barrier(2), threading.Event()
+
+        def application(_environ: Environ, start_response: Any) -> Iterable[bytes]:
+            if threading.current_thread() is slow:
+                inside.wait(10)
+                assert leave.wait(10)
+            start_response('200 OK', [('Content-Type', 'application/json')])
+            return [RAW]
+
+        guard = make_guard(application, max_filtered_lists='1')
+        statuses = []
+        slow = threading.Thread(
+            target=lambda: statuses.append(send(guard, ask_for(LISTS)).status)
+        )
+        slow.start()
+        inside.wait(10)
+        refused = send(guard, ask_for(LISTS))
+        other = send(guard, ask_for())
+        leave.set()
+        slow.join(10)
+        assert refused.status == 429
+        assert refused.header('Retry-After') == '1'
+        (error,) = json.loads(refused.body)['errors']
+        assert error['status'] == 429
+        assert error['detail'].rstrip().endswith('try again.')
+        # What is no list is not bounded.
+        assert other.status == 200
+        assert statuses == [200]
+        assert send(guard, ask_for(LISTS)).status == 200
+
+    def test_a_role_holder_is_not_counted(self) -> None:
+        """More of them at once than there are places."""
+        depth = 3
+
+        def application(_environ: Environ, start_response: Any) -> Iterable[bytes]:
+            nonlocal depth
+            depth -= 1
+            if depth:
+                assert send(guard, ask_for(LISTS)).body == RAW
+            start_response('200 OK', [('Content-Type', 'application/json')])
+            return [RAW]
+
+        rules = FixedRules(first=model.Truth.YES)
+        guard = make_guard(application, rules, max_filtered_lists='1')
+        assert send(guard, ask_for(LISTS)).status == 200
+        assert depth == 0
+
+    @pytest.mark.parametrize('fault', [RuntimeError('secret'), KeyboardInterrupt()])
+    def test_a_list_that_fails_gives_its_place_back(self, fault: BaseException) -> None:
+        owners = FixedOwners()
+        guard = make_guard(Recorder([RAW]), owners=owners, max_filtered_lists='1')
+        for error in (fault, fault):
+            owners.fault = error
+            with contextlib.suppress(KeyboardInterrupt):
+                assert send(guard, ask_for(LISTS)).status == 503
+        owners.fault = None
+        assert send(guard, ask_for(LISTS)).status == 200

@@ -49,6 +49,8 @@ def test_without_options_the_defaults_are_those_documented() -> None:
         incomplete_consumer_project_id='00000000-0000-0000-0000-000000000000',
         incomplete_consumer_user_id='00000000-0000-0000-0000-000000000000',
         max_body_size=2 * 2**20,
+        hide_provider_generation=True,
+        max_filtered_lists=4,
         policy_poll_interval=1.0,
         generation_limit=2147483647,
         generation_warning=100000000,
@@ -214,10 +216,10 @@ def test_a_bad_value_is_an_error_that_names_the_variable_and_not_the_file(
 def test_a_contradiction_is_an_error_that_names_the_place_of_each_option(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = _write(tmp_path, '[consumer_guard]\ngeneration_alarm = 5\n')
-    monkeypatch.setenv('OS_CONSUMER_GUARD__GENERATION_WARNING', '4')
+    path = _write(tmp_path, '[consumer_guard]\ngeneration_alarm = 5000\n')
+    monkeypatch.setenv('OS_CONSUMER_GUARD__GENERATION_WARNING', '4000')
     with pytest.raises(ConfigurationError) as caught:
-        _load(oslo_config_file=path, generation_reserve='3')
+        _load(oslo_config_file=path, generation_reserve='3000')
     message = str(caught.value)
     assert f'generation_alarm is set in {path}' in message
     assert 'generation_reserve is set in the paste section' in message

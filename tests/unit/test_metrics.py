@@ -29,11 +29,25 @@ def test_without_a_host_nothing_is_sent() -> None:
     NONE.gauge('x', 1.0)
 
 
-def test_values_are_sent_in_statsds_units() -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
-        server.bind(('127.0.0.1', 0))
+@pytest.mark.parametrize(
+    ('family', 'address', 'host'),
+    [
+        (socket.AF_INET, '127.0.0.1', '127.0.0.1'),
+        (socket.AF_INET, '127.0.0.1', 'localhost'),
+        (socket.AF_INET6, '::1', '::1'),
+    ],
+)
+def test_values_are_sent_in_statsds_units(
+    family: socket.AddressFamily, address: str, host: str
+) -> None:
+    """Over IPv4 and IPv6."""
+    with socket.socket(family, socket.SOCK_DGRAM) as server:
+        try:
+            server.bind((address, 0))
+        except OSError:
+            pytest.skip(f'no {family.name} on this machine')
         server.settimeout(10)
-        metrics = connect('127.0.0.1', server.getsockname()[1], 'cg')
+        metrics = connect(host, server.getsockname()[1], 'cg')
         metrics.count('a')
         metrics.time('b', 0.25)
         metrics.gauge('c', 7)

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The pure part of the decision, branch by branch, with values."""
 
+import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
@@ -67,7 +69,8 @@ def recorded(judge: Judge, *owners: Owner) -> Decision:
 def write(judge: Judge, owners: list[Owner], *claims: Claim) -> Decision:
     by_id = {owner.consumer_uuid: owner for owner in owners}
     before = conclude_recorded(by_id, judge)
-    return conclude_write(Body({}, claims), by_id, before, judge)
+    own = {'project_id': ('mine',), 'user_id': ('me',), 'consumer_type': ('VM', 'X')}
+    return conclude_write(Body({}, claims), before, own, judge)
 
 
 class TestObstacle:
@@ -257,6 +260,43 @@ class TestWrite:
         judge = Judge('mine', otherwise=Truth.UNKNOWN)
         decision = write(judge, [make_owner()], make_claim(project='theirs'))
         assert decision.reason is Reason.NOT_THE_CLAIMED
+
+    @pytest.mark.parametrize(
+        ('recorded', 'claimed', 'passes'),
+        [
+            ({}, {}, True),
+            ({'user_id': 'other'}, {'user_id': 'other'}, True),
+            ({'user_id': 'other'}, {}, True),
+            ({'user_id': None}, {}, True),
+            ({}, {'user_id': 'other'}, False),
+            ({'user_id': None}, {'user_id': 'other'}, False),
+            ({'user_id': 'third'}, {'user_id': 'other'}, False),
+            ({'consumer_type': 'OLD'}, {'consumer_type': 'OLD'}, True),
+            ({'consumer_type': 'OLD'}, {'consumer_type': 'X'}, True),
+            ({'consumer_type': 'OLD'}, {'consumer_type': None}, True),
+            ({'consumer_type': None}, {'consumer_type': None}, True),
+            ({'consumer_type': 'OLD'}, {'consumer_type': 'NEW'}, False),
+            ({'consumer_type': None}, {'consumer_type': 'NEW'}, False),
+            ({}, {'consumer_type': 'x'}, False),
+            ({'project_id': 'ours'}, {'project_id': 'ours'}, True),
+            ({'project_id': 'ours'}, {}, True),
+            ({}, {'project_id': 'ours'}, False),
+        ],
+    )
+    def test_a_claim_adds_no_name_but_the_callers_own(
+        self, recorded: dict[str, Any], claimed: dict[str, Any], passes: bool
+    ) -> None:
+        owner = make_owner()._replace(**recorded)
+        claim = dataclasses.replace(make_claim(), **claimed)
+        decision = write(Judge('mine', 'ours'), [owner], claim)
+        reason = Reason.OWNER if passes else Reason.NEW_NAMES
+        assert decision.reason is reason
+        assert (decision.outcome is Outcome.PASSAGE) is passes
+
+    def test_the_names_are_the_reason_before_the_generation(self) -> None:
+        claim = dataclasses.replace(make_claim(generation=1), user_id='other')
+        decision = write(Judge('mine'), [make_owner()], claim)
+        assert decision.reason is Reason.NEW_NAMES
 
     @pytest.mark.parametrize('generation', [None, 0, 6, 8, -7, 2**31])
     def test_another_generation_than_the_judged_one_is_refused(

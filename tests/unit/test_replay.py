@@ -19,7 +19,7 @@ ALWAYS_REFUSED = (Reason.NO_IDENTITY, Reason.SPENT, Reason.LOST_SWAP)
 REFUSED_TO_OWNERS = (
     *(Reason.NEVER, Reason.EMPTIES, Reason.MICROVERSION, Reason.NO_SEAL),
     *(Reason.UNREADABLE, Reason.TOO_LARGE, Reason.UNOWNED, Reason.ABSENT),
-    *(Reason.NO_ALLOCATIONS, Reason.GENERATION),
+    *(Reason.NO_ALLOCATIONS, Reason.NEW_NAMES, Reason.GENERATION),
 )
 PASSING = (*(Reason.FAULT, Reason.LOCKED, Reason.UNAVAILABLE, Reason.NO_SEAL_STORE),)
 

@@ -169,8 +169,8 @@ class Fixed:
         decision = self.authorizer.authorize(request, simulate_caller(person))
         visible = frozenset[str]()
         if decision.outcome is Outcome.FILTER:
-            visible = self.authorizer.find_visible(
-                request, simulate_caller(person), IDS
+            visible = frozenset(
+                self.authorizer.find_visible(request, simulate_caller(person), IDS)
             )
         return request, decision, visible
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stored generations over placement's tables in an SQLite file."""
 
-import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -159,7 +158,7 @@ class Fault(Exception):
         (Fault(pgcode='42501'), True),
         (Fault(1142, 'UPDATE command denied'), True),
         (Fault(1143, 'UPDATE command denied to a column'), True),
-        (Fault(sqlite_errorcode=sqlite3.SQLITE_READONLY), True),
+        (Fault(sqlite_errorcode=8), True),
         (Fault(sqlstate='40001'), False),
         (Fault(1213, 'Deadlock'), False),
         (Fault(), False),

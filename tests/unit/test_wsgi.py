@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The WSGI shell: a part of a pipeline, and faults in every step of it."""
 
+import functools
 import io
 import json
 import logging
@@ -22,9 +23,47 @@ from tests.fuzz.alone import (
     Recorder,
     SealingOwners,
     ask_for,
-    make_guard,
 )
+from tests.fuzz.alone import make_guard as make_plain_guard
 from tests.fuzz.wire import Answer, Environ, make_environ, send
+
+#: An owner's read goes through as it is; tests/unit/test_answers.py has the other.
+make_guard = functools.partial(make_plain_guard, hide_provider_generation='false')
+
+
+class CountingBody(io.BytesIO):
+    """Counts the bytes that were read of it."""
+
+    taken = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        read = super().read(size)
+        self.taken += len(read)
+        return read
+
+
+class TestLargeBody:
+    """Two megabytes that take a second to be parsed."""
+
+    BODY = b'[' + b'[],' * 690_000 + b'[]]'
+
+    def test_it_is_not_read_where_the_caller_does_not_own_the_consumer(self) -> None:
+        """Foreign or unknown: the same answer, and nothing of the body."""
+        own = SealingOwners().find([CONSUMER])[CONSUMER]
+        foreign = own._replace(project_id='theirs')
+        for known in ({CONSUMER: foreign}, {'another': foreign}):
+            environ = ask_for(method='PUT', body=self.BODY)
+            stream = environ['wsgi.input'] = CountingBody(self.BODY)
+            guard = make_guard(Recorder(), owners=SealingOwners(known))
+            answer = send(guard, environ)
+            assert (answer.status, stream.taken) == (403, 0)
+            assert b'allocations:update' in answer.body
+
+    def test_it_is_read_and_refused_where_the_caller_owns_the_consumer(self) -> None:
+        environ = ask_for(method='PUT', body=self.BODY)
+        stream = environ['wsgi.input'] = CountingBody(self.BODY)
+        answer = send(make_guard(Recorder()), environ)
+        assert (answer.status, stream.taken) == (400, len(self.BODY))
 
 
 class TestContract:
@@ -55,14 +94,27 @@ class TestContract:
             heard.append(arguments)
             return heard.append
 
+        by_role = make_guard(application, FixedRules(first=Truth.YES))
         for environ in (ask_for(), REQUESTS['PUT'](), ask_for('/traits')):
             del heard[:]
-            make_guard(application)(environ, start_response)
+            by_role(environ, start_response)
             assert heard == [
                 ('200 OK', []),
                 ('500 Oops', [], ('type', 'value', 'traceback')),
                 b'written',
             ]
+
+    def test_an_owners_write_gets_the_last_status_of_the_application(self) -> None:
+        """Its answer is held back until it is known not to be a 409."""
+
+        def application(_environ: Environ, start_response: Any) -> Iterable[bytes]:
+            start_response('200 OK', [])
+            write = start_response('500 Oops', [], ('type', 'value', 'traceback'))
+            write(b'written')
+            return []
+
+        answer = send(make_guard(application), REQUESTS['PUT']())
+        assert (answer.status, answer.body) == (500, b'written')
 
 
 class Killed(BaseException):

@@ -27,11 +27,20 @@ ADMIN = User(('admin',), 'admin')
 SERVICE = User(('service',), 'service')
 
 
-def write(folder: pathlib.Path) -> None:
-    """The configuration, the module and the database of one site."""
+def write(folder: pathlib.Path, **options: object) -> None:
+    """The configuration, the module and the database of one site.
+
+    :param options: of the guard
+    """
     database = f'sqlite:///{folder}/placement.db'
     # Placement is wide open: whatever is refused, the guard refused.
-    Configuration(folder, database, rules=OWNER_RULES, placement_rules=NAIVE_RULES)
+    Configuration(
+        folder,
+        database,
+        options=options,
+        rules=OWNER_RULES,
+        placement_rules=NAIVE_RULES,
+    )
     (folder / 'served_app.py').write_text(_MODULE)
     servers.create_schema(database)
 

@@ -106,6 +106,35 @@ def _apache(folder: pathlib.Path, mount: str) -> Iterator[Site]:
         yield Site(port, mount, folder, process.pid)
 
 
+# The class eventlet of gunicorn, which has none any more.
+_EVENTLET = """
+import sys
+import eventlet
+eventlet.monkey_patch()
+from eventlet import wsgi
+sys.path.insert(0, sys.argv[1])
+from served_app import application
+listening = eventlet.listen(('127.0.0.1', int(sys.argv[2])))
+wsgi.server(listening, application, environ={'SCRIPT_NAME': sys.argv[3]})
+"""
+
+
+@contextlib.contextmanager
+def _eventlet(folder: pathlib.Path, mount: str) -> Iterator[Site]:
+    port = serving.find_free_port()
+    command = [sys.executable, '-W', 'ignore', '-c', _EVENTLET]
+    command += [str(folder), str(port), mount]
+    with _run(folder, mount, port, command) as process:
+        yield Site(port, mount, folder, process.pid)
+
+
+#: Servers whose requests are green threads.
+GREEN: dict[str, Starter] = {
+    'gunicorn-gevent': _gunicorn('--worker-class', 'gevent'),
+    'uwsgi-gevent': _uwsgi('--http-socket', '--gevent', '20', '--gevent-monkey-patch'),
+    'eventlet': _eventlet,
+}
+
 STARTERS: dict[str, Starter] = {
     'gunicorn-sync': _gunicorn('--worker-class', 'sync'),
     'gunicorn-gthread': _gunicorn('--worker-class', 'gthread', '--threads', '4'),

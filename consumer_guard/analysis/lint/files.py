@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from oslo_policy import policy
 
 from consumer_guard.analysis.findings import Assessment, Finding, fail, note, warn
-from consumer_guard.analysis.lint.rulesets import RuleSet
+from consumer_guard.analysis.lint.rulesets import RuleSet, find_replacement
 from consumer_guard.analysis.lint.texts import REFUSED, RuleContext, lint_text, suggest
 from consumer_guard.analysis.source import SourceFile, SourceRule
 
@@ -119,22 +119,55 @@ def lint_deprecated(
 
     :param new_alone: ``[oslo_policy] enforce_new_defaults``
     """
+    replaced: dict[str, list[str]] = {}
     for rule in registered:
-        old = rule.deprecated_rule
-        if old and old.name != rule.name and old.name in written:
-            assessment = warn(
-                f'the name is out of date, "{rule.name}" took its place',
-                f'rename it to "{rule.name}"',
-            )
-            yield _at_rule(assessment, written[old.name])
+        if replacement := find_replacement(rule, written):
+            replaced.setdefault(replacement, []).append(rule.name)
         if rule.deprecated_for_removal and rule.name in written:
             assessment = warn(
                 'the rule is out of date and will be passed over', 'remove it'
             )
             yield _at_rule(assessment, written[rule.name])
+    for name, names in replaced.items():
+        value = str(written[name].value).strip()
+        yield _at_rule(
+            warn(
+                f'the name is deprecated: its value {_explain_value(value)} takes the '
+                f'place of {", ".join(names)}',
+                'write each of these rules that is to change under its own name, and '
+                'remove this one',
+            ),
+            written[name],
+        )
     if not new_alone:
         yield note(
             'enforce_new_defaults is off: placement allows its deprecated checks as '
             'well, so role:admin may reshape',
             'remove it from [oslo_policy] when every service has the role service',
         ).at("placement's configuration", '')
+
+
+def _explain_value(value: str) -> str:
+    meanings = {'@': ', open to every caller,', '!': ', which refuses everybody,'}
+    return f'"{value:.40}"{meanings.get(value, "")}'
+
+
+def lint_unused(
+    rules: RuleSet, others: RuleSet, registered: Sequence[policy.RuleDefault]
+) -> Iterator[Finding]:
+    """Base rules that nothing refers to, such as those of earlier releases.
+
+    :param others: the rules of the other service, which may share a file
+    :param registered: placement's defaults
+    """
+    used = {
+        *rules.list_reachable(name for name in rules.texts if ':' in name),
+        *others.list_reachable(name for name in others.texts if ':' in name),
+        *rules.list_reachable(rules.defaults),
+        *others.list_reachable(others.defaults),
+        *(rule.deprecated_rule.name for rule in registered if rule.deprecated_rule),
+    }
+    for name, rule in rules.written.items():
+        if name not in used:
+            text = 'no rule refers to it: it has no effect'
+            yield _at_rule(note(text, 'remove it, or refer to it'), rule)

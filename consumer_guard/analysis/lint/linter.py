@@ -11,6 +11,7 @@ from consumer_guard.analysis.lint.files import (
     lint_deprecated,
     lint_files,
     lint_foreign_names,
+    lint_unused,
 )
 from consumer_guard.analysis.lint.permissions import (
     PREFIX,
@@ -46,8 +47,8 @@ class Policies:
     new_alone: bool = True
 
 
-def lint(policies: Policies) -> list[Finding]:
-    """All findings, the worst first.
+def make_rule_sets(policies: Policies) -> tuple[RuleSet, RuleSet]:
+    """The guard's rules, and placement's.
 
     :raises PolicyFileError: a file is not YAML, or not a mapping of names
     """
@@ -56,9 +57,21 @@ def lint(policies: Policies) -> list[Finding]:
         {rule.name: rule.check_str for rule in defaults.list_rules()},
     )
     files = tuple(map(read_source, policies.placements))
-    registered, new_alone = policies.registered or (), policies.new_alone
     written = RuleSet(files, {}).written
-    placements = RuleSet(files, list_defaults(registered, written, new_alone=new_alone))
+    placements = list_defaults(
+        policies.registered or (), written, new_alone=policies.new_alone
+    )
+    return guards, RuleSet(files, placements)
+
+
+def lint(policies: Policies) -> list[Finding]:
+    """All findings, the worst first.
+
+    :raises PolicyFileError: a file is not YAML, or not a mapping of names
+    """
+    guards, placements = make_rule_sets(policies)
+    registered, new_alone = policies.registered or (), policies.new_alone
+    written = placements.written
     passage_role = policies.passage_role.strip().lower()
     findings = [
         *_lint_guard_files(guards, policies.ours, passage_role),
@@ -73,7 +86,10 @@ def lint(policies: Policies) -> list[Finding]:
         *lint_foreign_names(placements, model.NAMESPACE, guards, 'the guard'),
         *lint_mismatches(guards, placements, passage_role),
     ]
-    if policies.registered is None:
+    if policies.registered is not None:
+        for rules, others in ((guards, placements), (placements, guards)):
+            findings += lint_unused(rules, others, registered)
+    else:
         missing = note(
             'placement is not installed here: its own defaults are not looked at',
             "run it with placement's environment",

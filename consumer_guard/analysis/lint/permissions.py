@@ -12,6 +12,7 @@ import enum
 import functools
 import types
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from consumer_guard.analysis.equivalence import Change, compare, compare_rules
 from consumer_guard.analysis.findings import Assessment, Finding, fail, note, warn
@@ -44,13 +45,13 @@ _ALLOW_ALL = Constant('@', NOTHING, Truth.YES)
 _ROLE_SIMILARITY = 0.85
 
 
-def _name_rule(operation: Operation) -> str:
+def name_placement_rule(operation: Operation) -> str:
     """Placement's own rule of a guarded operation."""
     return PREFIX + operation.name
 
 
 _GUARDED = types.MappingProxyType(
-    {_name_rule(operation): operation for operation in model.OPERATIONS}
+    {name_placement_rule(operation): operation for operation in model.OPERATIONS}
 )
 
 
@@ -188,8 +189,7 @@ def _lint_unguarded_openness(
 ) -> Iterator[Assessment]:
     if operation is None:
         return
-    target = _make_placement_target(operation, own=False)
-    open_to = find_least(WEAK, lambda roles: placement_allows(node, roles, target))
+    open_to = find_open_to(node, operation)
     fix = 'open it to the passage role alone: ... or role:consumer_guard_passage'
     if open_to == [()]:
         yield fail("is open to every caller, for every project's consumers", fix)
@@ -199,6 +199,15 @@ def _lint_unguarded_openness(
             'wherever the guard is not in front or is in shadow mode',
             fix,
         )
+
+
+def find_open_to(node: Node, operation: Operation) -> list[Roles]:
+    """The least sets of people's roles that read another project by placement.
+
+    :param node: placement's rule of the operation
+    """
+    target = _make_placement_target(operation, own=False)
+    return find_least(WEAK, lambda roles: placement_allows(node, roles, target))
 
 
 def _lint_target(node: Node, operation: Operation | None) -> Iterator[Assessment]:
@@ -237,13 +246,26 @@ class Mismatch(enum.Enum):
     GUARD_REFUSES = 'guard'
 
 
-def lint_mismatches(
+class FoundMismatch(NamedTuple):
+    """A mismatch of one operation.
+
+    :ivar sets: the least sets of roles of such callers
+    :ivar is_usual: the defaults have it as well
+    """
+
+    operation: Operation
+    mismatch: Mismatch
+    sets: list[Roles]
+    is_usual: bool
+
+
+def list_mismatches(
     guards: RuleSet, placements: RuleSet, passage_role: str
-) -> Iterator[Finding]:
+) -> Iterator[FoundMismatch]:
     """All mismatches that are not those of the defaults.
 
-    Owners whom placement refuses by default are noted: its rule is to be
-    opened to the passage role in the end.
+    Owners whom placement refuses by default are listed: its rule is to be opened to
+    the passage role in the end.
     """
     defaults = RuleSet((), guards.defaults), RuleSet((), placements.defaults)
     for operation in model.OPERATIONS:
@@ -251,13 +273,22 @@ def lint_mismatches(
         usual = _find_mismatches(*defaults, operation, passage_role)
         for mismatch, sets in mismatches.items():
             known = usual.get(mismatch, ())
-            assess, shown = warn, [roles for roles in sets if roles not in known]
-            if not shown and mismatch is Mismatch.PLACEMENT_REFUSES_OWNERS:
-                assess, shown = note, sets
+            shown = [roles for roles in sets if roles not in known]
             if shown:
-                texts = _describe_mismatch(mismatch, shown, operation, passage_role)
-                place = _locate(guards, placements, operation, mismatch)
-                yield assess(*texts).at(*place)
+                yield FoundMismatch(operation, mismatch, shown, is_usual=False)
+            elif sets and mismatch is Mismatch.PLACEMENT_REFUSES_OWNERS:
+                yield FoundMismatch(operation, mismatch, sets, is_usual=True)
+
+
+def lint_mismatches(
+    guards: RuleSet, placements: RuleSet, passage_role: str
+) -> Iterator[Finding]:
+    """A warning for each mismatch; a note for one that the defaults have as well."""
+    for found in list_mismatches(guards, placements, passage_role):
+        assess = note if found.is_usual else warn
+        texts = describe_mismatch(found, passage_role)
+        place = _locate(guards, placements, found.operation, found.mismatch)
+        yield assess(*texts).at(*place)
 
 
 def _find_mismatches(
@@ -265,7 +296,7 @@ def _find_mismatches(
 ) -> dict[Mismatch, list[Roles]]:
     """The least sets of roles for each mismatch; none where a rule is missing."""
     guard = guards.compile(operation.rule)
-    placement = placements.compile(_name_rule(operation))
+    placement = placements.compile(name_placement_rule(operation))
     if guard is None or placement is None:
         return {}
     names = [name for name in list_roles(guard, placement) if name != passage_role]
@@ -290,11 +321,10 @@ def _find_mismatches(
     return {mismatch: find_least(names, gives(mismatch)) for mismatch in Mismatch}
 
 
-def _describe_mismatch(
-    mismatch: Mismatch, sets: list[Roles], operation: Operation, passage_role: str
-) -> tuple[str, str]:
+def describe_mismatch(found: FoundMismatch, passage_role: str) -> tuple[str, str]:
     """Text and fix."""
-    who, theirs = format_roles(sets), _name_rule(operation)
+    operation, mismatch = found.operation, found.mismatch
+    who, theirs = format_roles(found.sets), name_placement_rule(operation)
     if mismatch is Mismatch.PLACEMENT_REFUSES:
         return (
             f'the guard lets {who} through, and "{theirs}" refuses them',
@@ -315,7 +345,7 @@ def _locate(
     guards: RuleSet, placements: RuleSet, operation: Operation, mismatch: Mismatch
 ) -> tuple[str, str, int | None]:
     """Path, rule and line of a rule in a file; of two, of the one that refuses."""
-    sides = [(placements, _name_rule(operation)), (guards, operation.rule)]
+    sides = [(placements, name_placement_rule(operation)), (guards, operation.rule)]
     if mismatch is Mismatch.GUARD_REFUSES:
         sides.reverse()
     places = [(*rules.locate(name), name) for rules, name in sides]

@@ -7,7 +7,7 @@ the guard's nodes of one.
 
 import ast
 import importlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from oslo_policy import policy
@@ -175,21 +175,43 @@ def find_registered() -> Sequence[policy.RuleDefault] | None:
 
 def list_defaults(
     registered: Sequence[policy.RuleDefault],
-    written: Collection[str],
+    written: Mapping[str, SourceRule],
     *,
     new_alone: bool,
 ) -> dict[str, str]:
     """The check strings that placement uses where no file has one.
 
-    :param written: names of rules in files
+    :param written: rules in files
     :param new_alone: ``[oslo_policy] enforce_new_defaults``; without it the
         deprecated check is allowed as well
     """
     defaults = {}
     for rule in registered:
         check, old = rule.check_str, rule.deprecated_rule
-        is_merged = not new_alone and rule.name not in written
-        if is_merged and old and old.check_str != check:
-            check = f'({check}) or ({old.check_str})'
+        if replacement := find_replacement(rule, written):
+            check = f'rule:{replacement}'
+        elif old and old.check_str != check and rule.name not in written:
+            check = check if new_alone else f'({check}) or ({old.check_str})'
         defaults[rule.name] = check
     return defaults
+
+
+def find_replacement(
+    rule: policy.RuleDefault, written: Mapping[str, SourceRule]
+) -> str | None:
+    """The deprecated name under which a file has a rule instead of the default.
+
+    As in ``Enforcer._handle_deprecated_rule`` of oslo.policy 6: not where it says
+    what the deprecated default said, or refers to the new name.
+    """
+    old = rule.deprecated_rule
+    if not old or old.name == rule.name or old.name not in written:
+        return None
+    if rule.name in written:
+        return None
+    value = written[old.name].value
+    if isinstance(value, str):
+        check = policy.RuleDefault(old.name, value).check
+        if check == old.check or str(check) == f'rule:{rule.name}':
+            return None
+    return old.name

@@ -90,12 +90,14 @@ def _lint_value(value: object, context: RuleContext) -> Iterator[Assessment]:
             yield fail(f'the value is empty; {end}', _FIX_EMPTY)
         return
     shown = f'the value {value!r:.40} is not text'
+    is_list = bool(value) and _is_old_list(value)
+    fix = f'write "{_join_old_list(value)}"' if is_list else 'put it in quotes'
     if context.is_guard:
-        yield fail(f'{shown}; {REFUSED}', 'put it in quotes')
+        yield fail(f'{shown}; {REFUSED}', fix)
     elif not value:
         yield fail(f'{shown}; it allows everybody', f'{_FIX_EMPTY}, in quotes')
-    elif _is_old_list(value):
-        yield warn(f'{shown}; lists of checks are out of date', 'write it as text')
+    elif is_list:
+        yield warn(f'{shown}; lists of checks are deprecated', fix)
     else:
         yield fail(f'{shown}; placement cannot read the file', 'put it in quotes')
 
@@ -105,6 +107,17 @@ def _is_old_list(value: Any) -> bool:
         isinstance(one, str)
         or (isinstance(one, list) and all(isinstance(each, str) for each in one))
         for one in value
+    )
+
+
+def _join_old_list(value: Any) -> str:
+    """The text of a list: one of its elements, each with all of its checks."""
+    parts = [[one] if isinstance(one, str) else one for one in value if one]
+    texts = [' and '.join(checks) for checks in parts]
+    several = len(texts) > 1
+    return ' or '.join(
+        f'({text})' if several and len(checks) > 1 else text
+        for text, checks in zip(texts, parts, strict=True)
     )
 
 
@@ -179,10 +192,16 @@ def _lint_credential(check: TextCheck) -> Iterator[Assessment]:
     elif name not in CREDENTIALS:
         known = (*CREDENTIALS - OTHER_SCOPES, *_KINDS)
         near = suggest(check.kind.lower().replace('tenant', 'project'), known)
+        fix = f'compare with one of {", ".join(sorted(_COMPARABLE))}'
+        # The nearest names mean something else.
+        if check.kind == 'is_admin':
+            near, fix = '', 'write role:admin'
+        elif check.kind.endswith('_name'):
+            near, fix = '', 'compare with an id; rules are given no names'
         yield warn(
             f'"{check.text}" is never true: callers have no credential '
             f'"{check.kind}"{near}',
-            f'compare with one of {", ".join(sorted(_COMPARABLE))}',
+            fix,
         )
     elif name == 'roles':
         yield warn(

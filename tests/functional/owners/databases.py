@@ -2,6 +2,7 @@
 """The databases that owners are looked up in, and the driver over them."""
 
 import contextlib
+import os
 import socket
 import sqlite3
 
@@ -25,7 +26,12 @@ DATABASES: dict[str, tuple[str, str | None, str | None, str | None]] = {
     'mysql-utf8mb4_bin': ('mysql', 'pymysql', 'utf8mb4', 'utf8mb4_bin'),
 }
 
-START = {'postgresql': servers.postgresql, 'mysql': servers.mariadb}
+#: With CONSUMER_GUARD_TEST_MYSQLD it is MySQL, and MariaDB otherwise.
+_MYSQL = (
+    servers.mysql if 'CONSUMER_GUARD_TEST_MYSQLD' in os.environ else servers.mariadb
+)
+
+START = {'postgresql': servers.postgresql, 'mysql': _MYSQL}
 
 
 def on(dialect: str, *values: str) -> object:

@@ -10,6 +10,7 @@ from placement.db.sqlalchemy import models
 
 from consumer_guard.testing import (
     Consumer,
+    ConsumerTypesContract,
     GenerationStoreContract,
     OwnerGroupsContract,
     OwnerLookupContract,
@@ -22,6 +23,7 @@ class TestDatabaseOwners(
     OwnerLookupContract,
     OwnerWriteContract,
     OwnerGroupsContract,
+    ConsumerTypesContract,
     GenerationStoreContract,
 ):
     @pytest.fixture

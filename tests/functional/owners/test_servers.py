@@ -2,6 +2,7 @@
 """The driver ``database`` on real servers, in health and with faults."""
 
 import contextlib
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +12,9 @@ import sqlalchemy as sa
 
 from consumer_guard.guard import errors
 from consumer_guard.guard.model import OwnerStatus
+from consumer_guard.owners.breaker import PAUSE
 from consumer_guard.owners.database import DatabaseOwners
+from consumer_guard.owners.statements import for_dialect
 from consumer_guard.testing.lookups import fork_to_find
 from consumer_guard.testing.sources import make_id
 from tests import servers, statements
@@ -41,7 +44,8 @@ def test_mariadb_itself_is_lax(url: str, tables: Tables) -> None:
         collation = connection.execute(
             sa.text('SELECT @@collation_database')
         ).scalar_one()
-        assert count(id_ + ' ') == 1
+        # Those of MySQL since 8 pad nothing.
+        assert count(id_ + ' ') == (0 if '_0900_' in collation else 1)
         assert count(id_.upper()) == (0 if collation.endswith('_bin') else 1)
 
 
@@ -49,7 +53,7 @@ def test_mariadb_itself_is_lax(url: str, tables: Tables) -> None:
 
 
 @pytest.mark.parametrize('count', [2, 2000, 70_000])
-def test_one_statement_however_many(
+def test_many_ids_take_one_statement_per_batch(
     tables: Tables, make: Callable[..., DatabaseOwners], count: int
 ) -> None:
     lookup = make(timeout=60.0)
@@ -59,11 +63,14 @@ def test_one_statement_however_many(
     seen: list[str] = []
     with statements.noted(seen.append, lookup.engine):
         found = lookup.find(ids)
-    assert len(seen) == 1
+    batch = for_dialect(lookup.engine.dialect.name).batch
+    assert len(seen) == math.ceil(count / batch)
     assert [id_ for id_ in ids if found[id_].status is OwnerStatus.RECORDED] == ids[
         :1000
     ]
     assert len(found) == count
+    groups = lookup.find_groups(ids, ['project_id'])
+    assert sorted(id_ for _, some in groups for id_ in some) == sorted(ids[:1000])
 
 
 # Statements that psycopg 3 prepares ------------------------------------------
@@ -353,6 +360,7 @@ def test_a_slow_look_up(
         for _ in range(2):
             spent = fails_within(2 * TIMEOUT, victim, id_)
             assert spent > 0.9 * TIMEOUT
+            time.sleep(PAUSE)
         # The server does not go on for nobody: that would use up its sessions.
         assert waiting(running) == 0
     assert victim.find([id_])[id_].status is OwnerStatus.RECORDED
@@ -368,10 +376,12 @@ def test_a_frozen_server_fails_look_ups_in_time_until_it_thaws(
     running.freeze(sessions=True)
     try:
         fails_within(2 * TIMEOUT, victim, id_)
+        time.sleep(PAUSE)
         # A new connection this time; libpq's least is two seconds.
         fails_within(2 + 2 * TIMEOUT, victim, id_)
     finally:
         running.thaw()
+    time.sleep(PAUSE)
     assert victim.find([id_])[id_].status is OwnerStatus.RECORDED
 
 

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Looks again after an owner's write that succeeded: is it what is stored?
+
+Placement repeats a write whose transaction the database has given up. Where two nodes
+of a cluster take writes, it does so with a generation that it has already increased,
+and two writers upon one generation may both be answered with success. Nothing in
+front of placement prevents that; the look after it finds it.
+"""
+
+import logging
+from collections.abc import Collection
+from typing import NamedTuple
+
+from consumer_guard.guard import model
+from consumer_guard.guard.errors import OwnersUnavailable
+
+LOG = logging.getLogger(__name__)
+
+
+class Written(NamedTuple):
+    """What is stored of a consumer when a sealed write has succeeded.
+
+    :ivar row_id: of the judged row
+    :ivar generation: one more than the forwarded one
+    :ivar project_id: as claimed; ``user_id`` too
+    """
+
+    consumer_uuid: str
+    row_id: int | None
+    generation: int
+    project_id: str | None
+    user_id: str | None
+
+
+def confirm(lookup: model.OwnerLookup, written: Collection[Written]) -> None:
+    """Alarm where another consumer is stored than was written; never raises."""
+    try:
+        owners = lookup.find([each.consumer_uuid for each in written])
+    except OwnersUnavailable:
+        owners = None
+    if owners is None:
+        LOG.warning('A write by an owner could not be confirmed: the look-up failed')
+        return
+    for each in written:
+        differing = _compare(each, owners[each.consumer_uuid])
+        if differing:
+            # Security: not whose it is now.
+            LOG.error(
+                'A write by an owner succeeded, but consumer %s is not what was '
+                'written: another %s. Somebody wrote it at the same moment; on a '
+                'cluster with more than one writing node one of both writes may be '
+                'lost, or lie under the wrong owner: compare its allocations and '
+                'owner, and write on one node',
+                each.consumer_uuid,
+                ', '.join(differing),
+            )
+
+
+def _compare(written: Written, owner: model.Owner) -> list[str]:
+    """What differs, by name."""
+    compared = (
+        ('row', written.row_id, owner.row_id),
+        ('generation', written.generation, owner.generation),
+        ('project', written.project_id, owner.project_id),
+        ('user', written.user_id, owner.user_id),
+    )
+    return [name for name, expected, stored in compared if expected != stored]

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Answers to owners, with a stand-in for placement."""
+
+import gzip
+import json
+
+import pytest
+
+from tests.fuzz.alone import CONSUMER, REQUESTS, Recorder, ask_for, make_guard
+from tests.fuzz.wire import send
+
+OWN = {'allocations': {'rp': {'generation': 5, 'resources': {'VCPU': 1}}}}
+GZIPPED = gzip.compress(json.dumps(OWN).encode(), mtime=0)
+
+
+@pytest.mark.parametrize(
+    ('body', 'headers', 'status'),
+    [
+        (json.dumps(OWN).encode(), [], '200 OK'),
+        (json.dumps(OWN).encode(), [('ETag', '"secret"')], '200 OK'),
+        (json.dumps(OWN).encode(), [('Content-MD5', 'secret')], '200 OK'),
+        (GZIPPED, [('Content-Encoding', 'gzip')], '200 OK'),
+        (json.dumps(OWN).encode()[:-1], [], '200 OK'),
+        (b'[' * 100_000, [], '200 OK'),
+        (b'null', [], '200 OK'),
+        (b'{"allocations": [5]}', [], '200 OK'),
+        (b'{"allocations": {"rp": 5}}', [], '200 OK'),
+        (json.dumps(OWN).encode(), [], '206 Partial Content'),
+        (json.dumps(OWN).encode(), [], '203 Non-Authoritative Information'),
+    ],
+    ids=lambda value: f'{str(value)[:40]!a}',
+)
+def test_an_answer_that_is_not_understood_shows_nothing(
+    body: bytes, headers: list[tuple[str, str]], status: str
+) -> None:
+    """X15 F05: compressed, cut, partial: 502; digests of the whole are dropped."""
+    behind = Recorder([body], status=status)
+    behind.headers += headers
+    answer = send(make_guard(behind), ask_for())
+    assert [chunks.closed for chunks in behind.answers] == [1]
+    assert 'secret' not in answer.everything
+    if answer.status == 200:
+        assert json.loads(answer.body)['allocations']['rp']['generation'] is None
+    else:
+        assert answer.status == 502
+        assert b'"generation"' not in answer.body
+
+
+@pytest.mark.parametrize('status', ['404 Not Found', '503 Service Unavailable'])
+def test_errors_of_the_application_pass(status: str) -> None:
+    behind = Recorder([b'error'], status=status)
+    answer = send(make_guard(behind), ask_for())
+    assert (answer.status, answer.body) == (int(status[:3]), b'error')
+
+
+@pytest.mark.parametrize('method', ['PUT', 'POST'])
+@pytest.mark.parametrize(
+    ('text', 'shown'),
+    [
+        (b'Unable to allocate inventory: full', True),
+        (b'Inventory and/or allocations changed while attempting to allocate: x', True),
+        (b'consumer generation conflict - expected 5 but got 3', False),
+        (b'any other words, 5', False),
+        (gzip.compress(b'expected 5', mtime=0), False),
+    ],
+)
+def test_a_409_that_is_not_known_is_replaced(
+    method: str, text: bytes, shown: bool
+) -> None:
+    """X16: texts of another release of placement, too."""
+    behind = Recorder([text], status='409 Conflict')
+    answer = send(make_guard(behind), REQUESTS[method]())
+    assert answer.status == 409
+    assert (answer.body == text) is shown
+    assert [chunks.closed for chunks in behind.answers] == [1]
+    if not shown:
+        assert b'another write came first' in answer.body
+        assert b'5' not in answer.body.replace(CONSUMER.encode(), b'').split(b'req-')[0]

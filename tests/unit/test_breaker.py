@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The circuit breaker before look-ups, by a clock of the test's own."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consumer_guard.guard.errors import OwnersUnavailable
+from consumer_guard.owners.breaker import FEW, PAUSE, Breaker
+
+TIMEOUT = 2.0
+
+
+class Clock:
+    """Seconds that pass when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Stage:
+    """A breaker, its clock, and look-ups that take as long as a test wants."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.breaker = Breaker(TIMEOUT, self.clock)
+        self.tried = 0
+
+    def look_up(self, seconds: float, *, fails: bool, count: int = 1) -> bool:
+        """Whether it was tried."""
+        before = self.tried
+        with contextlib.suppress(OwnersUnavailable), self.breaker.watch(count):
+            self.tried += 1
+            self.clock.now += seconds
+            if fails:
+                raise OwnersUnavailable('away')
+        return self.tried > before
+
+    def time_out(self, count: int = 1) -> bool:
+        return self.look_up(TIMEOUT, fails=True, count=count)
+
+    def succeed(self) -> bool:
+        return self.look_up(0.0, fails=False)
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage()
+
+
+def test_after_a_time_out_nobody_waits_for_a_while(stage: Stage) -> None:
+    assert stage.time_out()
+    before = stage.clock.now
+    assert not any(stage.succeed() for _ in range(10))
+    assert stage.clock.now == before
+    stage.clock.now += PAUSE
+    assert stage.succeed()
+    assert stage.succeed()
+
+
+def test_while_one_look_up_tries_the_others_do_not(stage: Stage) -> None:
+    stage.time_out()
+    stage.clock.now += PAUSE
+    with stage.breaker.watch(1):
+        stage.clock.now += TIMEOUT / 2
+        assert not stage.succeed()
+    assert stage.succeed()
+
+
+def test_a_look_up_that_tries_in_vain_begins_the_pause_again(stage: Stage) -> None:
+    stage.time_out()
+    for _ in range(5):
+        assert not stage.succeed()
+        stage.clock.now += PAUSE
+        assert stage.time_out()
+    assert not stage.succeed()
+
+
+def test_one_that_never_ends_is_not_waited_for(stage: Stage) -> None:
+    """Its thread was killed, in a way that ran no handler of ours."""
+    stage.time_out()
+    stage.clock.now += PAUSE
+    stage.breaker.watch(1).__enter__()
+    assert not stage.succeed()
+    stage.clock.now += TIMEOUT + PAUSE
+    assert stage.succeed()
+
+
+@pytest.mark.parametrize('seconds', [0.0, TIMEOUT / 2])
+def test_failures_that_come_soon_stop_nobody(stage: Stage, seconds: float) -> None:
+    for _ in range(3):
+        assert stage.look_up(seconds, fails=True)
+    assert stage.succeed()
+
+
+def test_a_large_look_up_that_times_out_stops_nobody(stage: Stage) -> None:
+    """Or whoever may send one could keep all the others out."""
+    assert stage.time_out(FEW + 1)
+    assert stage.succeed()
+    assert stage.time_out(FEW)
+    assert not stage.succeed()
+    stage.clock.now += PAUSE
+    assert stage.time_out(FEW + 1)
+    assert stage.succeed()
+
+
+def test_one_that_is_slow_while_others_are_not_stops_nobody(stage: Stage) -> None:
+    with contextlib.suppress(OwnersUnavailable), stage.breaker.watch(1):
+        stage.clock.now += TIMEOUT / 2
+        assert stage.succeed()
+        stage.clock.now += TIMEOUT / 2
+        raise OwnersUnavailable('slow')
+    assert stage.succeed()
+
+
+def test_opening_is_logged_once(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level('INFO')
+    for _ in range(4):
+        stage.time_out()
+        stage.clock.now += PAUSE
+    stage.succeed()
+    assert [record.levelname for record in caplog.records] == ['WARNING', 'INFO']
+
+
+class Step(NamedTuple):
+    """Time passes, then a look-up begins."""
+
+    pause: float
+    seconds: float
+    fails: bool
+
+
+STEPS = st.lists(
+    st.builds(
+        Step,
+        st.floats(0, 3 * PAUSE),
+        st.sampled_from([0.0, TIMEOUT / 2, TIMEOUT, 2 * TIMEOUT]),
+        st.booleans(),
+    ),
+    max_size=30,
+)
+
+
+def _try_each(stage: Stage, steps: list[Step]) -> Iterator[tuple[Step, float, bool]]:
+    for step in steps:
+        stage.clock.now += step.pause
+        began = stage.clock.now
+        yield step, began, stage.look_up(step.seconds, fails=step.fails)
+
+
+@given(STEPS)
+def test_look_ups_are_refused_only_within_a_pause_after_a_time_out(
+    steps: list[Step],
+) -> None:
+    timed_out: float | None = None
+    stage = Stage()
+    for step, began, tried in _try_each(stage, steps):
+        assert tried is (timed_out is None or began >= timed_out + PAUSE)
+        if tried:
+            late = step.fails and step.seconds >= TIMEOUT
+            timed_out = stage.clock.now if late else None

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The cause of a database's failure is shown; passwords and rows are not."""
+
+import ast
+import pathlib
+import uuid
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import given
+from hypothesis import strategies as st
+
+import consumer_guard
+from consumer_guard.owners.causes import MASK, describe_failure
+
+URL = sa.make_url(
+    'mysql+pymysql://nova:sesame@db.example.org/placement?ssl_key_password=tulip'
+)
+
+
+class Failed(Exception):
+    """A driver's error."""
+
+
+class FailedInSql(Failed):
+    """One of PostgreSQL's."""
+
+    sqlstate = '22P02'
+
+
+@pytest.mark.parametrize(
+    ('error', 'line'),
+    [
+        (
+            Failed(
+                2003, "Can't connect to MySQL server on 'db.example.org' (timed out)"
+            ),
+            "Can't connect to MySQL server on 'db.example.org' (timed out) (2003)",
+        ),
+        (
+            Failed(
+                1045, "Access denied for user 'nova'@'10.0.0.1' (using password: YES)"
+            ),
+            "Access denied for user 'nova'@'10.0.0.1' (using password: YES) (1045)",
+        ),
+        (
+            Failed('FATAL:  password authentication failed for user "nova"\n'),
+            'FATAL: password authentication failed for user "nova" (28P01)',
+        ),
+        (
+            Failed(1146, "Table 'placement.consumers' doesn't exist"),
+            "Table 'placement.consumers' doesn't exist (1146)",
+        ),
+        (
+            Failed(1062, "Duplicate entry 'it's mine' for key 'consumers.uuid'"),
+            f"Duplicate entry '{MASK}' for key 'consumers.uuid' (1062)",
+        ),
+        (
+            FailedInSql('invalid input syntax: "a "quoted" word"\nLINE 1: SELECT'),
+            f"invalid input syntax: '{MASK}' (22P02)",
+        ),
+        (Failed('Key (uuid)=(mine) exists'), f'Key (uuid)=({MASK}) (Failed)'),
+        (Failed('an open "quotation of a row'), f"an open '{MASK}' (Failed)"),
+        (
+            Failed(f'consumer {uuid.UUID(int=7)} is late'),
+            f'consumer {MASK} is late (Failed)',
+        ),
+        (Failed(f'project {uuid.UUID(int=7).hex} is'), f'project {MASK} is (Failed)'),
+        (Failed('the password is sesame'), f'the password is {MASK} (Failed)'),
+        (Failed('the key has tulip'), f'the key has {MASK} (Failed)'),
+        (Failed('a\x1b[31mline\r'), 'a [31mline (Failed)'),
+        (Failed(), 'Failed'),
+        (Failed(b'bytes'), 'Failed'),
+    ],
+)
+def test_the_first_line_and_the_number_are_shown(error: Exception, line: str) -> None:
+    assert describe_failure(error, URL) == line
+
+
+def test_nothing_is_named_without_a_url() -> None:
+    error = Failed(1049, "Unknown database 'placement2'")
+    assert describe_failure(error) == f"Unknown database '{MASK}' (1049)"
+
+
+ROWS = st.text('ab\'"`() =\\', min_size=1).map(lambda text: f'sesame{text}tulip')
+
+
+@given(
+    ROWS,
+    st.sampled_from(
+        (
+            "Duplicate entry '{}' for key 'x'",
+            'invalid input: "{}"',
+            "near '{}' at line 1",
+            'Key (uuid)=({}) exists',
+            'no such column: `{}`',
+        )
+    ),
+)
+def test_quoted_rows_are_never_shown(row: str, text: str) -> None:
+    """Whatever quotation marks are in the row; the URL has neither of its words."""
+    url = sa.make_url('mysql+pymysql://nova@db.example.org/placement')
+    shown = describe_failure(Failed(1, text.format(row)), url)
+    assert 'sesame' not in shown
+    assert 'tulip' not in shown
+
+
+@given(st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=4))
+def test_the_password_is_never_shown_as_it_is_or_quoted(password: str) -> None:
+    url = URL.set(password=f'X{password}X')
+    quoted = url.render_as_string(False).partition(':')[2].partition('@')[0]
+    for text in (f'bad X{password}X in it', f'bad {quoted} in it'):
+        line = ' '.join(describe_failure(Failed(text), url).split())
+        assert f'X{password}X' not in line
+        assert quoted not in line
+
+
+def _list_logging_handlers() -> list[str]:
+    """Where a line of WARNING or above is logged inside an ``except`` clause."""
+    found = []
+    root = pathlib.Path(consumer_guard.__file__).parent
+    for path in root.rglob('*.py'):
+        for handler in ast.walk(ast.parse(path.read_text())):
+            for node in (
+                ast.walk(handler) if isinstance(handler, ast.ExceptHandler) else ()
+            ):
+                if (
+                    isinstance(node, ast.Call)
+                    and isinstance(node.func, ast.Attribute)
+                    and ast.unparse(node.func.value) == 'LOG'
+                    and node.func.attr in ('warning', 'error', 'critical')
+                ):
+                    found.append(f'{path.relative_to(root)}:{node.lineno}')
+    return found
+
+
+def test_no_warning_is_logged_while_an_exception_is_handled() -> None:
+    """oslo.log adds the text of that exception to the line, whatever is in it."""
+    assert _list_logging_handlers() == []
