@@ -29,7 +29,7 @@ def write_proposal(
 
     :param verified: lines that say what was verified of it
     """
-    lines = [
+    comments = [
         f'# Proposed by "consumer-guard policy suggest" from {evidence.counts.total()} '
         'decisions.',
         *[f'# {line}' for line in verified],
@@ -39,8 +39,10 @@ def write_proposal(
             for user, services in evidence.find_shared().items()
         ],
     ]
+    lines = list(map(_neutralise_comment, comments))
     for operation, proposed in suggestion.rules.items():
-        lines += ['', *_describe_rule(operation, proposed, evidence)]
+        comments = list(_describe_rule(operation, proposed, evidence))
+        lines += ['', *map(_neutralise_comment, comments)]
         rule = json.dumps(write_rule(proposed.node))
         lines.append(f'{json.dumps(operation.rule)}: {rule}')
     return '\n'.join(lines) + '\n'
@@ -115,3 +117,8 @@ def _describe_grant(kept: KeptGrant, evidence: Evidence) -> str:
 
 def _mark_rare(count: int) -> str:
     return ' (rare)' if count <= RARE else ''
+
+
+def _neutralise_comment(line: str) -> str:
+    """Security: a line break in a client's text would begin a rule."""
+    return ''.join([char if char.isprintable() else '?' for char in line])

@@ -247,13 +247,11 @@ class Suggestion:
     missed: int
 
 
-def suggest(evidence: Evidence, rules: Rulebook, *, close_unseen: bool) -> Suggestion:
+def suggest(evidence: Evidence, learner: Learner, *, close_unseen: bool) -> Suggestion:
     """Propose least-privilege rules for recorded requests.
 
-    :param rules: those in force
     :param close_unseen: close operations that nobody was allowed
     """
-    learner = Learner(rules)
     proposed, held_back, missed = {}, 0, 0
     for operation in model.OPERATIONS:
         cases = evidence.of(operation)
@@ -267,3 +265,19 @@ def suggest(evidence: Evidence, rules: Rulebook, *, close_unseen: bool) -> Sugge
             held_back += late
             missed += late if late and not learner.keeps(case, node) else 0
     return Suggestion(proposed, held_back, missed)
+
+
+def count_refused(
+    suggestion: Suggestion, evidence: Evidence, learner: Learner, proposed: Rulebook
+) -> int:
+    """Replay the records under the proposed rules, as they were written and read.
+
+    :returns: how many allowed records are not certainly allowed as much as before;
+        rules that stay as they are are left out
+    """
+    return sum(
+        evidence.counts[case]
+        for operation, each in suggestion.rules.items()
+        for case in (each.seen if each.kept else ())
+        if not learner.keeps(case, proposed.node(operation.rule))
+    )

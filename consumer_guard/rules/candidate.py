@@ -16,9 +16,9 @@ from typing import Any, NamedTuple, Protocol
 from oslo_policy import policy
 
 from consumer_guard.guard import claims, ownership
-from consumer_guard.guard.decision import CONSEQUENCES, Outcome, Phase
+from consumer_guard.guard.decision import CONSEQUENCES, Decision, Outcome, Phase
 from consumer_guard.guard.errors import PolicyFileError, PolicyLocked, RequestError
-from consumer_guard.guard.model import Caller, Ownership, Ruling, Truth
+from consumer_guard.guard.model import Body, Caller, Owner, Ownership, Ruling, Truth
 from consumer_guard.guard.obligations import Fulfilment
 from consumer_guard.guard.request import GuardedRequest
 from consumer_guard.rules import nodes
@@ -44,7 +44,7 @@ MAX_CHARACTERS = 2**18
 MAX_CHECKS = 10_000
 
 
-class WouldChange(enum.StrEnum):
+class WouldChange(str, enum.Enum):
     """How the candidate rules would change a decision."""
 
     ALLOWED = 'newly allowed'
@@ -94,7 +94,7 @@ class CandidateRules:
 
     def compare(
         self, request: GuardedRequest, caller: Caller, shown: Fulfilment
-    ) -> tuple[WouldChange, str] | None:
+    ) -> tuple[str, str] | None:
         """How the decision would change, and the digest of the candidate rules.
 
         :param shown: the decision, with body and owners as far as they are known
@@ -109,7 +109,7 @@ class CandidateRules:
             if request.operation.rule not in self._find_differing(rules, shown):
                 return None
             change = find_change(rules, request, caller, shown)
-            return None if change is None else (change, rules.digest)
+            return None if change is None else (change.value, rules.digest)
         except PolicyLocked:
             return None  # the source has logged why
         except Exception as error:
@@ -167,7 +167,7 @@ def find_change(
     consequence = CONSEQUENCES[decision.reason]
     if consequence.phase is Phase.OBLIGATIONS and consequence.status < 500:
         return None  # refused to everybody whom the rules allow
-    grounds = find_grounds(request, shown, rules.reads(rule))
+    grounds = find_grounds(request, caller, shown, rules.reads(rule))
     truth = rules.judge(rule, caller, grounds.target, final=False)
     openness = {Truth.YES: 2, Truth.NO: 0}.get(truth)
     if openness is None:
@@ -185,7 +185,7 @@ def find_change(
 
 
 def find_grounds(
-    request: GuardedRequest, shown: Fulfilment, reads: frozenset[str]
+    request: GuardedRequest, caller: Caller, shown: Fulfilment, reads: frozenset[str]
 ) -> Grounds:
     """What is known that the candidate rule can be judged on.
 
@@ -195,7 +195,7 @@ def find_grounds(
     refused = decision.outcome is Outcome.REFUSE
     if refused and not CONSEQUENCES[decision.reason].by_rule:
         return Grounds({})  # a role alone overcomes it
-    targets = _list_known_targets(request, shown)
+    targets = _list_known_targets(request, caller, shown)
     if targets is None:
         return Grounds({}, exact=False)
     if not targets:
@@ -214,35 +214,55 @@ def find_grounds(
 
 
 def _list_known_targets(
-    request: GuardedRequest, shown: Fulfilment
+    request: GuardedRequest, caller: Caller, shown: Fulfilment
 ) -> Sequence[Mapping[str, str]] | None:
     """All targets that are known to have to be allowed.
 
     :returns: none where ownership cannot allow the request, whatever the rules are;
         None where the owners are not known
     """
-    owners, body = shown.decision.owners, shown.body
+    decision = shown.decision
+    if decision.outcome is Outcome.PASSAGE:
+        return [ruling.target for ruling in decision.rulings]
     try:
         if ownership.find_obstacle(request) is not None:
             return ()
         if request.operation.ownership is Ownership.SUMS:
             target = request.payload.read_usages_target()
             return (target,) if 'project_id' in target else ()
-        if request.operation.ownership is Ownership.FILTER or owners is None:
+        if request.operation.ownership is Ownership.FILTER or decision.owners is None:
             return None
-        # What remains of the decision where the rules allow everything.
-        decision = ownership.conclude_recorded(owners, _allow)
-        if decision.outcome is not Outcome.REFUSE and _conveys(request) and body:
-            for claim in body.claims:
-                claims.demand_canonical_claim(claim)
-            decision = ownership.conclude_write(body, owners, decision, _allow)
-            if ownership.find_empties(body) is not None:
-                return ()
+        possible = _conclude_without_rules(caller, decision.owners, shown.body)
     except RequestError:
         return ()
-    if decision.outcome is Outcome.REFUSE:
+    if possible is not None and possible.outcome is Outcome.REFUSE:
         return ()
-    return [ruling.target for ruling in decision.rulings]
+    return None if possible is None else [ruling.target for ruling in possible.rulings]
+
+
+def _conclude_without_rules(
+    caller: Caller, owners: Mapping[str, Owner], body: Body | None
+) -> Decision | None:
+    """What remains of a decision where the rules allow everything.
+
+    :returns: None where it depends on consumer types that were not looked up
+    :raises RequestError: a claim is not canonical
+    """
+    recorded = ownership.conclude_recorded(owners, _allow)
+    if recorded.outcome is Outcome.REFUSE or body is None:
+        return recorded
+    for claim in body.claims:
+        claims.demand_canonical_claim(claim)
+    if ownership.find_empties(body) is not None:
+        return recorded._replace(outcome=Outcome.REFUSE)
+    names = {key: (caller.credentials.get(key),) for key in ('project_id', 'user_id')}
+    types = {claim.consumer_type for claim in body.claims}
+    with_types = {**names, 'consumer_type': tuple(types)}
+    decided = ownership.conclude_write(body, recorded, with_types, _allow)
+    if decided.outcome is not Outcome.REFUSE:
+        strict = ownership.conclude_write(body, recorded, names, _allow)
+        return decided if strict.outcome is decided.outcome else None
+    return decided
 
 
 def _conveys(request: GuardedRequest) -> bool:

@@ -43,9 +43,9 @@ DECISIONS = {
     for mode in ('enforce', 'shadow')
 }
 CANDIDATES = {
-    metrics.name_candidate(operation, change, mode): {
+    metrics.name_candidate(operation, change.value, mode): {
         'operation': operation.name.replace(':', '_'),
-        'change': change.replace(' ', '_'),
+        'change': change.value.replace(' ', '_'),
         'mode': mode,
     }
     for operation in model.OPERATIONS

@@ -252,12 +252,14 @@ def make_role_situation() -> tuple[GuardedRequest, Caller, simulation.KnownOwner
     return request, CALLER_CLASSES[0].caller, simulation.KnownOwners({})
 
 
-def compare(candidate: CandidateRules, reason: Reason = Reason.ROLE) -> str | None:
+def compare(
+    candidate: CandidateRules, reason: Reason = Reason.ROLE
+) -> WouldChange | None:
     request, caller, _ = make_role_situation()
     outcome = Outcome.ROLE if reason is Reason.ROLE else Outcome.REFUSE
     decision = Decision(outcome, reason, rules=make_book('role:admin'))
     change = candidate.compare(request, caller, Fulfilment(decision))
-    return change[0] if change else None
+    return WouldChange(change[0]) if change else None
 
 
 def test_a_narrower_candidate_is_reported_with_its_digest() -> None:
@@ -265,7 +267,7 @@ def test_a_narrower_candidate_is_reported_with_its_digest() -> None:
     request, caller, _ = situation = make_role_situation()
     shown = Fulfilment(decide(make_book('role:admin'), situation))
     change = CandidateRules(Given(book)).compare(request, caller, shown)
-    assert change == (WouldChange.REFUSED, book.digest)
+    assert change == ('newly refused', book.digest)
 
 
 @pytest.mark.parametrize('reason', [Reason.SPENT, Reason.LOST_SWAP])
