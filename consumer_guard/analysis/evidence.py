@@ -72,7 +72,7 @@ def gather(lines: Iterable[str], rules: Rulebook) -> Evidence:
     order: list[Case] = []
     # One object for equal cases: a record is a reference.
     cases: dict[Case, Case] = {}
-    for record in _read_records(lines, evidence):
+    for record in _read_decisions(lines, evidence):
         case = drop_unread(record.case, rules, rules)
         case = cases.setdefault(case, case)
         order.append(case)
@@ -83,7 +83,7 @@ def gather(lines: Iterable[str], rules: Rulebook) -> Evidence:
     return evidence
 
 
-def _read_records(lines: Iterable[str], evidence: Evidence) -> Iterator[Record]:
+def _read_decisions(lines: Iterable[str], evidence: Evidence) -> Iterator[Record]:
     for line in lines:
         try:
             record = read_line(line)

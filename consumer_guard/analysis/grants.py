@@ -9,8 +9,8 @@ import enum
 import itertools
 import math
 import re
-from collections.abc import Collection, Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
 
 from consumer_guard.guard.model import Truth
 from consumer_guard.rules.leaves import (
@@ -45,13 +45,24 @@ class Rank(enum.IntEnum):
     USER = 4  #: one user, of whom no role can be told
 
 
-class Grant(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Grant:
     """One alternative of a rule.
 
-    :ivar parts: the checks that all have to be true, by their text
+    :ivar text: as it is written in a policy file; equal for equal grants
+    :ivar parts: the checks that all have to be true, in the order of their texts
     """
 
-    parts: tuple[Node, ...]
+    text: str
+    parts: tuple[Node, ...] = field(compare=False)
+
+    @classmethod
+    def join(cls, parts: Iterable[Node]) -> 'Grant':
+        """The grant that demands all of these."""
+        by_text = {write_rule(part): part for part in parts}
+        ordered = tuple([by_text[text] for text in sorted(by_text)])
+        node = ordered[0] if len(ordered) == 1 else AllOf(ordered)
+        return cls(write_rule(node), ordered)
 
     @property
     def node(self) -> Node:
@@ -64,11 +75,6 @@ class Grant(NamedTuple):
         return frozenset(
             [each.name for each in self.parts if isinstance(each, HasRole)]
         )
-
-    @property
-    def text(self) -> str:
-        """As it is written in a policy file."""
-        return write_rule(self.node)
 
     @property
     def rank(self) -> Rank:
@@ -100,12 +106,7 @@ def list_grants(node: Node) -> tuple[Grant, ...]:
     Kleene's logic is distributive, so that the rule has the same truth as all of
     its grants together.
     """
-    found: dict[frozenset[str], Grant] = {}
-    for parts in _resolve_grants(node):
-        texts = {str(part): part for part in parts}
-        grant = Grant(tuple([texts[text] for text in sorted(texts)]))
-        found.setdefault(frozenset(texts), grant)
-    return tuple(found.values())
+    return tuple(dict.fromkeys(map(Grant.join, _resolve_grants(node))))
 
 
 def _resolve_grants(node: Node) -> list[tuple[Node, ...]]:
@@ -167,8 +168,7 @@ def refine(
 def _narrow(grant: Grant, *more: Node) -> Grant:
     # "@" adds nothing to what is narrower.
     kept = [each for each in grant.parts if not isinstance(each, Constant)]
-    texts = {str(part): part for part in (*kept, *more)}
-    return Grant(tuple([texts[text] for text in sorted(texts)]))
+    return Grant.join((*kept, *more))
 
 
 def join_grants(grants: Sequence[Grant]) -> Node:

@@ -39,6 +39,12 @@ def write_proposal(
             for user, services in evidence.find_shared().items()
         ],
     ]
+    unseen = [op.name for op, each in suggestion.rules.items() if not each.seen]
+    if unseen:
+        comments.append(
+            f'# Not seen: {", ".join(unseen)}. Close them, if nobody needs them, with '
+            '--close-unseen.'
+        )
     lines = list(map(_neutralise_comment, comments))
     for operation, proposed in suggestion.rules.items():
         comments = list(_describe_rule(operation, proposed, evidence))
@@ -102,7 +108,7 @@ def _list_accounts(proposed: ProposedRule, evidence: Evidence) -> Iterator[str]:
     if more:
         yield f'#   {sum(n for _, n in more)} by {len(more)} other accounts'
     if owners:
-        yield f'#   {owners.total()} by {len(owners)} users as owners'
+        yield f'#   {owners.total()} by owners (users: {len(owners)})'
 
 
 def _describe_grant(kept: KeptGrant, evidence: Evidence) -> str:

@@ -18,6 +18,7 @@ from consumer_guard.analysis.grants import (
     join_grants,
     list_grants,
     refine,
+    write_rule,
 )
 from consumer_guard.analysis.replay import OPENNESS, Pair, list_outcomes
 from consumer_guard.guard import model
@@ -82,7 +83,7 @@ class Learner:
             for grant in list_grants(rules.node(operation.rule))
         ]
         self._owner_roles = find_owner_roles(grants)
-        self._decided: dict[tuple[Case, Node], Collection[Pair]] = {}
+        self._decided: dict[tuple[Case, str], Collection[Pair]] = {}
 
     def propose(
         self, operation: Operation, cases: Collection[Case], *, close_unseen: bool
@@ -137,13 +138,14 @@ class Learner:
         ]
 
     def _decide(self, case: Case, node: Node) -> Collection[Pair]:
-        if (case, node) not in self._decided:
+        key = (case, write_rule(node))
+        if key not in self._decided:
             rule = case.operation.rule
             pairs: Collection[Pair] = ((Outcome.REFUSE, Outcome.REFUSE),)
             if case.scope and self._rules.admits(rule, case.scope):
                 pairs = list_outcomes(case, self._rules.node(rule), node)
-            self._decided[case, node] = pairs
-        return self._decided[case, node]
+            self._decided[key] = pairs
+        return self._decided[key]
 
     def _offer(self, grants: Sequence[Grant], seen: Collection[Case]) -> list[Grant]:
         """The grants to choose from: wide ones only as far as they are needed."""
@@ -247,7 +249,9 @@ class Suggestion:
     missed: int
 
 
-def suggest(evidence: Evidence, learner: Learner, *, close_unseen: bool) -> Suggestion:
+def suggest_rules(
+    evidence: Evidence, learner: Learner, *, close_unseen: bool
+) -> Suggestion:
     """Propose least-privilege rules for recorded requests.
 
     :param close_unseen: close operations that nobody was allowed

@@ -13,7 +13,7 @@ from consumer_guard.analysis.suggestion import (
     Learner,
     Suggestion,
     count_refused,
-    suggest,
+    suggest_rules,
 )
 from consumer_guard.cmd.base import CommandFailed, GuardCommand, plain_errors
 from consumer_guard.cmd.records import open_records
@@ -76,11 +76,7 @@ class SuggestPolicy(GuardCommand):
             if parsed_args.unused:
                 text = ''.join(_list_unused(evidence, learner))
             else:
-                suggestion = suggest(
-                    evidence, learner, close_unseen=parsed_args.close_unseen
-                )
-                verified = _verify(suggestion, evidence, learner, rules)
-                text = write_proposal(suggestion, evidence, verified)
+                text = _suggest(parsed_args, evidence, learner, rules)
         if evidence.invalid:
             self.app.stderr.write(f'{evidence.invalid} lines are no records\n')
         self.app.stdout.write(text)
@@ -94,13 +90,32 @@ class SuggestPolicy(GuardCommand):
         return Rulebook.build(read_policy_files(loading.parse_files(local_conf)))
 
 
+def _suggest(
+    parsed_args: argparse.Namespace,
+    evidence: Evidence,
+    learner: Learner,
+    rules: Rulebook,
+) -> str:
+    """:raises CommandFailed: nothing can be suggested"""
+    suggestion = suggest_rules(evidence, learner, close_unseen=parsed_args.close_unseen)
+    if not any(each.seen for each in suggestion.rules.values()):
+        # Security: of refusals alone, --close-unseen would close everything.
+        raise CommandFailed(
+            f'{parsed_args.records} (argument RECORDS): no request in it is allowed by '
+            'the present rules; record with audit = all'
+        )
+    return write_proposal(
+        suggestion, evidence, _verify(suggestion, evidence, learner, rules)
+    )
+
+
 def _list_unused(evidence: Evidence, learner: Learner) -> Iterator[str]:
     for operation in model.OPERATIONS:
         cases = evidence.of(operation)
         count = sum(evidence.counts[case] for case in cases)
         for grant, is_unused in learner.list_unused(operation, cases):
             if is_unused:
-                yield f'{operation.name}: {grant.text}: unused in {count} decisions\n'
+                yield f'{operation.name}: {grant.text} (used in 0 of {count} decisions)\n'
 
 
 def _verify(
