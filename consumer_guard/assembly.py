@@ -30,6 +30,7 @@ from consumer_guard.rules.candidate import (
     CANDIDATE_FILE,
     CandidateRules,
     build_candidate,
+    read_small_status,
 )
 from consumer_guard.rules.files import PolicyLocations
 from consumer_guard.rules.reloading import ReloadedRules
@@ -202,7 +203,9 @@ def watch_candidate(conf: cfg.ConfigOpts, settings: Settings) -> CandidateRules 
         return None
     return CandidateRules(
         ReloadedRules(
-            PolicyLocations(conf.find_file, settings.candidate_policy_file, ()),
+            PolicyLocations(
+                conf.find_file, settings.candidate_policy_file, (), read_small_status
+            ),
             policy_file_is_explicit=True,
             poll_interval=settings.policy_poll_interval,
             wording=CANDIDATE_FILE,

@@ -9,7 +9,10 @@ Security: nothing here returns a decision. What comes out is a word for a record
 """
 
 import enum
+import errno
 import logging
+import os
+import stat
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -36,8 +39,8 @@ CANDIDATE_FILE = Wording(
     'nothing is compared until it is fixed',
 )
 
-#: Characters of a candidate file: parsing it takes a part of one request's time.
-MAX_CHARACTERS = 2**18
+#: Bytes of a candidate file: parsing it takes a part of one request's time.
+MAX_FILE_SIZE = 2**18
 
 #: Checks that one ruling may evaluate, counted once per reference: a few
 #: milliseconds. Rules that refer to others twice grow exponentially.
@@ -138,17 +141,22 @@ class CandidateRules:
         return differing
 
 
+def read_small_status(path: str, /, *, follow_symlinks: bool = True) -> os.stat_result:
+    """``os.stat`` that refuses what would take too long to read.
+
+    :raises OSError: the file is too large, or the status cannot be read
+    """
+    status = os.stat(path, follow_symlinks=follow_symlinks)
+    if stat.S_ISREG(status.st_mode) and status.st_size > MAX_FILE_SIZE:
+        raise OSError(errno.EFBIG, f'larger than {MAX_FILE_SIZE} bytes', path)
+    return status
+
+
 def build_candidate(files: Sequence[PolicyText]) -> Rulebook:
     """Build candidate rules whose rulings take little time.
 
-    :raises PolicyFileError: the file cannot be used, or is too large
+    :raises PolicyFileError: the file cannot be used, or has too many checks
     """
-    for file in files:
-        if len(file.text) > MAX_CHARACTERS:
-            raise PolicyFileError(
-                f'{file.path}: larger than {MAX_CHARACTERS} characters, too large to '
-                'be judged beside the rules in force'
-            )
     rulebook = Rulebook.build(files, _NotCalled())
     for name in rulebook.names:
         if _count_checks(rulebook.node(name)) > MAX_CHECKS:

@@ -98,7 +98,11 @@ def test_no_answer_changes_whatever_the_candidate_is(
     put_back = scene.tables.save()
     expected = [_show(each) for each in play(without.application, traffic)]
     everything = {f'consumer_guard:{name}': '@' for name in ('usages', LIST[15:])}
+    huge = tmp_path / 'huge.yaml'
+    with huge.open('wb') as file:
+        file.truncate(2**40)  # sparse
     candidates = [
+        str(huge),
         write(tmp_path, everything | dict.fromkeys(OWNER_RULES, '@')),
         str(tmp_path / 'missing.yaml'),
         str(tmp_path),

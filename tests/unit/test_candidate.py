@@ -4,6 +4,7 @@
 import json
 import logging
 import math
+import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -29,11 +30,12 @@ from consumer_guard.guard.model import Caller, Owner, OwnerStatus
 from consumer_guard.guard.obligations import Fulfilment
 from consumer_guard.guard.request import GuardedRequest
 from consumer_guard.rules.candidate import (
-    MAX_CHARACTERS,
+    MAX_FILE_SIZE,
     CandidateRules,
     WouldChange,
     build_candidate,
     find_change,
+    read_small_status,
 )
 from consumer_guard.rules.files import PolicyText
 from consumer_guard.rules.nodes import RemoteCheck
@@ -329,5 +331,12 @@ def test_a_candidate_that_would_be_slow_is_not_loaded() -> None:
     rules = {LIST.rule: 'rule:r0', **doubled, 'r40': 'role:x'}
     with pytest.raises(PolicyFileError, match=r'^x: rule ".*list": more than 10000'):
         build_candidate([PolicyText('x', json.dumps(rules))])
-    with pytest.raises(PolicyFileError, match=r'^x: larger than \d+ characters'):
-        build_candidate([PolicyText('x', '#' * (MAX_CHARACTERS + 1))])
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / 'candidate.yaml'
+    path.write_text('#' * MAX_FILE_SIZE)
+    assert read_small_status(str(path)).st_size == MAX_FILE_SIZE
+    path.write_text('#' * (MAX_FILE_SIZE + 1))
+    with pytest.raises(OSError, match=f'larger than {MAX_FILE_SIZE} bytes'):
+        read_small_status(str(path))

@@ -240,6 +240,7 @@ def test_the_evidence_names_shared_accounts_and_what_is_rare() -> None:
     assert '# Not seen: allocations:update, ' in text
 
 
+@budget(100, 1_000)
 @given(
     texts=st.lists(st.text(min_size=1, max_size=30), min_size=4, max_size=4),
 )
@@ -267,6 +268,7 @@ def test_grants_that_no_record_has_used_are_listed() -> None:
     }
 
 
+@budget(100, 1_000)
 @given(rule=RULES)
 def test_the_grants_of_a_rule_say_what_the_rule_says(rule: str) -> None:
     """And neither a bracket nor a reference is lost when they are written."""
