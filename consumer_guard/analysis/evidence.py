@@ -19,6 +19,7 @@ HELD_BACK = 5
 class Account(NamedTuple):
     """Who sent requests, and by which program.
 
+    :ivar service: without its version
     :ivar roles: joined by commas
     """
 
@@ -37,6 +38,7 @@ class Evidence:
     :ivar examples: request id of the first record of each case
     :ivar accounts: records by case and account
     :ivar invalid: how many lines are no records
+    :ivar other_rules: how many records say that other rules decided
     """
 
     counts: Counter[Case] = field(default_factory=Counter)
@@ -46,15 +48,17 @@ class Evidence:
         default_factory=lambda: defaultdict(Counter)
     )
     invalid: int = 0
+    other_rules: int = 0
 
     def of(self, operation: Operation) -> list[Case]:
         """The cases of an operation, in the order of their first records."""
         return [case for case in self.counts if case.operation is operation]
 
     def find_shared(self) -> Mapping[str, list[str]]:
-        """The programs of each user whom several use."""
+        """The programs of each user that several use, owners aside."""
         services = defaultdict(set)
-        for account in itertools.chain.from_iterable(self.accounts.values()):
+        by_role = [each for case, each in self.accounts.items() if case.by == 'role']
+        for account in itertools.chain.from_iterable(by_role):
             services[account.user_id].add(account.service)
         return {
             user: sorted(found)
@@ -76,6 +80,7 @@ def gather(lines: Iterable[str], rules: Rulebook) -> Evidence:
         case = drop_unread(record.case, rules, rules)
         case = cases.setdefault(case, case)
         order.append(case)
+        evidence.other_rules += record.rules_digest not in (None, rules.digest)
         evidence.examples.setdefault(case, record.request_id)
         evidence.accounts[case][_find_account(record)] += 1
     evidence.counts.update(order)
@@ -96,7 +101,7 @@ def _read_decisions(lines: Iterable[str], evidence: Evidence) -> Iterator[Record
 
 def _find_account(record: Record) -> Account:
     return Account(
-        record.service,
+        record.service.partition('/')[0],
         record.user_id,
         record.project_id,
         ','.join(map(make_printable, sorted(record.case.roles))) or '-',

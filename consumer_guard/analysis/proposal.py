@@ -33,6 +33,7 @@ def write_proposal(
         f'# Proposed by "consumer-guard policy suggest" from {evidence.counts.total()} '
         'decisions.',
         *[f'# {line}' for line in verified],
+        f'# Records that other rules have decided: {evidence.other_rules}.',
         f'# {_describe_held_back(suggestion)}',
         *[
             f'# Shared account: user {user} sends requests by {", ".join(services)}.'

@@ -8,7 +8,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from consumer_guard import assembly
 from consumer_guard.analysis.simulation import KnownOwners
+from consumer_guard.config import loading
 from consumer_guard.guard import model
 from consumer_guard.guard.decision import Reason
 from consumer_guard.guard.model import Caller
@@ -110,3 +112,17 @@ def test_what_could_not_be_judged_is_not_compared(log: Lines) -> None:
     write(401)
     assert [record['event'] for record in log.take()] == ['decision']
     assert candidate.compared == 0
+
+
+def test_without_a_candidate_or_a_destination_nothing_is_compared() -> None:
+    candidate, counters, owners = Fixed(None), Counters(), KnownOwners({})
+    for audit, metrics, rules, expected in (
+        ('all', counters, None, Recorder),
+        ('none', NONE, candidate, Recorder),
+        ('none', counters, candidate, CandidateRecorder),
+        ('denied', NONE, candidate, CandidateRecorder),
+    ):
+        local = {'connection': 'sqlite://', 'audit': audit}
+        settings = loading.load_settings(loading.parse_files({}), local)
+        made = assembly.make_recorder(settings, owners, metrics, rules)
+        assert type(made) is expected

@@ -228,15 +228,18 @@ def test_the_last_fifth_is_judged_by_rules_learnt_from_the_others() -> None:
 def test_the_evidence_names_shared_accounts_and_what_is_rare() -> None:
     lines = [make_line(LIST, 'nova', 'service')] * 30
     lines += [make_line(LIST, 'nova', 'service', user_agent='neutron')] * 5
-    lines += [make_line(LIST, 'op', 'admin')] * 2
+    lines += [make_line(LIST, 'nova', 'service', user_agent='neutron/2')] * 5
+    lines += [make_line(LIST, 'op', 'admin', rules_digest='x')] * 2
     evidence = gather(lines, build(''))
     suggestion = suggest_rules(evidence, Learner(build('')), close_unseen=False)
     text = write_proposal(suggestion, evidence, ['Verified.'])
-    assert '# Verified.\n' in text
-    assert '# Shared account: user nova sends requests by neutron, nova-compute' in text
+    assert '# Verified.\n# Records that other rules have decided: 2.\n' in text
+    assert (
+        '# Shared account: user nova sends requests by neutron, nova-compute.' in text
+    )
     assert '#   2 by nova-compute, user op, project p, roles admin (rare)' in text
     assert 'role:admin, without which 2 would be refused, such as req-op (rare)' in text
-    assert 'would refuse 2 of 7 allowed requests of the last fifth (28.6 %)' in text
+    assert 'would refuse 2 of 8 allowed requests of the last fifth (25.0 %)' in text
     assert '# Not seen: allocations:update, ' in text
 
 
