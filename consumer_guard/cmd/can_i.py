@@ -11,6 +11,7 @@ from cliff import columns, show
 
 from consumer_guard import assembly
 from consumer_guard.analysis import prediction
+from consumer_guard.analysis.client import ClientAnswer, Decider, combine
 from consumer_guard.analysis.explanation import Explanation, explain
 from consumer_guard.analysis.simulation import (
     KnownOwners,
@@ -21,6 +22,7 @@ from consumer_guard.cmd import subject
 from consumer_guard.cmd.base import CommandFailed, GuardCommand, read_file
 from consumer_guard.cmd.pasted import strip_endpoint
 from consumer_guard.config.settings import Settings
+from consumer_guard.doctor.policies import find_placement
 from consumer_guard.doctor.probing import capture_warnings
 from consumer_guard.generations.watch import GenerationWatch
 from consumer_guard.guard import claims
@@ -34,9 +36,9 @@ from consumer_guard.telemetry import masking, metrics
 class CanI(GuardCommand, show.ShowOne):
     """Tell whether a caller may do something, why, and what the answer is.
 
-    Decides as the deployed guard does, with the live policy files and the
-    configured look-up of owners, and sends nothing to placement. Exit status: 0
-    allowed, 1 refused, 2 it could not be asked.
+    Decides as the deployed guard and placement do, with the live policy files of
+    both and the configured look-up of owners, and sends nothing to placement. Exit
+    status: 0 allowed, 1 refused, 2 the question could not be answered.
     """
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
@@ -111,10 +113,22 @@ class CanI(GuardCommand, show.ShowOne):
         _demand_decided(explanation, parsed_args, failures)
         if parsed_args.path != pasted:
             self.app.stderr.write(f'decided for the path {parsed_args.path}\n')
-        self.status = 0 if explanation.allowed else 1
+        placement = find_placement(conf)
+        client = combine(
+            placement.rules,
+            request,
+            caller,
+            explanation.decision.outcome,
+            explanation.answer,
+        )
+        self.status = 0 if client.allowed else 1
         key = None if parsed_args.show_owner else masking.make_key(settings.audit_key)
         mask = masking.make_mask(caller.credentials, key)
-        shown = _describe_explanation(request, caller, explanation, settings, mask)
+        shown = _describe_explanation(
+            request, caller, explanation, settings, mask, client
+        )
+        if client.decider is Decider.GUARD_ALONE and placement.rules is None:
+            shown['decided_by'] = f'consumer_guard alone; {placement.problem}'
         if explanation.document is None and parsed_args.formatter in ('shell', 'value'):
             shown['document'] = ''
         return tuple(shown), tuple(shown.values())
@@ -230,25 +244,26 @@ def _describe_explanation(
     explanation: Explanation,
     settings: Settings,
     mask: masking.Mask,
+    client: ClientAnswer,
 ) -> dict[str, Any]:
     """The fields that are shown.
 
     :param mask: over the ids of owners
+    :param client: the answer of the guard and placement together
     """
     decision, document = explanation.decision, explanation.document
     rulings = [f'{each.about}: {each.truth.name.lower()}' for each in decision.rulings]
     owners = [_describe_owner(each, mask) for each in explanation.owners.values()]
     roles = sorted(caller.roles)
-    answer = explanation.answer
-    if explanation.listed is not None:
+    answer = client.answer
+    if explanation.listed is not None and client.allowed:
         verb = 'are' if explanation.listed else 'are not'
         answer = f'{answer}; consumers of this owner {verb} in it'
     if settings.shadow:
         answer = f'{prediction.SHADOWED} {answer}'
     return {
-        'allowed': _FormattedValue(
-            explanation.allowed, ['yes' if explanation.allowed else 'no']
-        ),
+        'allowed': _FormattedValue(client.allowed, ['yes' if client.allowed else 'no']),
+        'decided_by': client.decider.value,
         'reason': decision.reason.value,
         'answer': answer,
         'rule': request.operation.rule,

@@ -1,0 +1,335 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Assertions evaluated: each case decided, each statement proven or refuted.
+
+Every decision is the authorizer's, and every answer of placement's is oslo.policy's
+own, on the example that is shown.
+"""
+
+import enum
+import math
+import types
+from collections.abc import Mapping, Sized
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from consumer_guard.analysis import prediction, simulation
+from consumer_guard.analysis.access import make_owner_request
+from consumer_guard.analysis.assertions.clientrule import Bound, make_client_rule
+from consumer_guard.analysis.assertions.document import (
+    Case,
+    Consumer,
+    Judge,
+    Ownerships,
+    SameUser,
+    Statement,
+)
+from consumer_guard.analysis.client import (
+    ClientAnswer,
+    Decider,
+    PlacementRules,
+    combine,
+)
+from consumer_guard.analysis.diff import can_prove
+from consumer_guard.analysis.equivalence import Change, Comparison, compare
+from consumer_guard.analysis.scenarios import Scenario, Shape, describe_scenario
+from consumer_guard.analysis.simulation import KnownOwners, Subject
+from consumer_guard.analysis.terms import list_leaves
+from consumer_guard.guard.authorizer import Authorizer, RuleSource
+from consumer_guard.guard.decision import Outcome
+from consumer_guard.guard.model import (
+    OPERATIONS,
+    Caller,
+    Operation,
+    Owner,
+    Ownership,
+    OwnerStatus,
+    Truth,
+)
+from consumer_guard.rules.compiler import RuleText, compile_rules
+from consumer_guard.rules.leaves import NOTHING, Constant
+from consumer_guard.rules.nodes import AllOf, Node
+from consumer_guard.rules.rulebook import Rulebook
+
+_UUID = '10000000-0000-4000-8000-000000000001'
+_NOBODY = Constant('!', NOTHING, Truth.NO)
+
+
+class Verified(enum.Enum):
+    """Whether an assertion holds."""
+
+    HOLDS = 'holds'
+    FAILS = 'fails'
+    UNDECIDED = 'undecided'
+
+
+class Verification(NamedTuple):
+    """One line of the result.
+
+    :ivar operation: its name, or those for which a statement holds
+    :ivar detail: the answer, or a counterexample
+    :ivar decided_by: which of the two services
+    """
+
+    verified: Verified
+    place: str
+    name: str
+    operation: str
+    detail: str
+    decided_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The rules in force.
+
+    :ivar placement: None where they are not known
+    """
+
+    rulebook: Rulebook
+    placement: PlacementRules | None
+    passage_role: str
+    nobodys_project_id: str
+
+
+def verify_case(case: Case, policy: Policy) -> Verification:
+    """Decide the request of a case."""
+    subject = Subject(
+        case.user_id,
+        case.roles,
+        project_id=case.project_id,
+        service_roles=case.service_roles,
+    )
+    caller = simulation.simulate_caller(subject, policy.passage_role)
+    client = _answer(
+        policy,
+        policy.rulebook.offline(),
+        case.operation,
+        caller,
+        case.consumer,
+        case.judge,
+    )
+    verified = Verified.HOLDS if client.allowed is case.allowed else Verified.FAILS
+    word = 'allowed' if client.allowed else 'refused'
+    return Verification(
+        verified,
+        case.place,
+        case.name,
+        case.operation.name,
+        f'{word}: {client.answer}',
+        client.decider.value,
+    )
+
+
+def _answer(
+    policy: Policy,
+    rules: RuleSource,
+    operation: Operation,
+    caller: Caller,
+    consumer: Consumer,
+    judge: Judge,
+) -> ClientAnswer:
+    """What the guard, or both, answer to a request about a consumer."""
+    status = OwnerStatus.RECORDED if consumer.project_id else OwnerStatus.UNOWNED
+    owner = Owner(
+        _UUID,
+        status if consumer.known else OwnerStatus.ABSENT,
+        consumer.project_id,
+        consumer.user_id,
+        consumer.consumer_type,
+        generation=1 if consumer.known else None,
+        has_allocations=consumer.known,
+    )
+    request = make_owner_request(operation, owner, policy.nobodys_project_id)
+    authorizer = Authorizer(rules, KnownOwners({_UUID: owner}), patience=math.inf)
+    decision = authorizer.authorize(request, caller)
+    outcome = decision.outcome
+    answer = prediction.predict(
+        request, decision, conceal=False, passage_role=policy.passage_role
+    )
+    if outcome is Outcome.FILTER and not authorizer.find_visible(
+        request, caller, (_UUID,)
+    ):
+        return ClientAnswer(
+            allowed=False, decider=Decider.GUARD, answer=prediction.NOT_LISTED
+        )
+    if judge is Judge.GUARD:
+        allowed = outcome is not Outcome.REFUSE
+        return ClientAnswer(allowed, Decider.GUARD, answer)
+    return combine(policy.placement, request, caller, outcome, answer)
+
+
+def verify_statement(statement: Statement, policy: Policy) -> list[Verification]:
+    """Prove a statement for each of its operations, or refute it.
+
+    :returns: one line for all operations for which it holds, and one for each other
+    """
+    holds, others = [], []
+    for operation in statement.operations:
+        found = [
+            _verify_operation(statement, operation, policy, owned=owned)
+            for owned in (True, False)
+            if statement.ownership in _MEANT[owned]
+        ]
+        bad = [each for each in found if each.verified is not Verified.HOLDS]
+        others += bad
+        holds += [] if bad else [operation.name]
+    if not holds:
+        return others
+    names = 'any' if holds == [each.name for each in OPERATIONS] else ', '.join(holds)
+    how = 'proven' if can_prove() else 'all callers tried'
+    line = Verification(Verified.HOLDS, statement.place, statement.name, names, how, '')
+    return [line, *others]
+
+
+#: The statements that are about consumers with an owner, and without.
+_MEANT = types.MappingProxyType(
+    {
+        True: (Ownerships.OWN, Ownerships.FOREIGN, Ownerships.ANY),
+        False: (Ownerships.OWNERLESS, Ownerships.ANY),
+    }
+)
+
+
+def _verify_operation(
+    statement: Statement, operation: Operation, policy: Policy, *, owned: bool
+) -> Verification:
+    placement = policy.placement if statement.judge is Judge.CLIENT else None
+    meant = _compile_statement(statement)
+    rule = make_client_rule(
+        operation,
+        policy.rulebook.node(operation.rule),
+        placement,
+        Bound.LEAST if statement.always else Bound.MOST,
+        owned=owned,
+    )
+    both = AllOf((meant, rule))
+    compared = _compare(meant if statement.always else _NOBODY, both, operation, owned)
+    change = Change.REFUSED if statement.always else Change.ALLOWED
+    examples = [
+        (one.who, one.scenario) for one in compared.groups if one.change is change
+    ]
+    examples += [
+        (describe_scenario(scenario, list_leaves(both)), scenario)
+        for found, scenario in compared.counterexamples.items()
+        if found is change
+    ]
+    for who, scenario in examples:
+        client = _execute(scenario, operation, policy, statement.judge, owned=owned)
+        # Security: shown only when the guard's own evaluator gives the same answer.
+        if client.allowed is not statement.always and (
+            client.decider is not Decider.GUARD_ALONE or placement is None
+        ):
+            return _refute(statement, operation, who, scenario, client, owned=owned)
+    if compared.decided and not examples:
+        verified, detail = Verified.HOLDS, ''
+    else:
+        verified, detail = Verified.UNDECIDED, _explain(examples)
+    return Verification(
+        verified, statement.place, statement.name, operation.name, detail, ''
+    )
+
+
+def _explain(examples: Sized) -> str:
+    if examples:
+        return "depends on what is not known of placement's rule or of a remote check"
+    return 'the rules are too large to decide'
+
+
+def _compile_statement(statement: Statement) -> Node:
+    parts = [f'role:{role}' for role in statement.held]
+    parts += [f'not role:{role}' for role in statement.lacked]
+    own = 'project_id:%(project_id)s'
+    if statement.ownership is Ownerships.OWN:
+        parts.append(own)
+    elif statement.ownership is Ownerships.FOREIGN:
+        parts.append(f'not {own}')
+    if statement.user is not None:
+        prefix = '' if statement.user is SameUser.OWN else 'not '
+        parts.append(f'{prefix}user_id:%(user_id)s')
+    text = ' and '.join(parts) or '@'
+    texts = {'statement': RuleText('statement', text, statement.place)}
+    return compile_rules(texts, texts).nodes['statement']
+
+
+def _compare(old: Node, new: Node, operation: Operation, owned: bool) -> Comparison:
+    shape = Shape(frozenset(), frozenset(), final=True)
+    if owned and operation.ownership is Ownership.SUMS:
+        shape = Shape(frozenset({'project_id'}), frozenset({'user_id'}), final=True)
+    elif owned:
+        # A rule that allows where an attribute is missing allows whatever it is.
+        required = {'consumer_uuid', 'project_id', 'user_id', 'consumer_type'}
+        shape = Shape(frozenset(required), frozenset(), final=True)
+    if not can_prove():
+        return compare(old, new, [shape])
+    # z3 is an extra, and half a second to import.
+    from consumer_guard.analysis.proving import prove_on
+
+    return prove_on(old, new, shape)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    """Rules whose remote checks answer as in a scenario."""
+
+    rulebook: Rulebook
+    scenario: Scenario
+
+    def current(self) -> '_Answered':
+        return self
+
+    def reads(self, rule: str) -> frozenset[str]:
+        return self.rulebook.reads(rule)
+
+    def judge(
+        self, rule: str, caller: Caller, target: Mapping[str, str], *, final: bool
+    ) -> Truth:
+        if not self.rulebook.admits(rule, caller.scope):
+            return Truth.NO
+        judged = replace(self.scenario, caller=caller, target=target, final=final)
+        return judged.judge(self.rulebook.node(rule))
+
+
+def _execute(
+    scenario: Scenario,
+    operation: Operation,
+    policy: Policy,
+    judge: Judge,
+    *,
+    owned: bool,
+) -> ClientAnswer:
+    """What the caller of a scenario gets, from the guard's own evaluator."""
+    target = scenario.target
+    consumer = Consumer(known=False)
+    if owned:
+        consumer = Consumer(
+            target['project_id'], target.get('user_id'), target.get('consumer_type')
+        )
+    rules = _Answered(policy.rulebook, scenario)
+    return _answer(policy, rules, operation, scenario.caller, consumer, judge)
+
+
+def _refute(
+    statement: Statement,
+    operation: Operation,
+    who: str,
+    scenario: Scenario,
+    client: ClientAnswer,
+    *,
+    owned: bool,
+) -> Verification:
+    caller = scenario.caller.credentials
+    roles = ', '.join(sorted(caller['roles'])) or 'no roles'
+    example = f'roles {roles}, project {caller["project_id"]}'
+    if owned:
+        example += f', on a consumer of project {scenario.target["project_id"]}'
+    else:
+        example += ', on an ownerless consumer'
+    word = 'allowed' if client.allowed else 'refused'
+    return Verification(
+        Verified.FAILS,
+        statement.place,
+        statement.name,
+        operation.name,
+        f'{word}: {who} (for example {example}): {client.answer}',
+        client.decider.value,
+    )
