@@ -46,7 +46,8 @@ def forget_owner(node: Node) -> Node:
     if isinstance(node, AllOf | AnyOf):
         return type(node)(tuple(map(forget_owner, node.nodes)))
     if node.reads or isinstance(node, Remote):
-        return Constant(str(node), NOTHING, Truth.UNKNOWN)
+        # Leaves are known by their text; this one differs from the one with an owner.
+        return Constant(f'{node} (no owner)', NOTHING, Truth.UNKNOWN)
     return node
 
 
@@ -65,11 +66,11 @@ def make_client_rule(
     :param owned: whether the consumer has a recorded owner
     """
     by_role = forget_owner(guards)
-    by_owner = guards
-    if not owned or operation.ownership is Ownership.NEVER:
-        by_owner = _NO
+    decides = owned and operation.ownership is not Ownership.NEVER
     if placement is None:
-        return AnyOf((by_role, by_owner))
+        # What is allowed with the owner unknown is allowed for each.
+        return guards if decides else by_role
+    by_owner = guards if decides else _NO
     theirs = placement.nodes.get(operation.name)
     translated = [
         _translate(
@@ -135,7 +136,9 @@ def _translate_leaf(leaf: Node, context: _Context) -> Node:
     if leaf.reads - context.keys:
         return _NO  # oslo.policy: a key that is missing
     if not leaf.reads or context.sums:
-        return Certain(leaf)
+        # None equals None there, and is unknown here.
+        least = context.bound is Bound.LEAST
+        return Certain(leaf) if least else Not(Certain(Not(leaf)))
     if isinstance(leaf, CredentialIs) and leaf.key == leaf.right.key:
         return _YES  # the caller's own, compared with itself
     return _make_unknown(context.bound)

@@ -171,7 +171,8 @@ def verify_statement(statement: Statement, policy: Policy) -> list[Verification]
             if statement.ownership in _MEANT[owned]
         ]
         bad = [each for each in found if each.verified is not Verified.HOLDS]
-        others += bad
+        bad.sort(key=lambda one: one.verified is Verified.UNDECIDED)
+        others += bad[:1]
         holds += [] if bad else [operation.name]
     if not holds:
         return others

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Statements agree with every case: proven, enumerated, and decided one by one.
+
+Random rules of the guard and of placement, and random statements. A case is one
+request, decided by the authorizer and by oslo.policy's own checks; a statement holds
+where no case of hers is decided otherwise, and fails where one is.
+"""
+
+import itertools
+import sys
+from collections.abc import Iterator
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consumer_guard.analysis.assertions.document import (
+    Case,
+    Consumer,
+    Judge,
+    Ownerships,
+    SameUser,
+    Statement,
+)
+from consumer_guard.analysis.assertions.evaluation import (
+    Policy,
+    Verified,
+    verify_case,
+    verify_statement,
+)
+from consumer_guard.analysis.client import PlacementRules
+from consumer_guard.analysis.lint.linter import Policies
+from consumer_guard.analysis.lint.rulesets import find_registered
+from consumer_guard.guard import model
+from consumer_guard.guard.model import Operation, Ownership
+from consumer_guard.rules.rulebook import PolicyText, Rulebook
+from tests.profiles import budget, seeded
+
+PASSAGE = 'consumer_guard_passage'
+ROLES = ('admin', 'reader', 'auditor')
+
+GUARDS = st.sampled_from(
+    (
+        *(f'role:{role}' for role in ROLES),
+        'project_id:%(project_id)s',
+        'user_id:%(user_id)s',
+        'role:reader and project_id:%(project_id)s',
+        '@',
+        '!',
+    )
+)
+PLACEMENTS = st.sampled_from(
+    (
+        *(f'role:{role}' for role in (*ROLES, PASSAGE)),
+        'project_id:%(project_id)s',
+        'user_id:%(user_id)s',
+        'domain_id:%(domain_id)s',
+        'is_admin_project:True',
+        'domain_id:None',
+        'project_id:None',
+        'rule:nowhere',
+        '@',
+        '!',
+    )
+)
+
+
+def join(atoms: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    """Rules of some atoms."""
+    negated = st.builds('{}({})'.format, st.sampled_from(('', 'not ')), atoms)
+    return st.recursive(
+        negated,
+        lambda parts: st.builds(
+            '({} {} {})'.format, parts, st.sampled_from(('and', 'or')), parts
+        ),
+        max_leaves=4,
+    )
+
+
+SOME_ROLES = st.lists(st.sampled_from(ROLES), unique=True, max_size=2).map(tuple)
+STATEMENTS = st.builds(
+    Statement,
+    name=st.just('random'),
+    place=st.just('random.yaml:1'),
+    always=st.booleans(),
+    held=SOME_ROLES,
+    lacked=SOME_ROLES,
+    ownership=st.sampled_from(Ownerships),
+    user=st.sampled_from((None, *SameUser)),
+    operations=st.sampled_from(model.OPERATIONS).map(lambda one: (one,)),
+    judge=st.sampled_from(Judge),
+)
+
+
+def make_policy(guards: str, placements: str, operation: Operation) -> Policy:
+    """Both services with one rule of their own."""
+    theirs = {'placement:' + operation.name: placements}
+    return Policy(
+        Rulebook.build(
+            [PolicyText('guard.yaml', yaml.safe_dump({operation.rule: guards}))]
+        ),
+        PlacementRules.build(
+            Policies(
+                ours=[],
+                placements=[PolicyText('placement.yaml', yaml.safe_dump(theirs))],
+                registered=find_registered(),
+                passage_role=PASSAGE,
+            )
+        ),
+        PASSAGE,
+        '00000000-0000-0000-0000-000000000000',
+    )
+
+
+def list_cases(statement: Statement) -> Iterator[Case]:
+    """All cases that a statement is about."""
+    (operation,) = statement.operations
+    for size in range(len(ROLES) + 1):
+        for roles in itertools.combinations(ROLES, size):
+            if not {*statement.held} <= {*roles} or {*statement.lacked} & {*roles}:
+                continue
+            for project_id in ('A', None):
+                for consumer in list_consumers(statement, operation, project_id):
+                    yield Case(
+                        name='one',
+                        place='random.yaml:1',
+                        operation=operation,
+                        roles=roles,
+                        service_roles=(),
+                        project_id=project_id,
+                        user_id='caller',
+                        consumer=consumer,
+                        allowed=statement.always,
+                        judge=statement.judge,
+                    )
+
+
+def list_consumers(
+    statement: Statement, operation: Operation, project_id: str | None
+) -> Iterator[Consumer]:
+    meant, user = statement.ownership, statement.user
+    if meant is not Ownerships.OWNERLESS:
+        users: list[str | None] = ['caller', 'other']
+        if operation.ownership is Ownership.SUMS:
+            users.append(None)  # a query may name no user
+        for owner, owning in itertools.product(('A', 'B'), users):
+            own = owner == project_id
+            if meant is not Ownerships.ANY and own is not (meant is Ownerships.OWN):
+                continue
+            if user is not None and (
+                owning is None or (owning == 'caller') is not (user is SameUser.OWN)
+            ):
+                continue
+            yield Consumer(owner, owning, 'INSTANCE')
+    if meant in (Ownerships.OWNERLESS, Ownerships.ANY) and user is None:
+        yield Consumer()
+        yield Consumer(known=False)
+
+
+@pytest.mark.parametrize('library', ['z3', 'none'])
+@seeded('statements')
+@budget(150, 5000)
+@given(statement=STATEMENTS, guards=join(GUARDS), placements=join(PLACEMENTS))
+def test_a_statement_holds_if_and_only_if_no_case_is_decided_otherwise(
+    library: str, statement: Statement, guards: str, placements: str
+) -> None:
+    if statement.ownership is Ownerships.OWNERLESS:
+        statement = statement_without_user(statement)
+    policy = make_policy(guards, placements, statement.operations[0])
+    others = [
+        case
+        for case in list_cases(statement)
+        if verify_case(case, policy).verified is not Verified.HOLDS
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        if library == 'none':
+            patch.setitem(sys.modules, 'z3', None)
+        (found,) = verify_statement(statement, policy)
+    expected = Verified.FAILS if others else Verified.HOLDS
+    assert found.verified is expected, (found, others[:1])
+
+
+def statement_without_user(statement: Statement) -> Statement:
+    """An ownerless consumer has no user."""
+    return Statement(
+        **{
+            name: None if name == 'user' else getattr(statement, name)
+            for name in statement.__slots__
+        }
+    )
