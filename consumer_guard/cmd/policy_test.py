@@ -21,6 +21,7 @@ from consumer_guard.analysis.diff import can_prove
 from consumer_guard.analysis.lint.callers import list_roles
 from consumer_guard.analysis.source import read_paths
 from consumer_guard.cmd.base import CommandFailed, GuardLister, plain_errors, read_file
+from consumer_guard.cmd.narrow import exceeds_display
 from consumer_guard.config.settings import Settings
 from consumer_guard.doctor.policies import find_placement, read_policy_files
 from consumer_guard.guard.model import OPERATIONS
@@ -81,11 +82,15 @@ class TestPolicy(GuardLister):
             self.status = 3
         totals = ', '.join(f'{counts[each]} {_PLURAL[each]}' for each in Verified)
         self._note(f'{totals} ({"by proof" if can_prove() else "without z3"})')
-        return _COLUMNS, [
-            (one.verified.value, *one[1:])
+        shown = [
+            one
             for one in results
             if not (parsed_args.failed and one.verified is Verified.HOLDS)
         ]
+        rows = [(one.verified.value, *one[1:]) for one in shown]
+        if exceeds_display(parsed_args, _COLUMNS, rows):
+            return ('result', 'assertion', 'detail'), [*map(_fold_result, shown)]
+        return _COLUMNS, rows
 
     def _read_policy(
         self, conf: cfg.ConfigOpts, settings: Settings, parsed_args: argparse.Namespace
@@ -126,6 +131,14 @@ def _read(path: str, policy: Policy) -> Assertions:
     # No caller has the passage role: it is removed from every request.
     roles = {*list_roles(*nodes)} - {policy.passage_role.lower()}
     return read_assertions(path, text, roles)
+
+
+def _fold_result(one: Verification) -> tuple[str, str, str]:
+    """The same in three columns, of several lines."""
+    operations = one.operation.replace(', ', '\n')
+    detail = '\n'.join(filter(None, (one.detail, one.decided_by)))
+    assertion = f'{one.place}\n{one.name}\n{operations}'
+    return one.verified.value, assertion, detail
 
 
 def _verify(assertions: Assertions, policy: Policy) -> Iterable[Verification]:

@@ -46,6 +46,10 @@ class Desk:
     def test(self, *arguments: str) -> Run:
         return self._commands.run('policy', 'test', *arguments, '-f', 'json')
 
+    def show(self, *arguments: str) -> Run:
+        """As a table."""
+        return self._commands.run('policy', 'test', *arguments)
+
     def check(
         self,
         assertions: object,
@@ -161,7 +165,7 @@ def test_a_counterexample_names_who_an_example_and_the_answer(desk: Desk) -> Non
     assert row['detail'] == (
         'allowed: auditor of another project, without admin or service (for example '
         'roles auditor, project caller-project_id, on a consumer of project '
-        'owner-project_id): forwarded untouched; the rule of placement decides'
+        'owner-project_id): forwarded untouched'
     )
     assert row['decided by'] == 'consumer_guard and placement'
     assert row['place'].endswith('assertions.yaml:2')
@@ -348,6 +352,13 @@ def test_only_what_does_not_hold_is_shown_when_asked(desk: Desk) -> None:
         '--failed',
     )
     assert [row['result'] for row in run.json] == ['fails']
+
+
+def test_a_narrow_display_gets_three_columns(desk: Desk) -> None:
+    run = desk.show(desk.write('a.yaml', CASE), '--max-width', '60')
+    assert run.status == 0
+    assert 'decided by' not in run.out
+    assert '| result | assertion' in run.out
 
 
 # Bad input -----------------------------------------------------------------------

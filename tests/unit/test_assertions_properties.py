@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from consumer_guard.analysis.assertions.document import (
@@ -93,6 +93,23 @@ STATEMENTS = st.builds(
 )
 
 
+def make_statement(
+    *, always: bool, ownership: Ownerships, held: tuple[str, ...]
+) -> Statement:
+    """One about reads."""
+    return Statement(
+        name='example',
+        place='example.yaml:1',
+        always=always,
+        held=held,
+        lacked=(),
+        ownership=ownership,
+        user=None,
+        operations=(model.ALLOCATIONS_LIST,),
+        judge=Judge.CLIENT,
+    )
+
+
 def make_policy(guards: str, placements: str, operation: Operation) -> Policy:
     """Both services with one rule of their own."""
     theirs = {'placement:' + operation.name: placements}
@@ -161,6 +178,12 @@ def list_consumers(
 @pytest.mark.parametrize('library', ['z3', 'none'])
 @seeded('statements')
 @budget(150, 5000)
+@example(
+    # A role-holder gets no passage role.
+    statement=make_statement(always=True, ownership=Ownerships.OWN, held=('reader',)),
+    guards='role:reader',
+    placements=f'role:{PASSAGE}',
+)
 @given(statement=STATEMENTS, guards=join(GUARDS), placements=join(PLACEMENTS))
 def test_a_statement_holds_if_and_only_if_no_case_is_decided_otherwise(
     library: str, statement: Statement, guards: str, placements: str

@@ -115,9 +115,14 @@ def verify_case(case: Case, policy: Policy) -> Verification:
         case.place,
         case.name,
         case.operation.name,
-        f'{word}: {client.answer}',
+        f'{word}: {_shorten(client.answer)}',
         client.decider.value,
     )
+
+
+def _shorten(answer: str) -> str:
+    """Without who decides, which has a column of its own."""
+    return answer.partition(';')[0]
 
 
 def _answer(
@@ -331,6 +336,6 @@ def _refute(
         statement.place,
         statement.name,
         operation.name,
-        f'{word}: {who} (for example {example}): {client.answer}',
+        f'{word}: {who} (for example {example}): {_shorten(client.answer)}',
         client.decider.value,
     )
