@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from cliff import columns, show
+from oslo_config import cfg
 
 from consumer_guard import assembly
 from consumer_guard.analysis import prediction
@@ -113,25 +114,32 @@ class CanI(GuardCommand, show.ShowOne):
         _demand_decided(explanation, parsed_args, failures)
         if parsed_args.path != pasted:
             self.app.stderr.write(f'decided for the path {parsed_args.path}\n')
-        placement = find_placement(conf)
-        client = combine(
-            placement.rules,
-            request,
-            caller,
-            explanation.decision.outcome,
-            explanation.answer,
-        )
+        client, decided_by = _judge_both(conf, request, caller, explanation)
         self.status = 0 if client.allowed else 1
         key = None if parsed_args.show_owner else masking.make_key(settings.audit_key)
         mask = masking.make_mask(caller.credentials, key)
         shown = _describe_explanation(
             request, caller, explanation, settings, mask, client
         )
-        if client.decider is Decider.GUARD_ALONE and placement.rules is None:
-            shown['decided_by'] = f'consumer_guard alone; {placement.problem}'
+        shown['decided_by'] = decided_by
         if explanation.document is None and parsed_args.formatter in ('shell', 'value'):
             shown['document'] = ''
         return tuple(shown), tuple(shown.values())
+
+
+def _judge_both(
+    conf: cfg.ConfigOpts,
+    request: GuardedRequest,
+    caller: Caller,
+    explanation: Explanation,
+) -> tuple[ClientAnswer, str]:
+    """What the client gets from the guard and placement, and who decided."""
+    placement = find_placement(conf)
+    outcome = explanation.decision.outcome
+    client = combine(placement.rules, request, caller, outcome, explanation.answer)
+    if client.decider is Decider.GUARD_ALONE and placement.rules is None:
+        return client, f'consumer_guard alone; {placement.problem}'
+    return client, client.decider.value
 
 
 def _make_request(

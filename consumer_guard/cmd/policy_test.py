@@ -2,6 +2,7 @@
 """``consumer-guard policy test``."""
 
 import argparse
+import types
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -28,6 +29,14 @@ from consumer_guard.guard.model import OPERATIONS
 from consumer_guard.rules.rulebook import Rulebook
 
 _COLUMNS = ('result', 'place', 'name', 'operation', 'detail', 'decided by')
+
+_COUNTED = types.MappingProxyType(
+    {
+        Verified.HOLDS: 'hold',
+        Verified.FAILS: 'fail',
+        Verified.UNDECIDED: 'undecided',
+    }
+)
 
 
 class TestPolicy(GuardLister):
@@ -70,7 +79,7 @@ class TestPolicy(GuardLister):
         conf, settings = self.read_configuration()
         with plain_errors():
             policy = self._read_policy(conf, settings, parsed_args)
-            files = [_read(path, policy) for path in parsed_args.files]
+            files = [_read_assertions(path, policy) for path in parsed_args.files]
             results = [one for each in files for one in _verify(each, policy)]
         if parsed_args.junit is not None:
             _write(parsed_args.junit, format_junit(results))
@@ -80,7 +89,7 @@ class TestPolicy(GuardLister):
             self.status = 1
         elif counts[Verified.UNDECIDED]:
             self.status = 3
-        totals = ', '.join(f'{counts[each]} {_PLURAL[each]}' for each in Verified)
+        totals = ', '.join(f'{counts[each]} {_COUNTED[each]}' for each in Verified)
         self._note(f'{totals} ({"by proof" if can_prove() else "without z3"})')
         shown = [
             one
@@ -113,14 +122,7 @@ class TestPolicy(GuardLister):
         self.app.stderr.write(f'{text}\n')
 
 
-_PLURAL = {
-    Verified.HOLDS: 'hold',
-    Verified.FAILS: 'fail',
-    Verified.UNDECIDED: 'undecided',
-}
-
-
-def _read(path: str, policy: Policy) -> Assertions:
+def _read_assertions(path: str, policy: Policy) -> Assertions:
     try:
         text = read_file(path, 'FILE').decode()
     except UnicodeDecodeError:

@@ -6,6 +6,7 @@ request, decided by the authorizer and by oslo.policy's own checks; a statement 
 where no case of hers is decided otherwise, and fails where one is.
 """
 
+import dataclasses
 import itertools
 import sys
 from collections.abc import Iterator
@@ -16,10 +17,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from consumer_guard.analysis.assertions.document import (
-    Case,
-    Consumer,
-    Judge,
+    CaseConsumer,
+    JudgedBy,
     Ownerships,
+    RequestCase,
     SameUser,
     Statement,
 )
@@ -89,7 +90,7 @@ STATEMENTS = st.builds(
     ownership=st.sampled_from(Ownerships),
     user=st.sampled_from((None, *SameUser)),
     operations=st.sampled_from(model.OPERATIONS).map(lambda one: (one,)),
-    judge=st.sampled_from(Judge),
+    judge=st.sampled_from(JudgedBy),
 )
 
 
@@ -106,7 +107,7 @@ def make_statement(
         ownership=ownership,
         user=None,
         operations=(model.ALLOCATIONS_LIST,),
-        judge=Judge.CLIENT,
+        judge=JudgedBy.CLIENT,
     )
 
 
@@ -130,7 +131,7 @@ def make_policy(guards: str, placements: str, operation: Operation) -> Policy:
     )
 
 
-def list_cases(statement: Statement) -> Iterator[Case]:
+def list_cases(statement: Statement) -> Iterator[RequestCase]:
     """All cases that a statement is about."""
     (operation,) = statement.operations
     for size in range(len(ROLES) + 1):
@@ -139,7 +140,7 @@ def list_cases(statement: Statement) -> Iterator[Case]:
                 continue
             for project_id in ('A', None):
                 for consumer in list_consumers(statement, operation, project_id):
-                    yield Case(
+                    yield RequestCase(
                         name='one',
                         place='random.yaml:1',
                         operation=operation,
@@ -155,7 +156,7 @@ def list_cases(statement: Statement) -> Iterator[Case]:
 
 def list_consumers(
     statement: Statement, operation: Operation, project_id: str | None
-) -> Iterator[Consumer]:
+) -> Iterator[CaseConsumer]:
     meant, user = statement.ownership, statement.user
     if meant is not Ownerships.OWNERLESS:
         users: list[str | None] = ['caller', 'other']
@@ -169,10 +170,10 @@ def list_consumers(
                 owning is None or (owning == 'caller') is not (user is SameUser.OWN)
             ):
                 continue
-            yield Consumer(owner, owning, 'INSTANCE')
+            yield CaseConsumer(owner, owning, 'INSTANCE')
     if meant in (Ownerships.OWNERLESS, Ownerships.ANY) and user is None:
-        yield Consumer()
-        yield Consumer(known=False)
+        yield CaseConsumer()
+        yield CaseConsumer(known=False)
 
 
 @pytest.mark.parametrize('library', ['z3', 'none'])
@@ -189,7 +190,8 @@ def test_a_statement_holds_if_and_only_if_no_case_is_decided_otherwise(
     library: str, statement: Statement, guards: str, placements: str
 ) -> None:
     if statement.ownership is Ownerships.OWNERLESS:
-        statement = statement_without_user(statement)
+        # It has no user.
+        statement = dataclasses.replace(statement, user=None)
     policy = make_policy(guards, placements, statement.operations[0])
     others = [
         case
@@ -202,13 +204,3 @@ def test_a_statement_holds_if_and_only_if_no_case_is_decided_otherwise(
         (found,) = verify_statement(statement, policy)
     expected = Verified.FAILS if others else Verified.HOLDS
     assert found.verified is expected, (found, others[:1])
-
-
-def statement_without_user(statement: Statement) -> Statement:
-    """An ownerless consumer has no user."""
-    return Statement(
-        **{
-            name: None if name == 'user' else getattr(statement, name)
-            for name in statement.__slots__
-        }
-    )

@@ -34,14 +34,14 @@ class SameUser(enum.Enum):
     OTHER = 'other'
 
 
-class Judge(enum.Enum):
+class JudgedBy(enum.Enum):
     """Whose answer is meant."""
 
     CLIENT = 'client'  #: the guard's and placement's together
     GUARD = 'guard'  #: the guard's alone
 
 
-class Consumer(NamedTuple):
+class CaseConsumer(NamedTuple):
     """The consumer of a case; one without a project is ownerless."""
 
     project_id: str | None = None
@@ -51,7 +51,7 @@ class Consumer(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class RequestCase:
     """One request, and what its answer must be.
 
     :ivar place: file and line
@@ -64,9 +64,9 @@ class Case:
     service_roles: tuple[str, ...]
     project_id: str | None
     user_id: str
-    consumer: Consumer
+    consumer: CaseConsumer
     allowed: bool
-    judge: Judge
+    judge: JudgedBy
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +84,13 @@ class Statement:
     ownership: Ownerships
     user: SameUser | None
     operations: tuple[Operation, ...]
-    judge: Judge
+    judge: JudgedBy
 
 
 class Assertions(NamedTuple):
     """The contents of one file."""
 
-    cases: tuple[Case, ...]
+    cases: tuple[RequestCase, ...]
     statements: tuple[Statement, ...]
 
 
@@ -138,7 +138,7 @@ class _Reader:
         ]
         return Assertions(tuple(cases), tuple(statements))
 
-    def _read_case(self, node: yaml.Node) -> Case:
+    def _read_case(self, node: yaml.Node) -> RequestCase:
         parts = self._map(
             node, ('caller', 'operation', 'consumer', 'expect'), ('name', 'judge')
         )
@@ -148,7 +148,7 @@ class _Reader:
         operation = self._read_operation(parts['operation'])
         expected = self._choose(parts['expect'], ('allow', 'refuse'))
         roles = self._read_roles(caller.get('roles'))
-        return Case(
+        return RequestCase(
             name=self._read_name(parts, f'{"+".join(roles)} {operation.name}'),
             place=self._place(node),
             operation=operation,
@@ -161,12 +161,12 @@ class _Reader:
             judge=self._read_judge(parts),
         )
 
-    def _read_consumer(self, node: yaml.Node) -> Consumer:
+    def _read_consumer(self, node: yaml.Node) -> CaseConsumer:
         if isinstance(node, yaml.ScalarNode):
             word = self._choose(node, ('ownerless', 'unknown'))
-            return Consumer(known=word == 'ownerless')
+            return CaseConsumer(known=word == 'ownerless')
         parts = self._map(node, ('project',), ('user', 'type'))
-        return Consumer(
+        return CaseConsumer(
             self._text(parts['project']),
             self._optional(parts, 'user') or 'owner',
             self._optional(parts, 'type') or 'INSTANCE',
@@ -223,10 +223,10 @@ class _Reader:
                 )
         return tuple(self._text(each) for each in self._list(node))
 
-    def _read_judge(self, parts: Mapping[str, yaml.Node]) -> Judge:
+    def _read_judge(self, parts: Mapping[str, yaml.Node]) -> JudgedBy:
         if 'judge' not in parts:
-            return Judge.CLIENT
-        return Judge(self._choose(parts['judge'], [each.value for each in Judge]))
+            return JudgedBy.CLIENT
+        return JudgedBy(self._choose(parts['judge'], [each.value for each in JudgedBy]))
 
     def _read_name(self, parts: Mapping[str, yaml.Node], default: str) -> str:
         return self._optional(parts, 'name') or default

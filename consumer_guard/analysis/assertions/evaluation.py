@@ -16,10 +16,10 @@ from consumer_guard.analysis import prediction, simulation
 from consumer_guard.analysis.access import make_owner_request
 from consumer_guard.analysis.assertions.clientrule import Bound, make_client_rule
 from consumer_guard.analysis.assertions.document import (
-    Case,
-    Consumer,
-    Judge,
+    CaseConsumer,
+    JudgedBy,
     Ownerships,
+    RequestCase,
     SameUser,
     Statement,
 )
@@ -51,7 +51,7 @@ from consumer_guard.rules.nodes import AllOf, Node
 from consumer_guard.rules.rulebook import Rulebook
 
 _UUID = '10000000-0000-4000-8000-000000000001'
-_NOBODY = Constant('!', NOTHING, Truth.NO)
+_REFUSES_ALL = Constant('!', NOTHING, Truth.NO)
 
 
 class Verified(enum.Enum):
@@ -91,7 +91,7 @@ class Policy:
     nobodys_project_id: str
 
 
-def verify_case(case: Case, policy: Policy) -> Verification:
+def verify_case(case: RequestCase, policy: Policy) -> Verification:
     """Decide the request of a case."""
     subject = Subject(
         case.user_id,
@@ -130,8 +130,8 @@ def _answer(
     rules: RuleSource,
     operation: Operation,
     caller: Caller,
-    consumer: Consumer,
-    judge: Judge,
+    consumer: CaseConsumer,
+    judge: JudgedBy,
 ) -> ClientAnswer:
     """What the guard, or both, answer to a request about a consumer."""
     status = OwnerStatus.RECORDED if consumer.project_id else OwnerStatus.UNOWNED
@@ -157,7 +157,7 @@ def _answer(
         return ClientAnswer(
             allowed=False, decider=Decider.GUARD, answer=prediction.NOT_LISTED
         )
-    if judge is Judge.GUARD:
+    if judge is JudgedBy.GUARD:
         allowed = outcome is not Outcome.REFUSE
         return ClientAnswer(allowed, Decider.GUARD, answer)
     return combine(policy.placement, request, caller, outcome, answer)
@@ -199,7 +199,7 @@ _MEANT = types.MappingProxyType(
 def _verify_operation(
     statement: Statement, operation: Operation, policy: Policy, *, owned: bool
 ) -> Verification:
-    placement = policy.placement if statement.judge is Judge.CLIENT else None
+    placement = policy.placement if statement.judge is JudgedBy.CLIENT else None
     meant = _compile_statement(statement)
     rule = make_client_rule(
         operation,
@@ -209,7 +209,9 @@ def _verify_operation(
         owned=owned,
     )
     both = AllOf((meant, rule))
-    compared = _compare(meant if statement.always else _NOBODY, both, operation, owned)
+    compared = _find_violations(
+        meant if statement.always else _REFUSES_ALL, both, operation, owned
+    )
     change = Change.REFUSED if statement.always else Change.ALLOWED
     examples = [
         (one.who, one.scenario) for one in compared.groups if one.change is change
@@ -257,7 +259,9 @@ def _compile_statement(statement: Statement) -> Node:
     return compile_rules(texts, texts).nodes['statement']
 
 
-def _compare(old: Node, new: Node, operation: Operation, owned: bool) -> Comparison:
+def _find_violations(
+    old: Node, new: Node, operation: Operation, owned: bool
+) -> Comparison:
     shape = Shape(frozenset(), frozenset(), final=True)
     if owned and operation.ownership is Ownership.SUMS:
         shape = Shape(frozenset({'project_id'}), frozenset({'user_id'}), final=True)
@@ -299,15 +303,15 @@ def _execute(
     scenario: Scenario,
     operation: Operation,
     policy: Policy,
-    judge: Judge,
+    judge: JudgedBy,
     *,
     owned: bool,
 ) -> ClientAnswer:
     """What the caller of a scenario gets, from the guard's own evaluator."""
     target = scenario.target
-    consumer = Consumer(known=False)
+    consumer = CaseConsumer(known=False)
     if owned:
-        consumer = Consumer(
+        consumer = CaseConsumer(
             target['project_id'], target.get('user_id'), target.get('consumer_type')
         )
     rules = _Answered(policy.rulebook, scenario)
