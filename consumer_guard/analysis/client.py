@@ -97,7 +97,7 @@ class PlacementRules:
         # Security: remote checks are never called from here.
         truths = {
             execute(node, Example(caller.credentials, {}, answers), target)
-            for answers in _list_answers(node)
+            for answers in list_answers(node)
         }
         return truths.pop() if len(truths) == 1 else Truth.UNKNOWN
 
@@ -112,7 +112,7 @@ class PlacementRules:
         )
 
 
-def _list_answers(node: Node) -> Iterator[dict[str, Truth]]:
+def list_answers(node: Node) -> Iterator[dict[str, Truth]]:
     """All answers of a rule's remote checks; none where these are too many."""
     names = [name for name, leaf in list_leaves(node).items() if _is_remote(leaf)]
     if len(names) <= _MAX_REMOTE:

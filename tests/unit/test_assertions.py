@@ -220,7 +220,7 @@ def test_what_depends_on_another_server_of_placement_is_undecided(desk: Desk) ->
     run = desk.check({'never': [statement]}, rules, asks)
     assert run.status == 3
     assert list_names(run, 'undecided')
-    assert 'not known' in run.json[0]['detail']
+    assert 'asks elsewhere' in run.json[0]['detail']
     # Whatever placement's server answers, the guard refuses.
     assert desk.check({'never': [statement]}, {LIST: ROLES + ' and role:admin'}).status
 
@@ -299,6 +299,26 @@ def test_a_case_is_decided_by_the_guard_and_placement(
     assert desk.check({'cases': [make_case(**{**parts, 'expect': other})]}).status == 1
 
 
+def test_a_case_that_depends_on_another_server_is_undecided(desk: Desk) -> None:
+    """Whatever is expected; and decided where the server's answer does not matter."""
+    rules = {LIST: 'role:admin or http://127.0.0.1:9/'}
+    both = [make_case(expect='allow'), make_case()]
+    assert desk.check({'cases': both}, rules, {LIST: '@'}).status == 3
+    asks = {LIST: 'http://127.0.0.1:9/ or role:admin'}
+    assert desk.check({'cases': both}, {LIST: '@'}, asks).status == 3
+    admin = make_case(caller={'roles': ['admin'], 'project': 'A'}, expect='allow')
+    assert desk.check({'cases': [admin]}, rules, asks).status == 0
+    assert desk.check({'cases': [make_case()]}, {LIST: '!'}, asks).status == 0
+
+
+def test_the_name_of_a_role_is_no_expression(desk: Desk) -> None:
+    name = 'nobody or @'
+    document = {'roles': [name], 'never': [desk.state(**{'with': [name]})]}
+    assert desk.check(document, {LIST: '@'}, {LIST: '@'}).status == 1
+    assert desk.check(document, {LIST: 'not role:x and role:admin'}).status == 1
+    assert desk.check(document, {LIST: '!'}).status == 0
+
+
 def test_a_filtered_list_is_allowed_where_it_shows_the_consumer(desk: Desk) -> None:
     name = 'resource_providers:allocations:list'
     rules = {name: 'project_id:%(project_id)s'}
@@ -317,7 +337,13 @@ def test_junit_has_a_case_per_line_with_failures_and_errors(desk: Desk) -> None:
     reader = desk.state(**{'with': ['reader']}, name='a < b \x08')
     path = desk.folder / 'junit.xml'
     text = yaml.safe_dump(
-        {'never': [reader], 'cases': [make_case(), make_case(expect='allow')]}
+        {
+            'never': [reader],
+            'cases': [
+                make_case(judge='guard'),
+                make_case(judge='guard', expect='allow'),
+            ],
+        }
     )
     run = desk.test(
         desk.write('a.yaml', text),
@@ -401,6 +427,11 @@ CASE = yaml.safe_dump({'cases': [make_case()]})
         (
             'never: [{consumer: ownerless, user: own, operations: any}]',
             ('has no user',),
+        ),
+        (
+            'never:\n- {consumer: own, operations: any, with: [reader],'
+            ' without: [Reader]}',
+            ('a.yaml:2: role \'reader\' is in "with" and "without"',),
         ),
         (
             'never:\n- consumer: own\n  operations: any\n  with: [reader, nobody]',

@@ -186,13 +186,18 @@ class _Reader:
             user = SameUser(self._choose(parts['user'], [e.value for e in SameUser]))
             if ownership is Ownerships.OWNERLESS:
                 raise self._error(parts['user'], 'an ownerless consumer has no user')
+        held = self._read_roles(parts.get('with'))
+        lacked = self._read_roles(parts.get('without'))
+        if both := {*map(str.lower, held)} & {*map(str.lower, lacked)}:
+            # It would hold, whatever the rules are.
+            raise self._error(node, f'role {min(both)!r} is in "with" and "without"')
         word = 'always' if always else 'never'
         return Statement(
             name=self._read_name(parts, f'{word} on {ownership.value} consumers'),
             place=self._place(node),
             always=always,
-            held=self._read_roles(parts.get('with')),
-            lacked=self._read_roles(parts.get('without')),
+            held=held,
+            lacked=lacked,
             ownership=ownership,
             user=user,
             operations=self._read_operations(parts['operations']),

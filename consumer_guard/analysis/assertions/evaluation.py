@@ -8,7 +8,7 @@ own, on the example that is shown.
 import enum
 import math
 import types
-from collections.abc import Mapping, Sized
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -28,6 +28,7 @@ from consumer_guard.analysis.client import (
     Decider,
     PlacementRules,
     combine,
+    list_answers,
 )
 from consumer_guard.analysis.diff import can_prove
 from consumer_guard.analysis.equivalence import Change, Comparison, compare
@@ -45,12 +46,13 @@ from consumer_guard.guard.model import (
     OwnerStatus,
     Truth,
 )
-from consumer_guard.rules.compiler import RuleText, compile_rules
-from consumer_guard.rules.leaves import NOTHING, Constant
-from consumer_guard.rules.nodes import AllOf, Node
+from consumer_guard.rules.leaves import NOTHING, Constant, HasRole, make_generic_check
+from consumer_guard.rules.nodes import AllOf, Node, Not
 from consumer_guard.rules.rulebook import Rulebook
 
 _UUID = '10000000-0000-4000-8000-000000000001'
+_UNKNOWN = 'depends on a check that asks elsewhere, or on an unknown rule of placement'
+_TOO_LARGE = 'the rules are too large to decide'
 _REFUSES_ALL = Constant('!', NOTHING, Truth.NO)
 
 
@@ -100,24 +102,36 @@ def verify_case(case: RequestCase, policy: Policy) -> Verification:
         service_roles=case.service_roles,
     )
     caller = simulation.simulate_caller(subject, policy.passage_role)
-    client = _answer(
-        policy,
-        policy.rulebook.offline(),
-        case.operation,
-        caller,
-        case.consumer,
-        case.judge,
+    # Security: remote checks are not called; whatever they answer is tried.
+    answers = [
+        _answer(
+            policy,
+            _Answered(policy.rulebook, Scenario(caller, {}, True, truths)),
+            case.operation,
+            caller,
+            case.consumer,
+            case.judge,
+        )
+        for truths in list_answers(policy.rulebook.node(case.operation.rule))
+    ]
+    line = Verification(
+        Verified.UNDECIDED, case.place, case.name, case.operation.name, _UNKNOWN, ''
     )
-    verified = Verified.HOLDS if client.allowed is case.allowed else Verified.FAILS
+    same = len({client.allowed for client in answers}) == 1
+    if not same or not all(_is_certain(client, policy) for client in answers):
+        return line
+    client = answers[0]
     word = 'allowed' if client.allowed else 'refused'
-    return Verification(
-        verified,
-        case.place,
-        case.name,
-        case.operation.name,
-        f'{word}: {_shorten(client.answer)}',
-        client.decider.value,
+    return line._replace(
+        verified=Verified.HOLDS if client.allowed is case.allowed else Verified.FAILS,
+        detail=f'{word}: {_shorten(client.answer)}',
+        decided_by=client.decider.value,
     )
+
+
+def _is_certain(client: ClientAnswer, policy: Policy) -> bool:
+    """Whether nothing that decides is unknown, where both services are known."""
+    return policy.placement is None or client.decider is not Decider.GUARD_ALONE
 
 
 def _shorten(answer: str) -> str:
@@ -200,7 +214,7 @@ def _verify_operation(
     statement: Statement, operation: Operation, policy: Policy, *, owned: bool
 ) -> Verification:
     placement = policy.placement if statement.judge is JudgedBy.CLIENT else None
-    meant = _compile_statement(statement)
+    meant = _make_condition(statement)
     rule = make_client_rule(
         operation,
         policy.rulebook.node(operation.rule),
@@ -224,39 +238,38 @@ def _verify_operation(
     for who, scenario in examples:
         client = _execute(scenario, operation, policy, statement.judge, owned=owned)
         # Security: shown only when the guard's own evaluator gives the same answer.
-        if client.allowed is not statement.always and (
-            client.decider is not Decider.GUARD_ALONE or placement is None
-        ):
+        if client.allowed is not statement.always and _is_certain(client, policy):
             return _refute(statement, operation, who, scenario, client, owned=owned)
     if compared.decided and not examples:
         verified, detail = Verified.HOLDS, ''
     else:
-        verified, detail = Verified.UNDECIDED, _explain(examples)
+        verified, detail = Verified.UNDECIDED, _UNKNOWN if examples else _TOO_LARGE
     return Verification(
         verified, statement.place, statement.name, operation.name, detail, ''
     )
 
 
-def _explain(examples: Sized) -> str:
-    if examples:
-        return "depends on what is not known of placement's rule or of a remote check"
-    return 'the rules are too large to decide'
+def _make_condition(statement: Statement) -> Node:
+    """The callers and consumers that a statement is about."""
+    parts: list[Node] = [_make_role(role) for role in statement.held]
+    parts += [Not(_make_role(role)) for role in statement.lacked]
+    relations = {
+        'project_id': {Ownerships.OWN: True, Ownerships.FOREIGN: False}.get(
+            statement.ownership
+        ),
+        'user_id': None if statement.user is None else statement.user is SameUser.OWN,
+    }
+    for key, same in relations.items():
+        right = f'%({key})s'
+        check = make_generic_check(f'{key}:{right}', key, right)
+        if same is not None:
+            parts.append(check if same else Not(check))
+    return AllOf(tuple(parts))
 
 
-def _compile_statement(statement: Statement) -> Node:
-    parts = [f'role:{role}' for role in statement.held]
-    parts += [f'not role:{role}' for role in statement.lacked]
-    own = 'project_id:%(project_id)s'
-    if statement.ownership is Ownerships.OWN:
-        parts.append(own)
-    elif statement.ownership is Ownerships.FOREIGN:
-        parts.append(f'not {own}')
-    if statement.user is not None:
-        prefix = '' if statement.user is SameUser.OWN else 'not '
-        parts.append(f'{prefix}user_id:%(user_id)s')
-    text = ' and '.join(parts) or '@'
-    texts = {'statement': RuleText('statement', text, statement.place)}
-    return compile_rules(texts, texts).nodes['statement']
+def _make_role(name: str) -> Node:
+    # Security: not parsed; a name is no expression.
+    return HasRole(f'role:{name}', NOTHING, name.lower())
 
 
 def _find_violations(
