@@ -57,7 +57,6 @@ PLACEMENTS = st.sampled_from(
         'project_id:%(project_id)s',
         'user_id:%(user_id)s',
         'domain_id:%(domain_id)s',
-        'is_admin_project:True',
         'domain_id:None',
         'project_id:None',
         'rule:nowhere',
@@ -138,7 +137,7 @@ def list_cases(statement: Statement) -> Iterator[RequestCase]:
         for roles in itertools.combinations(ROLES, size):
             if not {*statement.held} <= {*roles} or {*statement.lacked} & {*roles}:
                 continue
-            for project_id in ('A', None):
+            for project_id in ('A', 'None', None):
                 for consumer in list_consumers(statement, operation, project_id):
                     yield RequestCase(
                         name='one',
@@ -162,7 +161,9 @@ def list_consumers(
         users: list[str | None] = ['caller', 'other']
         if operation.ownership is Ownership.SUMS:
             users.append(None)  # a query may name no user
-        for owner, owning in itertools.product(('A', 'B'), users):
+        for owner, owning in itertools.product(('A', 'B', 'None'), users):
+            if meant is not Ownerships.ANY and (owner, project_id) == ('None', None):
+                continue  # neither the same project nor another one
             own = owner == project_id
             if meant is not Ownerships.ANY and own is not (meant is Ownerships.OWN):
                 continue
@@ -203,4 +204,7 @@ def test_a_statement_holds_if_and_only_if_no_case_is_decided_otherwise(
             patch.setitem(sys.modules, 'z3', None)
         (found,) = verify_statement(statement, policy)
     expected = Verified.FAILS if others else Verified.HOLDS
-    assert found.verified is expected, (found, others[:1])
+    # What placement compares with None is not translated in full; it is undecided then,
+    # and never decided wrongly.
+    unknown = {Verified.UNDECIDED} if ':None' in placements else set()
+    assert found.verified in {expected, *unknown}, (found, others[:1])

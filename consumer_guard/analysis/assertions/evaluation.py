@@ -46,7 +46,12 @@ from consumer_guard.guard.model import (
     OwnerStatus,
     Truth,
 )
-from consumer_guard.rules.leaves import NOTHING, Constant, HasRole, make_generic_check
+from consumer_guard.rules.leaves import (
+    NOTHING,
+    Constant,
+    HasRole,
+    make_generic_check,
+)
 from consumer_guard.rules.nodes import AllOf, Node, Not
 from consumer_guard.rules.rulebook import Rulebook
 
@@ -215,6 +220,9 @@ def _verify_operation(
 ) -> Verification:
     placement = policy.placement if statement.judge is JudgedBy.CLIENT else None
     meant = _make_condition(statement)
+    if not owned and operation.ownership is Ownership.SUMS:
+        # A query names nobody's project like any other one.
+        meant, owned = AllOf((meant, _make_nobodys(policy.nobodys_project_id))), True
     rule = make_client_rule(
         operation,
         policy.rulebook.node(operation.rule),
@@ -265,6 +273,11 @@ def _make_condition(statement: Statement) -> Node:
         if same is not None:
             parts.append(check if same else Not(check))
     return AllOf(tuple(parts))
+
+
+def _make_nobodys(project_id: str) -> Node:
+    left, right = repr(project_id), '%(project_id)s'
+    return make_generic_check(f'{left}:{right}', left, right)
 
 
 def _make_role(name: str) -> Node:
