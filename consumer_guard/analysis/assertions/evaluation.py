@@ -56,7 +56,9 @@ from consumer_guard.rules.nodes import AllOf, Node, Not
 from consumer_guard.rules.rulebook import Rulebook
 
 _UUID = '10000000-0000-4000-8000-000000000001'
-_UNKNOWN = 'depends on a check that asks elsewhere, or on an unknown rule of placement'
+_ELSEWHERE = (
+    'depends on a check that asks elsewhere, or on an unknown rule of placement'
+)
 _TOO_LARGE = 'the rules are too large to decide'
 _REFUSES_ALL = Constant('!', NOTHING, Truth.NO)
 
@@ -120,7 +122,7 @@ def verify_case(case: RequestCase, policy: Policy) -> Verification:
         for truths in list_answers(policy.rulebook.node(case.operation.rule))
     ]
     line = Verification(
-        Verified.UNDECIDED, case.place, case.name, case.operation.name, _UNKNOWN, ''
+        Verified.UNDECIDED, case.place, case.name, case.operation.name, _ELSEWHERE, ''
     )
     same = len({client.allowed for client in answers}) == 1
     if not same or not all(_is_certain(client, policy) for client in answers):
@@ -251,7 +253,7 @@ def _verify_operation(
     if compared.decided and not examples:
         verified, detail = Verified.HOLDS, ''
     else:
-        verified, detail = Verified.UNDECIDED, _UNKNOWN if examples else _TOO_LARGE
+        verified, detail = Verified.UNDECIDED, _ELSEWHERE if examples else _TOO_LARGE
     return Verification(
         verified, statement.place, statement.name, operation.name, detail, ''
     )
@@ -259,8 +261,8 @@ def _verify_operation(
 
 def _make_condition(statement: Statement) -> Node:
     """The callers and consumers that a statement is about."""
-    parts: list[Node] = [_make_role(role) for role in statement.held]
-    parts += [Not(_make_role(role)) for role in statement.lacked]
+    parts: list[Node] = [_check_role(role) for role in statement.held]
+    parts += [Not(_check_role(role)) for role in statement.lacked]
     relations = {
         'project_id': {Ownerships.OWN: True, Ownerships.FOREIGN: False}.get(
             statement.ownership
@@ -276,11 +278,13 @@ def _make_condition(statement: Statement) -> Node:
 
 
 def _make_nobodys(project_id: str) -> Node:
+    """The sums of nobody's project, of which no caller is."""
     left, right = repr(project_id), '%(project_id)s'
-    return make_generic_check(f'{left}:{right}', left, right)
+    own = make_generic_check(f'project_id:{right}', 'project_id', right)
+    return AllOf((make_generic_check(f'{left}:{right}', left, right), Not(own)))
 
 
-def _make_role(name: str) -> Node:
+def _check_role(name: str) -> Node:
     # Security: not parsed; a name is no expression.
     return HasRole(f'role:{name}', NOTHING, name.lower())
 
