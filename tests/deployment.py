@@ -106,6 +106,7 @@ class Deployment(Administrator):
 
     def activate(self) -> None:
         """Make this deployment's rules placement's own again."""
+        os.environ['OS_PLACEMENT_CONFIG_DIR'] = str(self.configuration.placement)
         placement_policy._ENFORCER = self._enforcer
 
     def reload_with(self, old: str, new: str) -> None:

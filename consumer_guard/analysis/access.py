@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from consumer_guard.analysis import prediction, simulation
+from consumer_guard.analysis.client import Decider, PlacementRules, combine
 from consumer_guard.analysis.simulation import KnownOwners, Subject
 from consumer_guard.guard import model, ownership
 from consumer_guard.guard.authorizer import Authorizer
@@ -62,16 +63,19 @@ class Cell(NamedTuple):
     :ivar outcome: FILTER stands for a list; ``reason`` and ``answer`` are then
         about this consumer in it
     :ivar answer: what the client gets, in one line
+    :ivar placement_refuses: whether placement's own rule is known to refuse it
     """
 
     outcome: Outcome
     reason: Reason
     answer: str
+    placement_refuses: bool = False
 
     @property
     def allowed(self) -> bool:
-        """Whether the guard lets the caller have it."""
+        """Whether the caller gets it."""
         granted = CONSEQUENCES[self.reason].status == 200
+        granted = granted and not self.placement_refuses
         return granted and self.outcome is not Outcome.REFUSE
 
 
@@ -183,6 +187,7 @@ def compute_access(
     passage_role: str = 'consumer_guard_passage',
     nobodys_project_id: str = '00000000-0000-0000-0000-000000000000',
     owners: KnownOwners = _OWNERS,
+    placement: PlacementRules | None = None,
 ) -> AccessTable:
     """Decide every operation for every caller class and relation.
 
@@ -194,6 +199,7 @@ def compute_access(
     :param conceal: ``denial = conceal``
     :param passage_role: '' when it is turned off
     :param owners: of :func:`make_owners`
+    :param placement: its own rules; without them the answers are the guard's alone
     """
     # Security: remote checks are never called about invented owners.
     offline = rulebook.offline()
@@ -216,6 +222,9 @@ def compute_access(
             if decision.outcome is Outcome.FILTER:
                 owner = owners.find((_CONSUMER_IDS[relation],))
                 cell = _judge_listed(offline, operation, caller, owner)
+            client = combine(placement, request, caller, cell.outcome, cell.answer)
+            if client.decider is Decider.PLACEMENT:
+                cell = cell._replace(answer=client.answer, placement_refuses=True)
             cells[name, operation.name, relation] = cell
     return cells
 
@@ -247,25 +256,39 @@ def make_cell_request(
     """The request that a cell is about."""
     uuid, own_uuid = _CONSUMER_IDS[relation], _CONSUMER_IDS[Relation.OWNED]
     owner, own = (owners.find((each,))[each] for each in (uuid, own_uuid))
-    path = operation.path.format(consumer_uuid=uuid, uuid=_PROVIDER_ID)
+    nobodys = nobodys_project_id if relation is Relation.UNOWNED else '9' * 32
+    return make_owner_request(operation, owner, nobodys, own)
+
+
+def make_owner_request(
+    operation: Operation,
+    owner: Owner,
+    other_project_id: str,
+    own: Owner | None = None,
+) -> GuardedRequest:
+    """The request about a consumer; a write keeps its owner and generation.
+
+    :param other_project_id: whose sums are read where there is no owner
+    :param own: whom a write names where there is no owner
+    """
+    path = operation.path.format(consumer_uuid=owner.consumer_uuid, uuid=_PROVIDER_ID)
     if operation.ownership is Ownership.SUMS:
-        nobodys = nobodys_project_id if relation is Relation.UNOWNED else '9' * 32
-        project_id = owner.project_id or nobodys
+        project_id = owner.project_id or other_project_id
         path += '?' + urllib.parse.urlencode(
             make_target(project_id=project_id, user_id=owner.user_id)
         )
     claim = simulation.make_claim(
         _PROVIDER_ID,
-        owner.project_id or own.project_id or PROJECT_ID,
-        owner.user_id or own.user_id or USER_ID,
+        owner.project_id or (own and own.project_id) or PROJECT_ID,
+        owner.user_id or (own and own.user_id) or USER_ID,
         owner.generation,
-        _TYPE,
+        owner.consumer_type or _TYPE,
     )
     made = simulation.make_request(
         operation.method,
         path,
         microversion='latest',
-        body=simulation.make_body(operation, {uuid: claim}),
+        body=simulation.make_body(operation, {owner.consumer_uuid: claim}),
     )
     assert made is not None  # noqa: S101  # every operation has a route
     return made

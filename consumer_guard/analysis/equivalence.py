@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from consumer_guard.analysis.proof.structure import have_same_structure
+from consumer_guard.analysis.proof.structure import Certain, have_same_structure
 from consumer_guard.analysis.scenarios import (
     Scenario,
     Shape,
@@ -138,6 +138,9 @@ def evaluate_on(node: nodes.Node, truths: Mapping[str, Truth]) -> Truth:
         return evaluate_on(node.node, truths)
     if isinstance(node, nodes.Not):
         return Truth(2 - evaluate_on(node.node, truths))
+    if isinstance(node, Certain):
+        certain = evaluate_on(node.node, truths) is Truth.YES
+        return Truth.YES if certain else Truth.NO
     if isinstance(node, nodes.AllOf):
         return min(evaluate_on(operand, truths) for operand in node.nodes)
     if isinstance(node, nodes.AnyOf):

@@ -13,6 +13,7 @@ from consumer_guard.analysis.access import (
     compute_access,
     make_role_classes,
 )
+from consumer_guard.analysis.client import PlacementRules
 from consumer_guard.analysis.equivalence import Change
 from consumer_guard.analysis.terms import list_leaves, read_terms
 from consumer_guard.guard import model
@@ -40,6 +41,15 @@ class Matrix:
     rules: Mapping[str, str]
     remote: tuple[str, ...]
 
+    def list_refused_by_placement(self) -> dict[str, list[str]]:
+        """The caller classes whom placement alone refuses, by operation."""
+        refused: dict[str, list[str]] = {}
+        for (caller, operation, _), cell in self.cells.items():
+            callers = refused.setdefault(operation, [])
+            if cell.placement_refuses and caller not in callers:
+                callers.append(caller)
+        return {operation: callers for operation, callers in refused.items() if callers}
+
     def records(self) -> list[tuple[str | bool, ...]]:
         """One row per cell, in the order of :data:`FIELDS`."""
         return [
@@ -58,7 +68,11 @@ class Matrix:
         cells = {each: self.cells[caller, operation, each] for each in Relation}
         allowed = [each.value for each, cell in cells.items() if cell.allowed]
         text = 'all' if len(allowed) == len(Relation) else ', '.join(allowed)
-        if any(cell.outcome is Outcome.FILTER for cell in cells.values()):
+        filtered = [
+            each.outcome is Outcome.FILTER and not each.placement_refuses
+            for each in cells.values()
+        ]
+        if any(filtered):
             return f'list of {text}' if allowed else 'empty list'
         return text or '-'
 
@@ -70,10 +84,12 @@ def make_matrix(
     conceal: bool,
     passage_role: str,
     nobodys_project_id: str,
+    placement: PlacementRules | None = None,
 ) -> Matrix:
     """Compute the access table of the rules.
 
     :param roles: further roles that get rows, beside those in the rules
+    :param placement: its own rules; without them the answers are the guard's alone
     """
     terms = {
         each.name: read_terms(list_leaves(rulebook.node(each.rule)).values())
@@ -95,6 +111,7 @@ def make_matrix(
             conceal=conceal,
             passage_role=passage_role,
             nobodys_project_id=nobodys_project_id,
+            placement=placement,
         ),
         {each.name: rulebook.text(each.rule) for each in model.OPERATIONS},
         tuple(name for name, each in terms.items() if each.remote),

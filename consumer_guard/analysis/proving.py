@@ -86,6 +86,21 @@ def prove_rules(old: nodes.Node, new: nodes.Node, operation: Operation) -> Compa
     return Comparison({}, decided, tuple(groups), proven=True)
 
 
+def prove_on(old: nodes.Node, new: nodes.Node, shape: Shape) -> Comparison:
+    """Compare two rules on targets of one shape."""
+    if have_same_structure(old, new):
+        return Comparison({}, decided=True, proven=True)
+    given = [Pass(make_domain(shape), make_judge(shape))]
+    (covers,) = compare_nodes(old, new, [*list_leaves(old, new).values()], given)
+    groups = [
+        CallerGroup(_CHANGES[effect], who, make_scenario(example, shape))
+        for effect, cover in covers.items()
+        for who, example in describe_cubes(cover.cubes, _OWNING)
+    ]
+    decided = all(cover.decided for cover in covers.values())
+    return Comparison({}, decided, tuple(groups), proven=True)
+
+
 def _plan_passes(operation: Operation) -> list[tuple[Shape, bool, str]]:
     """Shape, whether both answers are definite, and whose consumer it is.
 

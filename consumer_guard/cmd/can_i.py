@@ -8,9 +8,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from cliff import columns, show
+from oslo_config import cfg
 
 from consumer_guard import assembly
 from consumer_guard.analysis import prediction
+from consumer_guard.analysis.client import (
+    ClientAnswer,
+    Decider,
+    PlacementRules,
+    combine,
+)
 from consumer_guard.analysis.explanation import Explanation, explain
 from consumer_guard.analysis.simulation import (
     KnownOwners,
@@ -21,6 +28,7 @@ from consumer_guard.cmd import can_i_list, subject
 from consumer_guard.cmd.base import CommandFailed, GuardCommand, read_file
 from consumer_guard.cmd.pasted import strip_endpoint
 from consumer_guard.config.settings import Settings
+from consumer_guard.doctor.policies import find_placement
 from consumer_guard.doctor.probing import capture_warnings
 from consumer_guard.generations.watch import GenerationWatch
 from consumer_guard.guard import claims
@@ -35,9 +43,9 @@ from consumer_guard.telemetry import masking, metrics
 class CanI(GuardCommand, show.ShowOne):
     """Tell whether a caller may do something, why, and what the answer is.
 
-    Decides as the deployed guard does, with the live policy files and the
-    configured look-up of owners, and sends nothing to placement. Exit status: 0
-    allowed, or listed; 1 refused; 2 it could not be asked.
+    Decides as the deployed guard and placement do, with the live policy files of
+    both and the configured look-up of owners, and sends nothing to placement. Exit
+    status: 0 allowed, or listed; 1 refused; 2 the question could not be answered.
     """
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
@@ -96,11 +104,15 @@ class CanI(GuardCommand, show.ShowOne):
         if not caller.credentials['user_id']:
             raise CommandFailed('nobody asks: the user has no id')
         if parsed_args.list:
-            return _show_abilities(caller, rulebook, settings)
-        return self._decide(parsed_args, caller, rulebook, settings)
+            placement = find_placement(conf)
+            if placement.rules is None:
+                self.app.stderr.write(f'consumer_guard alone; {placement.problem}\n')
+            return _show_abilities(caller, rulebook, settings, placement.rules)
+        return self._decide(conf, parsed_args, caller, rulebook, settings)
 
     def _decide(
         self,
+        conf: cfg.ConfigOpts,
         parsed_args: argparse.Namespace,
         caller: Caller,
         rulebook: Rulebook,
@@ -128,27 +140,50 @@ class CanI(GuardCommand, show.ShowOne):
         _demand_decided(explanation, parsed_args, failures)
         if parsed_args.path != pasted:
             self.app.stderr.write(f'decided for the path {parsed_args.path}\n')
-        self.status = 0 if explanation.allowed else 1
+        client, decided_by = _judge_both(conf, request, caller, explanation)
+        self.status = 0 if client.allowed else 1
         key = None if parsed_args.show_owner else masking.make_key(settings.audit_key)
         mask = masking.make_mask(caller.credentials, key)
-        shown = _describe_explanation(request, caller, explanation, settings, mask)
+        shown = _describe_explanation(
+            request, caller, explanation, settings, mask, client
+        )
+        shown['decided_by'] = decided_by
         if explanation.document is None and parsed_args.formatter in ('shell', 'value'):
             shown['document'] = ''
         return tuple(shown), tuple(shown.values())
 
 
 def _show_abilities(
-    caller: Caller, rulebook: Rulebook, settings: Settings
+    caller: Caller,
+    rulebook: Rulebook,
+    settings: Settings,
+    placement: PlacementRules | None,
 ) -> tuple[Sequence[str], Sequence[Any]]:
     """One field per operation."""
     shown = {}
-    for name, cells in can_i_list.list_abilities(caller, rulebook, settings).items():
+    abilities = can_i_list.list_abilities(caller, rulebook, settings, placement)
+    for name, cells in abilities.items():
         described = {
             relation: can_i_list.describe_ability(cell, settings)
             for relation, cell in cells.items()
         }
         shown[name] = _FormattedValue(described, can_i_list.format_abilities(described))
     return tuple(shown), tuple(shown.values())
+
+
+def _judge_both(
+    conf: cfg.ConfigOpts,
+    request: GuardedRequest,
+    caller: Caller,
+    explanation: Explanation,
+) -> tuple[ClientAnswer, str]:
+    """What the client gets from the guard and placement, and who decided."""
+    placement = find_placement(conf)
+    outcome = explanation.decision.outcome
+    client = combine(placement.rules, request, caller, outcome, explanation.answer)
+    if client.decider is Decider.GUARD_ALONE and placement.rules is None:
+        return client, f'consumer_guard alone; {placement.problem}'
+    return client, client.decider.value
 
 
 def _make_request(
@@ -261,25 +296,26 @@ def _describe_explanation(
     explanation: Explanation,
     settings: Settings,
     mask: masking.Mask,
+    client: ClientAnswer,
 ) -> dict[str, Any]:
     """The fields that are shown.
 
     :param mask: over the ids of owners
+    :param client: the answer of the guard and placement together
     """
     decision, document = explanation.decision, explanation.document
     rulings = [f'{each.about}: {each.truth.name.lower()}' for each in decision.rulings]
     owners = [_describe_owner(each, mask) for each in explanation.owners.values()]
     roles = sorted(caller.roles)
-    answer = explanation.answer
-    if explanation.listed is not None:
+    answer = client.answer
+    if explanation.listed is not None and client.allowed:
         verb = 'are' if explanation.listed else 'are not'
         answer = f'{answer}; consumers of this owner {verb} in it'
     if settings.shadow:
         answer = f'{prediction.SHADOWED} {answer}'
     return {
-        'allowed': _FormattedValue(
-            explanation.allowed, ['yes' if explanation.allowed else 'no']
-        ),
+        'allowed': _FormattedValue(client.allowed, ['yes' if client.allowed else 'no']),
+        'decided_by': client.decider.value,
         'reason': decision.reason.value,
         'answer': answer,
         'rule': request.operation.rule,

@@ -15,6 +15,7 @@ from consumer_guard.analysis.access import (
     compute_access,
     make_owners,
 )
+from consumer_guard.analysis.client import PlacementRules
 from consumer_guard.cmd.base import CommandFailed
 from consumer_guard.config.settings import Settings
 from consumer_guard.guard import model
@@ -61,10 +62,14 @@ def check_options(parsed_args: argparse.Namespace) -> None:
 
 
 def list_abilities(
-    caller: Caller, rulebook: Rulebook, settings: Settings
+    caller: Caller,
+    rulebook: Rulebook,
+    settings: Settings,
+    placement: PlacementRules | None = None,
 ) -> dict[str, dict[str, Cell]]:
     """What a caller may do with each operation, by the relation of the consumer.
 
+    :param placement: its own rules; without them the answers are the guard's alone
     :returns: without "owned" for a caller who has no project
     """
     project_id = caller.credentials['project_id']
@@ -76,6 +81,7 @@ def list_abilities(
         passage_role=settings.passage_role,
         nobodys_project_id=settings.incomplete_consumer_project_id,
         owners=make_owners(project_id or PROJECT_ID, user_id or USER_ID),
+        placement=placement,
     )
     relations = [each for each in Relation if project_id or each is not Relation.OWNED]
     return {

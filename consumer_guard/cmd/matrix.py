@@ -16,6 +16,8 @@ from consumer_guard.assembly import read_rules
 from consumer_guard.cmd import matrix_page
 from consumer_guard.cmd.base import CommandFailed, GuardLister, read_json
 from consumer_guard.cmd.narrow import exceeds_display
+from consumer_guard.config.settings import Settings
+from consumer_guard.doctor.policies import FoundPlacement, find_placement
 from consumer_guard.guard import model
 
 #: Formats for people: one row per caller class. The others: one row per cell.
@@ -25,8 +27,8 @@ _FOR_PEOPLE = ('table', 'markdown')
 class ShowMatrix(GuardLister):
     """Show who may do what: caller classes by operations by whose consumer it is.
 
-    Computed from the live policy files alone; no database and no placement is
-    asked. "owned" is of the project of the table, "foreign" of another one that
+    Computed from the live policy files of the guard and of placement; neither a
+    database nor a running placement is queried. "owned" is of the project of the table, "foreign" of another one that
     no row is of. Exit status: 0; with --compare 1 when something differs; 2
     nothing could be done.
     """
@@ -63,21 +65,18 @@ class ShowMatrix(GuardLister):
         before = None
         if parsed_args.compare is not None:
             before = _read_records(parsed_args.compare)
+        placement = find_placement(conf)
         matrix = make_matrix(
             read_rules(conf, settings),
             parsed_args.role,
             conceal=settings.conceal,
             passage_role=settings.passage_role,
             nobodys_project_id=settings.incomplete_consumer_project_id,
+            placement=placement.rules,
         )
-        if settings.shadow:
-            self._note(
-                'enforcement = shadow: this is what would be, nothing is refused'
-            )
-        for name in matrix.remote:
-            self._note(f'the rule of {name} asks elsewhere too; that is not asked here')
         if parsed_args.html is not None:
             _write_page(parsed_args.html, matrix_page.make_page(matrix, settings))
+        self._write_notes(matrix, settings, placement)
         if before is not None:
             differences = compare_cells(before, matrix.records())
             self.status = 1 if differences else 0
@@ -89,6 +88,23 @@ class ShowMatrix(GuardLister):
             table = _as_table(matrix)
             return _fold(matrix) if exceeds_display(parsed_args, *table) else table
         return FIELDS, matrix.records()
+
+    def _write_notes(
+        self, matrix: Matrix, settings: Settings, placement: FoundPlacement
+    ) -> None:
+        """What the table does not show."""
+        if settings.shadow:
+            self._note(
+                'enforcement = shadow: this is what would be, nothing is refused'
+            )
+        for name, callers in matrix.list_refused_by_placement().items():
+            self._note(
+                f'{name}: placement refuses what the guard allows: {", ".join(callers)}'
+            )
+        for name in matrix.remote:
+            self._note(f'the rule of {name} asks elsewhere too; that is not asked here')
+        if placement.rules is None:
+            self._note(f"{placement.problem}: this shows the guard's rules alone")
 
     def _note(self, text: str) -> None:
         self.app.stderr.write(f'{text}\n')

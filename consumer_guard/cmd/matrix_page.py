@@ -40,6 +40,8 @@ _OWNERSHIP = types.MappingProxyType(
 
 def classify_cell(cell: Cell) -> str:
     """The key of :data:`CELL_CLASSES` for a cell."""
+    if cell.placement_refuses:
+        return 'refused'
     if cell.outcome is Outcome.ROLE:
         return 'role'
     if cell.outcome is Outcome.FILTER:

@@ -6,15 +6,11 @@ import types
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from oslo_policy import opts as policy_opts
-
 from consumer_guard.analysis.findings import Severity, find_worst
-from consumer_guard.analysis.lint.linter import Policies, lint
-from consumer_guard.analysis.lint.rulesets import find_registered
-from consumer_guard.analysis.source import read_paths
+from consumer_guard.analysis.lint.linter import lint
 from consumer_guard.cmd.base import GuardLister, plain_errors
 from consumer_guard.config import loading
-from consumer_guard.doctor.fit import read_policy_files
+from consumer_guard.doctor.policies import read_policies
 
 #: How the list names severities.
 _SEVERITIES = types.MappingProxyType(
@@ -51,8 +47,13 @@ class CheckPolicy(GuardLister):
     ) -> tuple[Sequence[str], Iterable[tuple[Any, ...]]]:
         """Lint; the worst first."""
         with plain_errors():
-            policies = _gather(
-                self.config_file, parsed_args.files, parsed_args.placement_policy
+            local_conf = {}
+            if self.config_file is not None:
+                local_conf['oslo_config_file'] = self.config_file
+            policies = read_policies(
+                loading.parse_files(local_conf),
+                parsed_args.files,
+                parsed_args.placement_policy or (),
             )
             findings = lint(policies)
         self.status = int(find_worst(findings) >= Severity.WARNING)
@@ -67,25 +68,3 @@ class CheckPolicy(GuardLister):
             )
             for one in findings
         ]
-
-
-def _gather(
-    config_file: str | None, files: Sequence[str], placement_files: Sequence[str] | None
-) -> Policies:
-    local_conf = {} if config_file is None else {'oslo_config_file': config_file}
-    conf = loading.parse_files(local_conf)
-    ours = read_paths(files) if files else read_policy_files(conf)
-    new_alone = True
-    if placement_files:
-        placements = read_paths(placement_files)
-    else:
-        placement_conf = loading.parse_placement(dict(policy_opts.list_opts()))
-        placements = read_policy_files(placement_conf)
-        new_alone = placement_conf.oslo_policy.enforce_new_defaults
-    return Policies(
-        ours=ours,
-        placements=placements,
-        registered=find_registered(),
-        passage_role=conf.consumer_guard.passage_role,
-        new_alone=new_alone,
-    )

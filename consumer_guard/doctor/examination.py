@@ -28,6 +28,7 @@ from consumer_guard.doctor import (
     rows,
 )
 from consumer_guard.doctor.paste_file import Layout, read_layout
+from consumer_guard.doctor.policies import PolicyConfiguration
 from consumer_guard.guard.errors import ConfigurationError, PolicyFileError
 from consumer_guard.guard.model import OPERATIONS, Ownership
 
@@ -150,7 +151,7 @@ def examine_policies(deployment: Deployment) -> Iterator[Finding]:
         deployment.conf, deployment.settings, deployment.placement
     )
     yield from fit.check_fit(
-        fit.PolicyConfiguration(
+        PolicyConfiguration(
             deployment.conf, deployment.placement, deployment.settings.passage_role
         )
     )

@@ -7,13 +7,10 @@ passage role, so that owners whom the guard allows get placement's 403.
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
-
-from oslo_config import cfg
 
 from consumer_guard.analysis.findings import Assessment, Finding, fail, note, ok, warn
 from consumer_guard.analysis.lint.callers import format_roles
-from consumer_guard.analysis.lint.linter import Policies, make_rule_sets
+from consumer_guard.analysis.lint.linter import make_rule_sets
 from consumer_guard.analysis.lint.permissions import (
     Mismatch,
     describe_mismatch,
@@ -21,58 +18,12 @@ from consumer_guard.analysis.lint.permissions import (
     list_mismatches,
     name_placement_rule,
 )
-from consumer_guard.analysis.lint.rulesets import RuleSet, find_registered
-from consumer_guard.config import loading
+from consumer_guard.analysis.lint.rulesets import RuleSet
+from consumer_guard.doctor.policies import PolicyConfiguration
 from consumer_guard.guard import model
 from consumer_guard.guard.errors import PolicyFileError
-from consumer_guard.rules.files import PolicyLocations, PolicyText
 
 _RULES, _FIT = 'placement rules', 'policy fit'
-
-
-class PolicyConfiguration(NamedTuple):
-    """Both services' configuration, each with its ``[oslo_policy]``.
-
-    :ivar passage_role: the option, as it is written
-    """
-
-    guard: cfg.ConfigOpts
-    placement: cfg.ConfigOpts
-    passage_role: str
-
-    def read(self) -> Policies:
-        """The files of both services.
-
-        :raises PolicyFileError: one cannot be read
-        """
-        return Policies(
-            ours=read_policy_files(self.guard),
-            placements=read_policy_files(self.placement),
-            registered=find_registered(),
-            passage_role=self.passage_role,
-            new_alone=self.placement.oslo_policy.enforce_new_defaults,
-        )
-
-
-def read_policy_files(conf: cfg.ConfigOpts) -> list[PolicyText]:
-    """The policy files of ``[oslo_policy]``, as oslo.policy finds them.
-
-    :raises PolicyFileError: one cannot be read, or the configured one is
-        missing
-    """
-    name = conf.oslo_policy.policy_file
-    locations = PolicyLocations(conf.find_file, name, conf.oslo_policy.policy_dirs)
-    try:
-        seen = locations.take_snapshot()
-        if seen.main is None and loading.is_set(conf, 'policy_file', 'oslo_policy'):
-            raise PolicyFileError(
-                f'{name}: there is no such file (option policy_file of [oslo_policy])'
-            )
-        return seen.read()
-    except OSError as error:
-        raise PolicyFileError(
-            f'{error.filename or name}: cannot be read: {error.strerror}'
-        ) from None
 
 
 def check_fit(configuration: PolicyConfiguration) -> list[Finding]:

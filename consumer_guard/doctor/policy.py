@@ -12,7 +12,7 @@ from oslo_config import cfg
 from consumer_guard import assembly
 from consumer_guard.analysis.findings import Assessment, Finding, fail, note, ok, warn
 from consumer_guard.config.settings import Settings
-from consumer_guard.doctor.fit import read_policy_files
+from consumer_guard.doctor.policies import read_policy_files
 from consumer_guard.doctor.probing import capture_warnings
 from consumer_guard.guard.errors import PolicyFileError, PolicyLocked
 from consumer_guard.guard.model import NAMESPACE

@@ -264,6 +264,33 @@ class TestAnswers:
         told = asker.compare(scene.alice, 'DELETE', path, '1.38')
         assert 'It is for roles only' in told['document']['errors'][0]['detail']
 
+    def test_what_placement_refuses_is_not_allowed_and_placement_is_named(
+        self, deploy: Callable[..., Deployment], tmp_path: pathlib.Path
+    ) -> None:
+        """Placement by its defaults: not open to the passage role, reshape narrower."""
+        deployment = deploy(placement_rules={})
+        asker = RemoteCaller(deployment, tmp_path)
+        scene = Scene(deployment, 'reader')
+        own = f'/allocations/{scene.own}'
+        usages = f'/usages?project_id={scene.alice.project_id}'
+        reshape = deployment.make_reshape(scene.provider, {})
+        for user, method, path, body, status, decider in (
+            (scene.alice, 'GET', own, None, 403, 'placement'),
+            (scene.alice, 'GET', usages, None, 200, 'consumer_guard and placement'),
+            (deployment.admin, 'GET', own, None, 200, 'consumer_guard and placement'),
+            (deployment.admin, 'POST', '/reshaper', reshape, 403, 'placement'),
+            (scene.alice, 'POST', '/reshaper', reshape, 403, 'consumer_guard'),
+        ):
+            run = asker.can_i(user, method, path, '1.38', body)
+            real = deployment.request(method, path, user, version='1.38', body=body)
+            assert real.status_int == status
+            assert (run.status, run.json['allowed']) == (
+                (0, True) if status == 200 else (1, False)
+            )
+            assert run.json['decided_by'] == decider
+            by_placement = 'Policy does not allow placement:' in real.text
+            assert by_placement is (decider == 'placement')
+
     def test_filtered_list_of_a_supposed_owner(
         self, asker: RemoteCaller, scene: Scene
     ) -> None:
@@ -369,6 +396,19 @@ class TestOwnerWithoutDatabase:
         asked = ('can-i', 'GET', '/usages?project_id=p', '--project', 'p')
         assert commands.run(*asked).status == 1
         assert commands.run(*asked, '--service-role', 'service').status == 0
+
+    def test_where_placement_is_not_configured_the_output_says_so(
+        self, commands: Commands, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv('OS_PLACEMENT_CONFIG_DIR', raising=False)
+        asked = ('can-i', 'GET', '/usages?project_id=p', '--project', 'p')
+        allowed = commands.run(*asked, '--role', 'reader', '-f', 'json')
+        assert allowed.status == 0
+        assert allowed.json['decided_by'].startswith(
+            "consumer_guard alone; placement's configuration was not found"
+        )
+        refused = commands.run(*asked, '-f', 'json')
+        assert refused.json['decided_by'] == 'consumer_guard'
 
     def test_passage_role_is_taken_away(
         self,

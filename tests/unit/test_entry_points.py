@@ -55,6 +55,10 @@ EXPECTED = {
         'consumer_guard.commands',
         'policy_suggest',
     ): 'consumer_guard.cmd.policy_suggest:SuggestPolicy',
+    (
+        'consumer_guard.commands',
+        'policy_test',
+    ): 'consumer_guard.cmd.policy_test:TestPolicy',
     ('consumer_guard.commands', 'can-i'): 'consumer_guard.cmd.can_i:CanI',
     (
         'consumer_guard.commands',

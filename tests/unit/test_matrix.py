@@ -16,6 +16,11 @@ from consumer_guard.guard import model
 from tests.commands import Commands
 from tests.configuration import OWNER_RULES
 
+#: Where this machine has no placement.
+ALONE = (
+    "placement's configuration was not found here (OS_PLACEMENT_CONFIG_DIR): this "
+    "shows the guard's rules alone\n"
+)
 CELLS = len(CALLER_CLASSES) * len(model.OPERATIONS) * len(Relation)
 
 
@@ -51,14 +56,15 @@ class Guard:
 
 
 @pytest.fixture
-def guard(tmp_path: pathlib.Path) -> Guard:
+def guard(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Guard:
+    monkeypatch.delenv('OS_PLACEMENT_CONFIG_DIR', raising=False)
     return Guard(tmp_path)
 
 
 def test_the_table_says_for_each_caller_what_is_allowed(guard: Guard) -> None:
     run = guard.commands.run('matrix')
     assert run.status == 0
-    assert run.err == ''
+    assert run.err == ALONE
     lines = run.out.splitlines()
     reader = next(line for line in lines if line.startswith('| reader of the project '))
     assert [cell.strip() for cell in reader.split('|')[1:-1]] == [
@@ -174,7 +180,7 @@ class TestCompare:
         run = guard.commands.run('matrix', '--compare', guard.save(), '-f', 'json')
         assert run.status == 0
         assert run.json == []
-        assert run.err == f'0 of {CELLS} cells differ\n'
+        assert run.err == ALONE + f'0 of {CELLS} cells differ\n'
 
     def test_newly_allowed_comes_first(self, guard: Guard) -> None:
         before = guard.save()
@@ -353,3 +359,61 @@ class TestPage:
         assert 'answered as if unknown' not in guard.page()
         guard.configure('denial = conceal')
         assert 'answered as if unknown' in guard.page()
+
+
+@pytest.fixture
+def placed(guard: Guard, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
+    """Placement's configuration folder, with a policy file that has no rules."""
+    folder = guard.folder / 'placement'
+    folder.mkdir()
+    policy = folder / 'policy.yaml'
+    policy.write_text('{}')
+    conf = f'[oslo_policy]\npolicy_file = {policy}\n'
+    (folder / 'placement.conf').write_text(conf)
+    monkeypatch.setenv('OS_PLACEMENT_CONFIG_DIR', str(folder))
+    return folder
+
+
+def test_what_placement_refuses_is_refused_and_the_answer_says_so(
+    guard: Guard, placed: pathlib.Path
+) -> None:
+    """By its defaults: owners without the passage role, and an admin's reshape."""
+    run = guard.commands.run('matrix', '-f', 'json')
+    cells = {
+        (row['caller'], row['operation'], row['relation']): row for row in run.json
+    }
+    for cell in (
+        cells['admin', 'reshaper:reshape', 'owned'],
+        cells['reader of the project', 'allocations:list', 'owned'],
+    ):
+        assert cell['allowed'] is False
+        assert cell['answer'].startswith('403 from placement: its rule placement:')
+    assert cells['service', 'reshaper:reshape', 'owned']['allowed'] is True
+    assert cells['reader of the project', 'usages', 'owned']['allowed'] is True
+    assert 'reshaper:reshape: placement refuses what the guard allows: admin' in run.err
+    rules = {'placement:allocations:list': 'role:consumer_guard_passage'}
+    (placed / 'policy.yaml').write_text(yaml.safe_dump(rules))
+    run = guard.commands.run('matrix', '-f', 'json')
+    allowed = {
+        (row['caller'], row['relation'])
+        for row in run.json
+        if row['operation'] == 'allocations:list' and row['allowed']
+    }
+    assert ('reader of the project', 'owned') in allowed
+    assert not [who for who, _ in allowed if who in ('admin', 'service')]
+
+
+def test_the_page_shows_what_placement_refuses_as_refused(
+    guard: Guard, placed: pathlib.Path
+) -> None:
+    assert '403 from placement: its rule placement:reshaper:reshape' in guard.page()
+
+
+def test_a_policy_file_of_placement_that_cannot_be_read_is_named(
+    guard: Guard, placed: pathlib.Path
+) -> None:
+    (placed / 'policy.yaml').write_text('{[')
+    run = guard.commands.run('matrix')
+    assert run.status == 0
+    assert 'policy.yaml' in run.err
+    assert "this shows the guard's rules alone" in run.err

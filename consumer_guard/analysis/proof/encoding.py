@@ -15,6 +15,7 @@ import z3
 from consumer_guard.analysis.proof.domain import Domain, Example, Logic, Values
 from consumer_guard.analysis.proof.literals import Sign
 from consumer_guard.analysis.proof.scopes import TokenScope
+from consumer_guard.analysis.proof.structure import Certain
 from consumer_guard.analysis.proof.texts import (
     StringTexts,
     Texts,
@@ -117,6 +118,9 @@ class Encoder:
         if isinstance(node, nodes.Not):
             yes, no = self.encode(node.node)
             return no, yes
+        if isinstance(node, Certain):
+            yes, _ = self.encode(node.node)
+            return yes, z3.Not(yes)
         if isinstance(node, nodes.AllOf | nodes.AnyOf):
             pairs = [self.encode(operand) for operand in node.nodes]
             yes, no = [one for one, _ in pairs], [one for _, one in pairs]

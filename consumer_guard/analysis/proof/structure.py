@@ -1,9 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The structure of rules: the same but for names, brackets, order, repetition."""
+"""The structure of rules: the same but for names, brackets, order, repetition.
+
+:class:`Certain` is the one node that no rule is written with.
+"""
 
 from collections.abc import Hashable
+from dataclasses import dataclass
 
-from consumer_guard.rules.nodes import AllOf, AnyOf, Node, Not, Reference
+from consumer_guard.guard.model import Truth
+from consumer_guard.rules.nodes import AllOf, AnyOf, Facts, Node, Not, Reference
+
+
+@dataclass(frozen=True, slots=True)
+class Certain:
+    """Whether a check is true, and neither false nor unknown."""
+
+    node: Node
+
+    def __str__(self) -> str:
+        return f'certainly {self.node}'
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """Those of the check."""
+        return self.node.reads
+
+    def evaluate(self, facts: Facts) -> Truth:
+        """Yes or no."""
+        return Truth.YES if self.node.evaluate(facts) is Truth.YES else Truth.NO
 
 
 class Structures:
@@ -29,8 +53,8 @@ class Structures:
     def _number(self, node: Node) -> int:
         if isinstance(node, Reference):
             return self.number(node.node)
-        if isinstance(node, Not):
-            return self._give(('not', self.number(node.node)))
+        if isinstance(node, Not | Certain):
+            return self._give((type(node), self.number(node.node)))
         if not isinstance(node, AllOf | AnyOf):
             return self._give((type(node), str(node)))
         parts = set[int]()
@@ -62,7 +86,7 @@ def list_checks_of(*nodes: Node) -> list[Node]:
         if id(node) in seen:
             continue
         seen.add(id(node))
-        if isinstance(node, Reference | Not):
+        if isinstance(node, Reference | Not | Certain):
             rest.append(node.node)
         elif isinstance(node, AllOf | AnyOf):
             rest.extend(node.nodes)

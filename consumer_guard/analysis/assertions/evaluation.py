@@ -1,0 +1,375 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Assertions evaluated: each case decided, each statement proven or refuted.
+
+Every decision is the authorizer's, and every answer of placement's is oslo.policy's
+own, on the example that is shown.
+"""
+
+import enum
+import math
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from consumer_guard.analysis import prediction, simulation
+from consumer_guard.analysis.access import make_owner_request
+from consumer_guard.analysis.assertions.clientrule import Bound, make_client_rule
+from consumer_guard.analysis.assertions.document import (
+    CaseConsumer,
+    JudgedBy,
+    Ownerships,
+    RequestCase,
+    SameUser,
+    Statement,
+)
+from consumer_guard.analysis.client import (
+    ClientAnswer,
+    Decider,
+    PlacementRules,
+    combine,
+    list_answers,
+)
+from consumer_guard.analysis.diff import can_prove
+from consumer_guard.analysis.equivalence import Change, Comparison, compare
+from consumer_guard.analysis.scenarios import Scenario, Shape, describe_scenario
+from consumer_guard.analysis.simulation import KnownOwners, Subject
+from consumer_guard.analysis.terms import list_leaves
+from consumer_guard.guard.authorizer import Authorizer, RuleSource
+from consumer_guard.guard.decision import Outcome
+from consumer_guard.guard.model import (
+    OPERATIONS,
+    Caller,
+    Operation,
+    Owner,
+    Ownership,
+    OwnerStatus,
+    Truth,
+)
+from consumer_guard.rules.leaves import (
+    NOTHING,
+    Constant,
+    HasRole,
+    make_generic_check,
+)
+from consumer_guard.rules.nodes import AllOf, Node, Not
+from consumer_guard.rules.rulebook import Rulebook
+
+_UUID = '10000000-0000-4000-8000-000000000001'
+_ELSEWHERE = (
+    'depends on a check that asks elsewhere, or on an unknown rule of placement'
+)
+_TOO_LARGE = 'the rules are too large to decide'
+_REFUSES_ALL = Constant('!', NOTHING, Truth.NO)
+
+
+class Verified(enum.Enum):
+    """Whether an assertion holds."""
+
+    HOLDS = 'holds'
+    FAILS = 'fails'
+    UNDECIDED = 'undecided'
+
+
+class Verification(NamedTuple):
+    """One line of the result.
+
+    :ivar operation: its name, or those for which a statement holds
+    :ivar detail: the answer, or a counterexample
+    :ivar decided_by: which of the two services
+    """
+
+    verified: Verified
+    place: str
+    name: str
+    operation: str
+    detail: str
+    decided_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The rules in force.
+
+    :ivar placement: None where they are not known
+    """
+
+    rulebook: Rulebook
+    placement: PlacementRules | None
+    passage_role: str
+    nobodys_project_id: str
+
+
+def verify_case(case: RequestCase, policy: Policy) -> Verification:
+    """Decide the request of a case."""
+    subject = Subject(
+        case.user_id,
+        case.roles,
+        project_id=case.project_id,
+        service_roles=case.service_roles,
+    )
+    caller = simulation.simulate_caller(subject, policy.passage_role)
+    # Security: remote checks are not called; whatever they answer is tried.
+    answers = [
+        _answer(
+            policy,
+            _Answered(policy.rulebook, Scenario(caller, {}, True, truths)),
+            case.operation,
+            caller,
+            case.consumer,
+            case.judge,
+        )
+        for truths in list_answers(policy.rulebook.node(case.operation.rule))
+    ]
+    line = Verification(
+        Verified.UNDECIDED, case.place, case.name, case.operation.name, _ELSEWHERE, ''
+    )
+    same = len({client.allowed for client in answers}) == 1
+    if not same or not all(_is_certain(client, policy) for client in answers):
+        return line
+    client = answers[0]
+    word = 'allowed' if client.allowed else 'refused'
+    return line._replace(
+        verified=Verified.HOLDS if client.allowed is case.allowed else Verified.FAILS,
+        detail=f'{word}: {_shorten(client.answer)}',
+        decided_by=client.decider.value,
+    )
+
+
+def _is_certain(client: ClientAnswer, policy: Policy) -> bool:
+    """Whether nothing that decides is unknown, where both services are known."""
+    return policy.placement is None or client.decider is not Decider.GUARD_ALONE
+
+
+def _shorten(answer: str) -> str:
+    """Without who decides, which has a column of its own."""
+    return answer.partition(';')[0]
+
+
+def _answer(
+    policy: Policy,
+    rules: RuleSource,
+    operation: Operation,
+    caller: Caller,
+    consumer: CaseConsumer,
+    judge: JudgedBy,
+) -> ClientAnswer:
+    """What the guard, or both, answer to a request about a consumer."""
+    status = OwnerStatus.RECORDED if consumer.project_id else OwnerStatus.UNOWNED
+    owner = Owner(
+        _UUID,
+        status if consumer.known else OwnerStatus.ABSENT,
+        consumer.project_id,
+        consumer.user_id,
+        consumer.consumer_type,
+        generation=1 if consumer.known else None,
+        has_allocations=consumer.known,
+    )
+    request = make_owner_request(operation, owner, policy.nobodys_project_id)
+    authorizer = Authorizer(rules, KnownOwners({_UUID: owner}), patience=math.inf)
+    decision = authorizer.authorize(request, caller)
+    outcome = decision.outcome
+    answer = prediction.predict(
+        request, decision, conceal=False, passage_role=policy.passage_role
+    )
+    if outcome is Outcome.FILTER and not authorizer.find_visible(
+        request, caller, (_UUID,)
+    ):
+        return ClientAnswer(
+            allowed=False, decider=Decider.GUARD, answer=prediction.NOT_LISTED
+        )
+    if judge is JudgedBy.GUARD:
+        allowed = outcome is not Outcome.REFUSE
+        return ClientAnswer(allowed, Decider.GUARD, answer)
+    return combine(policy.placement, request, caller, outcome, answer)
+
+
+def verify_statement(statement: Statement, policy: Policy) -> list[Verification]:
+    """Prove a statement for each of its operations, or refute it.
+
+    :returns: one line for all operations for which it holds, and one for each other
+    """
+    holds, others = [], []
+    for operation in statement.operations:
+        found = [
+            _verify_operation(statement, operation, policy, owned=owned)
+            for owned in (True, False)
+            if statement.ownership in _MEANT[owned]
+        ]
+        bad = [each for each in found if each.verified is not Verified.HOLDS]
+        bad.sort(key=lambda one: one.verified is Verified.UNDECIDED)
+        others += bad[:1]
+        holds += [] if bad else [operation.name]
+    if not holds:
+        return others
+    names = 'any' if holds == [each.name for each in OPERATIONS] else ', '.join(holds)
+    how = 'proven' if can_prove() else 'all callers tried'
+    line = Verification(Verified.HOLDS, statement.place, statement.name, names, how, '')
+    return [line, *others]
+
+
+#: The statements that are about consumers with an owner, and without.
+_MEANT = types.MappingProxyType(
+    {
+        True: (Ownerships.OWN, Ownerships.FOREIGN, Ownerships.ANY),
+        False: (Ownerships.OWNERLESS, Ownerships.ANY),
+    }
+)
+
+
+def _verify_operation(
+    statement: Statement, operation: Operation, policy: Policy, *, owned: bool
+) -> Verification:
+    placement = policy.placement if statement.judge is JudgedBy.CLIENT else None
+    meant = _make_condition(statement)
+    if not owned and operation.ownership is Ownership.SUMS:
+        # A query names nobody's project like any other one.
+        meant, owned = AllOf((meant, _make_nobodys(policy.nobodys_project_id))), True
+    rule = make_client_rule(
+        operation,
+        policy.rulebook.node(operation.rule),
+        placement,
+        Bound.LEAST if statement.always else Bound.MOST,
+        owned=owned,
+    )
+    both = AllOf((meant, rule))
+    compared = _find_violations(
+        meant if statement.always else _REFUSES_ALL, both, operation, owned
+    )
+    change = Change.REFUSED if statement.always else Change.ALLOWED
+    examples = [
+        (one.who, one.scenario) for one in compared.groups if one.change is change
+    ]
+    examples += [
+        (describe_scenario(scenario, list_leaves(both)), scenario)
+        for found, scenario in compared.counterexamples.items()
+        if found is change
+    ]
+    for who, scenario in examples:
+        client = _execute(scenario, operation, policy, statement.judge, owned=owned)
+        # Security: shown only when the guard's own evaluator gives the same answer.
+        if client.allowed is not statement.always and _is_certain(client, policy):
+            return _refute(statement, operation, who, scenario, client, owned=owned)
+    if compared.decided and not examples:
+        verified, detail = Verified.HOLDS, ''
+    else:
+        verified, detail = Verified.UNDECIDED, _ELSEWHERE if examples else _TOO_LARGE
+    return Verification(
+        verified, statement.place, statement.name, operation.name, detail, ''
+    )
+
+
+def _make_condition(statement: Statement) -> Node:
+    """The callers and consumers that a statement is about."""
+    parts: list[Node] = [_check_role(role) for role in statement.held]
+    parts += [Not(_check_role(role)) for role in statement.lacked]
+    relations = {
+        'project_id': {Ownerships.OWN: True, Ownerships.FOREIGN: False}.get(
+            statement.ownership
+        ),
+        'user_id': None if statement.user is None else statement.user is SameUser.OWN,
+    }
+    for key, same in relations.items():
+        right = f'%({key})s'
+        check = make_generic_check(f'{key}:{right}', key, right)
+        if same is not None:
+            parts.append(check if same else Not(check))
+    return AllOf(tuple(parts))
+
+
+def _make_nobodys(project_id: str) -> Node:
+    """The sums of nobody's project, of which no caller is."""
+    left, right = repr(project_id), '%(project_id)s'
+    own = make_generic_check(f'project_id:{right}', 'project_id', right)
+    return AllOf((make_generic_check(f'{left}:{right}', left, right), Not(own)))
+
+
+def _check_role(name: str) -> Node:
+    # Security: not parsed; a name is no expression.
+    return HasRole(f'role:{name}', NOTHING, name.lower())
+
+
+def _find_violations(
+    old: Node, new: Node, operation: Operation, owned: bool
+) -> Comparison:
+    shape = Shape(frozenset(), frozenset(), final=True)
+    if owned and operation.ownership is Ownership.SUMS:
+        shape = Shape(frozenset({'project_id'}), frozenset({'user_id'}), final=True)
+    elif owned:
+        # A rule that allows where an attribute is missing allows whatever it is.
+        required = {'consumer_uuid', 'project_id', 'user_id', 'consumer_type'}
+        shape = Shape(frozenset(required), frozenset(), final=True)
+    if not can_prove():
+        return compare(old, new, [shape])
+    # z3 is an extra, and half a second to import.
+    from consumer_guard.analysis.proving import prove_on
+
+    return prove_on(old, new, shape)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    """Rules whose remote checks answer as in a scenario."""
+
+    rulebook: Rulebook
+    scenario: Scenario
+
+    def current(self) -> '_Answered':
+        return self
+
+    def reads(self, rule: str) -> frozenset[str]:
+        return self.rulebook.reads(rule)
+
+    def judge(
+        self, rule: str, caller: Caller, target: Mapping[str, str], *, final: bool
+    ) -> Truth:
+        if not self.rulebook.admits(rule, caller.scope):
+            return Truth.NO
+        judged = replace(self.scenario, caller=caller, target=target, final=final)
+        return judged.judge(self.rulebook.node(rule))
+
+
+def _execute(
+    scenario: Scenario,
+    operation: Operation,
+    policy: Policy,
+    judge: JudgedBy,
+    *,
+    owned: bool,
+) -> ClientAnswer:
+    """What the caller of a scenario gets, from the guard's own evaluator."""
+    target = scenario.target
+    consumer = CaseConsumer(known=False)
+    if owned:
+        consumer = CaseConsumer(
+            target['project_id'], target.get('user_id'), target.get('consumer_type')
+        )
+    rules = _Answered(policy.rulebook, scenario)
+    return _answer(policy, rules, operation, scenario.caller, consumer, judge)
+
+
+def _refute(
+    statement: Statement,
+    operation: Operation,
+    who: str,
+    scenario: Scenario,
+    client: ClientAnswer,
+    *,
+    owned: bool,
+) -> Verification:
+    caller = scenario.caller.credentials
+    roles = ', '.join(sorted(caller['roles'])) or 'no roles'
+    example = f'roles {roles}, project {caller["project_id"]}'
+    if owned:
+        example += f', on a consumer of project {scenario.target["project_id"]}'
+    else:
+        example += ', on an ownerless consumer'
+    word = 'allowed' if client.allowed else 'refused'
+    return Verification(
+        Verified.FAILS,
+        statement.place,
+        statement.name,
+        operation.name,
+        f'{word}: {who} (for example {example}): {_shorten(client.answer)}',
+        client.decider.value,
+    )
