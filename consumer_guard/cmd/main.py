@@ -38,8 +38,8 @@ class GuardApp(app.App):
         parser.add_argument(
             '--config-file',
             metavar='PATH',
-            help="the guard's configuration (default: where oslo.config finds "
-            'consumer-guard.conf)',
+            help='configuration file of the guard (default: consumer-guard.conf where '
+            'oslo.config finds it)',
         )
         return parser
 

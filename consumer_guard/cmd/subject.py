@@ -50,7 +50,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def read_subject(parsed_args: argparse.Namespace) -> Subject:
     """The caller.
 
-    :raises CommandFailed: contradictions, or a token file that is none
+    :raises CommandFailed: contradictions, or an invalid token file
     """
     names = ('user', 'project', 'role', 'scope', 'domain', 'service_role')
     given = [name for name in names if getattr(parsed_args, name) is not None]

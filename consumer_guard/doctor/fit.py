@@ -66,7 +66,7 @@ def read_policy_files(conf: cfg.ConfigOpts) -> list[PolicyText]:
         seen = locations.take_snapshot()
         if seen.main is None and loading.is_set(conf, 'policy_file', 'oslo_policy'):
             raise PolicyFileError(
-                f'{name}: there is no such file (option policy_file of [oslo_policy])'
+                f'{name}: file not found (option policy_file of [oslo_policy])'
             )
         return seen.read()
     except OSError as error:
@@ -85,13 +85,14 @@ def check_fit(configuration: PolicyConfiguration) -> list[Finding]:
         text = ' '.join(str(error).split())
         skipped = note('skipped: a policy file cannot be used')
         return [
-            warn(text, 'fix the file named here').at(where, _RULES),
+            warn(text, 'fix the file named in the finding').at(where, _RULES),
             skipped.at(where, _FIT),
         ]
     if policies.registered is None:
         skipped = note(
-            "skipped: placement is not installed here, and its defaults aren't known",
-            "run it in placement's environment",
+            'skipped: placement is not installed here, so its default rules are '
+            'unknown',
+            "run the command in placement's environment",
         )
         return [skipped.at(where, name) for name in (_RULES, _FIT)]
     where = ', '.join(file.path for file in policies.placements) or 'defaults'

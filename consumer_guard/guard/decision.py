@@ -88,6 +88,8 @@ class Consequence:
     error: type[errors.RequestError] | None = None
 
 
+_ROLE_ONLY = 'This operation requires a role; ownership is not sufficient.'
+
 # Nova looks for "consumer generation conflict" and the code, and stops cleanly.
 _CONFLICT = 'consumer generation conflict - '
 
@@ -101,12 +103,8 @@ CONSEQUENCES: Mapping[Reason, Consequence] = types.MappingProxyType(
         Reason.ROLE: Consequence(Phase.PRELIMINARY, 200, by_rule=True),
         Reason.DENIED: Consequence(Phase.PRELIMINARY, 403, by_rule=True),
         Reason.LOCKED: Consequence(Phase.PRELIMINARY, 503, error=errors.PolicyLocked),
-        Reason.NEVER: Consequence(
-            Phase.OBSTACLE, 403, 'It is for roles only, ownership never allows it.'
-        ),
-        Reason.EMPTIES: Consequence(
-            Phase.GATHER, 403, 'It is for roles only, ownership never allows it.'
-        ),
+        Reason.NEVER: Consequence(Phase.OBSTACLE, 403, _ROLE_ONLY),
+        Reason.EMPTIES: Consequence(Phase.GATHER, 403, _ROLE_ONLY),
         Reason.MICROVERSION: Consequence(Phase.OBSTACLE, 403),
         Reason.NO_SEAL: Consequence(
             Phase.OBSTACLE,
@@ -129,25 +127,26 @@ CONSEQUENCES: Mapping[Reason, Consequence] = types.MappingProxyType(
         Reason.NEW_NAMES: Consequence(
             Phase.CONCLUDE,
             403,
-            'Owners may keep what is recorded, or claim themselves and existing types.',
+            'Owners may keep the recorded values, or set their own project and user '
+            'and an existing consumer type.',
         ),
         Reason.GENERATION: Consequence(
             Phase.CONCLUDE,
             409,
-            f'{_CONFLICT}the generation given is not the current one; read the '
+            f'{_CONFLICT}the given generation is not the current one; read the '
             'consumer again',
             code=CONCURRENT_UPDATE,
         ),
         Reason.NO_SEAL_STORE: Consequence(
             Phase.OBLIGATIONS,
             503,
-            'Owners cannot write now; ask the operator.',
+            'Writes by owners are not available; contact the operator.',
         ),
         Reason.SPENT: Consequence(
             Phase.OBLIGATIONS,
             409,
-            f'{_CONFLICT}the generation of a consumer is spent; delete the allocations, '
-            'or ask the operator to run: consumer-guard generation roll',
+            f'{_CONFLICT}the generation of a consumer is spent; delete the '
+            'allocations, or have the operator run: consumer-guard generation roll',
             code=CONCURRENT_UPDATE,
         ),
         Reason.LOST_SWAP: Consequence(

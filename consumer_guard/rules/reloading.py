@@ -47,7 +47,7 @@ _TOLERANCE = 0.1
 # disk answers.
 _LONGEST_CHECK = 1.0
 
-_REMEDY = 'write the wanted rules into it, or restart the workers to go on without it'
+_REMEDY = 'restore its rules, or restart the workers to use the defaults'
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +233,8 @@ class ReloadedRules:
         # Security: truncated, not emptied; the defaults may be wider.
         if state.main and not has_rules:
             raise PolicyFileError(
-                f'{state.main}: the main policy file has no rules any more; {_REMEDY}'
+                f'{state.main}: the main policy file no longer contains rules; '
+                f'{_REMEDY}'
             )
         LOG.info('Policy files in force: %s', [text.path for text in texts])
         return _State(
@@ -254,7 +255,7 @@ def _wait(state: _State, now: float) -> _State:
     waiting = replace(state, unstable_since=since)
     if now - since < REPEAT:
         return waiting
-    return replace(waiting, problem='the policy files differ at every check')
+    return replace(waiting, problem='the policy files keep changing')
 
 
 def _log_problem(state: _State, now: float) -> _State:
@@ -263,6 +264,10 @@ def _log_problem(state: _State, now: float) -> _State:
         return state
     if state.problem == state.logged and now - state.logged_at < REPEAT:
         return state
-    effect = 'rules stay as they were' if state.rulebook else 'guarded requests refused'
+    effect = (
+        'the previous rules stay in force'
+        if state.rulebook
+        else 'guarded requests are refused'
+    )
     LOG.error('Policy files: %s (%s)', state.problem, effect)
     return replace(state, logged=state.problem, logged_at=now)

@@ -262,7 +262,10 @@ class TestAnswers:
     ) -> None:
         path = f'/allocations/{scene.own}'
         told = asker.compare(scene.alice, 'DELETE', path, '1.38')
-        assert 'It is for roles only' in told['document']['errors'][0]['detail']
+        assert (
+            'requires a role; ownership is not sufficient'
+            in told['document']['errors'][0]['detail']
+        )
 
     def test_filtered_list_of_a_supposed_owner(
         self, asker: RemoteCaller, scene: Scene

@@ -275,11 +275,11 @@ def test_suspicious_rules_are_named_and_those_that_are_fixed(
         (['--suspicious'], 'option --suspicious needs --namespace'),
         (
             ['--namespace', 'toy', '--defaults', '--complete'],
-            'options --defaults and --complete exclude each other',
+            'options --defaults and --complete cannot be combined',
         ),
         (
             ['--namespace', 'toy', '--replay', '-'],
-            'option --replay is for the rules of the guard alone',
+            "option --replay works only with the guard's own rules",
         ),
         (['--namespace', 'toy', '--defaults'], 'good.yaml: there is no such directory'),
         (['--namespace', 'toy'], 'this Python: no service that is installed here'),
