@@ -340,7 +340,7 @@ class TestOwnerWithoutDatabase:
         [
             ('mine', 0, 'the rule allows the caller for this owner'),
             ('theirs', 1, 'the rule does not allow the caller for this owner'),
-            ('00000000-0000-0000-0000-000000000000', 1, "the consumer is nobody's"),
+            ('00000000-0000-0000-0000-000000000000', 1, 'the consumer has no owner'),
         ],
     )
     def test_a_write_is_decided_for_the_owner_of_the_option(

@@ -139,8 +139,8 @@ class TestPolicyFiles:
             ('{}', 'ok', 'usable'),
             ('- not a mapping', 'failure', 'policy.yaml'),
             ('"consumer_guard:nosuch": "@"', 'failure', 'consumer_guard:nosuch'),
-            ('"consumer_guard:usages": "@"', 'warning', 'allows everybody'),
-            ('"consumer_gaurd:usages": "@"', 'warning', 'does nothing'),
+            ('"consumer_guard:usages": "@"', 'warning', 'allows every caller'),
+            ('"consumer_gaurd:usages": "@"', 'warning', 'has no effect'),
         ],
     )
     def test_a_broken_policy_file_fails_and_a_careless_one_is_warned_of(
