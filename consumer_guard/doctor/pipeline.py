@@ -88,7 +88,7 @@ def _check_authtoken(route: Route) -> Assessment:
         )
     place = _place_before_guard(route, PartKind.AUTHTOKEN)
     if place is None:
-        return ok('must come before consumer_guard')
+        return ok('comes before consumer_guard')
     return fail(
         f'authtoken {place}: no identity is proven, and guarded requests get 401',
         _FIX_ORDER,
@@ -99,7 +99,7 @@ def _check_request_log(route: Route) -> Assessment:
     """Refusals are logged, and carry the request id of the log."""
     place = _place_before_guard(route, PartKind.REQUEST_LOG)
     if place is None:
-        return ok('must come before consumer_guard')
+        return ok('comes before consumer_guard')
     return warn(f'request_log {place}: refusals are not in the request log', _FIX_ORDER)
 
 
@@ -108,7 +108,7 @@ def _place_before_guard(route: Route, kind: PartKind) -> str | None:
     guard, at = route.find(PartKind.GUARD), route.find(kind)
     if at is None:
         return 'is missing'
-    return None if guard is None or at < guard else 'stands behind consumer_guard'
+    return None if guard is None or at < guard else 'comes after consumer_guard'
 
 
 def _check_neighbour(route: Route) -> Assessment:

@@ -425,13 +425,13 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ('arguments', 'words'),
         [
-            (('GET', '/resource_providers', *READER), ('does not look at',)),
-            (('HEAD', CONSUMER, *READER), ('does not look at',)),
+            (('GET', '/resource_providers', *READER), ('is not guarded',)),
+            (('HEAD', CONSUMER, *READER), ('is not guarded',)),
             (
                 ('GET', 'https://api/placement/resource_providers/x/usages'),
-                ('does not look at GET /resource_providers/x/usages:',),
+                ('GET /resource_providers/x/usages is not guarded:',),
             ),
-            (('GET', '/placement/x', *READER), ('does not look at GET /placement/x:',)),
+            (('GET', '/placement/x', *READER), ('GET /placement/x is not guarded:',)),
             (
                 ('GET', CONSUMER, *READER, '--microversion', '1.99'),
                 ('--microversion 1.99', '1.0 to 1.39'),

@@ -220,7 +220,7 @@ def test_diff_newly_allowed_first(desk: Desk, enumerating: None) -> None:
     status, rows, _ = desk.list('policy', 'diff', old, desk.write('new.yaml', text))
     assert status == 1
     changes = [row['change'] for row in rows]
-    order = ['newly allowed', 'newly refused', 'refused otherwise']
+    order = ['newly allowed', 'newly refused', 'refused differently']
     assert changes == sorted(changes, key=order.index)
     first = [row for row in rows if row['by'] == 'rule' and row['change'] == order[0]]
     assert [(row['operation'], row['who']) for row in first] == [
@@ -275,7 +275,7 @@ def test_enumeration_finds_one_added_role_among_many(
     assert status == 1
     found = [row['who'] for row in rows if row['change'] == 'newly allowed']
     assert any('with role:zz' in who for who in found)
-    assert not [row for row in rows if row['change'] == 'refused otherwise']
+    assert not [row for row in rows if row['change'] == 'refused differently']
     assert peak < 50 * 2**20
 
 
