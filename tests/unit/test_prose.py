@@ -24,10 +24,16 @@ BANNED = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 
-#: Pages for operators and clients; contributors' pages are prose of another kind.
+#: Pages, samples and release notes for operators and clients.
 PAGES = sorted(
     page
-    for page in [ROOT / 'README.rst', *(ROOT / 'doc/source').glob('*.rst')]
+    for page in [
+        *(ROOT / name for name in ('README.rst', 'SECURITY.rst')),
+        *(ROOT / 'doc/source').glob('*.rst'),
+        *(ROOT / 'etc/consumer-guard').iterdir(),
+        *(ROOT / 'releasenotes/notes').iterdir(),
+    ]
+    # Generated from the specification.
     if page.name != 'decision-table.rst'
 )
 
