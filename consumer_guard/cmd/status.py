@@ -88,8 +88,8 @@ class _VersionedOpts(cfg.ConfigOpts):
     """Adds ``--version``, which oslo.upgradecheck leaves out."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> None:
-        version = f'consumer-guard-status {find_guard_version()}'
-        super().__call__(*args, version=version, **kwargs)
+        kwargs['version'] = f'consumer-guard-status {find_guard_version()}'
+        super().__call__(*args, **kwargs)
 
 
 def make_result(findings: Sequence[Finding]) -> Result:
