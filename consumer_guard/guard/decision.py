@@ -89,7 +89,6 @@ class Consequence:
 
 
 _ROLE_ONLY = 'This operation requires a role; ownership is not sufficient.'
-
 # Nova looks for "consumer generation conflict" and the code, and stops cleanly.
 _CONFLICT = 'consumer generation conflict - '
 

@@ -68,9 +68,7 @@ class Executor:
             self.examine(error)
             if time.monotonic() - started >= self._timeout:
                 raise
-            LOG.debug(
-                'Retrying a look-up on a new connection: %s', type(error).__name__
-            )
+            LOG.debug('Retrying a look-up: %s', type(error).__name__)
         try:
             return self._run_by_sqlalchemy(query, ids, read)
         except sa.exc.DBAPIError as error:
