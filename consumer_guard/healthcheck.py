@@ -118,7 +118,7 @@ def _examine(parts: _Parts) -> pluginbase.HealthcheckResult:
     try:
         parts.lookup.find([_NOBODY])
     except OwnersUnavailable:
-        return _fail('OWNER LOOK-UP', 'owners cannot be looked up, see the log')
+        return _fail('OWNER LOOK-UP', 'the look-up of owners failed, see the log')
     spent = time.monotonic() - started
     if spent > timeout:
         return _fail(

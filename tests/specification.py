@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the guard answers, as a specification that runs. Start at :func:`decide`.
+"""What the guard answered, as a specification that runs. Start at :func:`decide`.
 
 Written from what is promised; ``tox run -e specification`` compares the guard with it.
 Not here: how requests are read (see ``tests/fuzz``), generations, and shadow mode.

@@ -37,7 +37,7 @@ admin may see all; alice is a reader of alpha, bob one of beta. Try:
   show="openstack --os-cloud alice resource provider allocation show"
   $show $CONSUMER_OF_ALPHA             # her own
   $show $CONSUMER_OF_BETA              # bob's: refused
-  $show $(uuidgen)                     # nobody's: refused in the same words
+  $show $(uuidgen)                     # unknown: refused in the same words
   openstack --os-cloud bob resource usage show $BETA
   openstack --os-cloud bob resource usage show $ALPHA
   openstack --os-cloud alice resource provider allocation delete $CONSUMER_OF_ALPHA

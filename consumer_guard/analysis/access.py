@@ -54,7 +54,7 @@ class Relation(enum.Enum):
     OWNED = 'owned'  #: the project's
     FOREIGN = 'foreign'  #: another project's, which no row is of
     UNKNOWN = 'unknown'  #: not recorded
-    UNOWNED = "nobody's"  #: recorded without a real project
+    UNOWNED = 'ownerless'  #: recorded without a real project
 
 
 class Cell(NamedTuple):

@@ -150,7 +150,7 @@ def _describe_rules(
 
 def _describe_truth(truth: Truth) -> str:
     if truth is Truth.UNKNOWN:
-        return 'left to the owner, or unknown'
+        return 'depends on the owner, or unknown'
     return 'allowed' if truth is Truth.YES else 'refused'
 
 

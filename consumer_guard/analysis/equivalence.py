@@ -45,7 +45,7 @@ class Change(str, enum.Enum):
     ALLOWED_OTHERWISE = 'allowed otherwise'
     #: No instead of unknown or the other way round: both refuse, but no needs no
     #: look-up, and ``denial = conceal`` tells them apart.
-    REFUSED_OTHERWISE = 'refused otherwise'
+    REFUSED_OTHERWISE = 'refused differently'
     OTHERWISE = 'another way'  #: the same answer for another reason
     UNCHANGED = 'unchanged'
 
@@ -114,7 +114,7 @@ def compare(old: nodes.Node, new: nodes.Node, shapes: Iterable[Shape]) -> Compar
     possible = _find_possible_changes(old, new, leaves)
     decided = possible is not None and possible <= {*counterexamples}
     if not decided:
-        # Whoever reads "refused otherwise" takes it that nobody is newly allowed.
+        # Whoever reads "refused differently" takes it that nobody is newly allowed.
         counterexamples.pop(Change.REFUSED_OTHERWISE, None)
     return Comparison(counterexamples, decided)
 

@@ -91,7 +91,7 @@ def _read_path(path: str) -> list[PolicyText]:
         reason = error.strerror or type(error).__name__
         raise PolicyFileError(f'{path}: cannot be read: {reason}') from None
     if not (texts or folders):
-        raise PolicyFileError(f'{path}: there is no such file')
+        raise PolicyFileError(f'{path}: file not found')
     return texts
 
 

@@ -112,7 +112,7 @@ class _Tracer:
             return ''
         if isinstance(node, Remote):
             if self._facts.call_remote is None:
-                return 'is answered elsewhere and not asked here'
-            return 'is answered elsewhere, and there was no answer'
+                return 'is a remote check and not called here'
+            return 'is a remote check, and there was no response'
         missing = sorted(node.reads - set(self._facts.target))
         return f'{" and ".join(missing)} not known' if missing else 'cannot be compared'

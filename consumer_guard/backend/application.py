@@ -76,8 +76,8 @@ def app_factory(
     unknown = set(local_conf) - {'auth_strategy', *loading.LOCATION_KEYS}
     if unknown:
         raise ConfigurationError(
-            f'the paste section of the placement application has the key '
-            f"'{min(unknown)}', which is not known there"
+            f'the paste section of the placement application has the unknown key '
+            f"'{min(unknown)}'"
         )
     conf = _read_placement_conf()
     strategy = _read_auth_strategy(conf, local_conf)
@@ -109,8 +109,8 @@ def app_factory(
     _warn_of_what_is_left_out(conf, global_conf or {})
     if strategy == 'noauth2':
         LOG.warning(
-            'auth_strategy = noauth2: the placement application asks for no proof '
-            'of an identity; for development only'
+            'auth_strategy = noauth2: the placement application trusts identity '
+            'headers without proof; for development only'
         )
         return application
     return IdentityGate(application, microversion.VERSIONS)
@@ -185,7 +185,7 @@ def _read_placement_conf() -> cfg.ConfigOpts:
     except (cfg.Error, ValueError, OSError) as exc:
         raise ConfigurationError(
             f"placement's configuration ({', '.join(files or ['default places'])}; "
-            f'OS_PLACEMENT_CONFIG_DIR tells where it is) cannot be used: '
+            f'directory set by OS_PLACEMENT_CONFIG_DIR) cannot be used: '
             f'{places.explain_failure(exc)}'
         ) from None
     wsgi.setup_logging(conf)
@@ -232,12 +232,11 @@ def _warn_of_what_is_left_out(
     """Placement's own assembly would add these; here they are filters."""
     if conf.cors.allowed_origin and not _has_cors_filter(global_conf):
         LOG.warning(
-            "[cors] allowed_origin is set in placement's configuration: the "
-            'placement application adds no CORS here, put the filter cors into '
-            'the paste pipeline'
+            "[cors] allowed_origin is set in placement's configuration: add "
+            'the filter cors to the paste pipeline'
         )
     if 'profiler' in conf and conf.profiler.enabled:
         LOG.warning(
-            "[profiler] is enabled in placement's configuration: put the filter "
-            'of osprofiler into the paste pipeline'
+            "[profiler] is enabled in placement's configuration: add the filter "
+            'of osprofiler to the paste pipeline'
         )

@@ -41,7 +41,7 @@ from consumer_guard.telemetry import masking, metrics
 
 
 class CanI(GuardCommand, show.ShowOne):
-    """Tell whether a caller may do something, why, and what the answer is.
+    """Check whether a caller can make a request, and show the answer and the reason.
 
     Decides as the deployed guard and placement do, with the live policy files of
     both and the configured look-up of owners, and sends nothing to placement. Exit
@@ -57,38 +57,44 @@ class CanI(GuardCommand, show.ShowOne):
             'path',
             nargs='?',
             metavar='PATH',
-            help='with its query: /allocations/UUID, /usages?project_id=ID. The host '
-            'and prefix of the endpoint are left out',
+            help='path with query: /allocations/UUID, /usages?project_id=ID. Host and '
+            'prefix of the endpoint are ignored',
         )
         can_i_list.add_list_option(parser)
         subject.add_options(parser)
-        group = parser.add_argument_group('what is asked')
+        group = parser.add_argument_group('the request')
         group.add_argument(
             '--microversion',
             metavar='1.N',
             default='latest',
-            help='of placement (default: latest)',
+            help='microversion of placement (default: latest)',
         )
-        group.add_argument('--body', metavar='FILE', help='the body of a PUT or POST')
-        group = parser.add_argument_group('whose it is')
+        group.add_argument(
+            '--body', metavar='FILE', help='file with the body of a PUT or POST'
+        )
+        group = parser.add_argument_group('the owner')
         group.add_argument(
             '--owner-project',
             metavar='ID',
-            help='take every consumer for one of this project that holds '
-            'allocations, and ask no database; a generation in the body is taken '
-            'for the current one, and a consumer type for one that exists',
+            help='assume that every consumer belongs to this project and holds '
+            'allocations, and query no database; the generation in the body counts as '
+            'current, and a consumer type as existing',
         )
         group.add_argument(
-            '--owner-user', metavar='ID', help='with --owner-project: its user'
+            '--owner-user',
+            metavar='ID',
+            help='with --owner-project: user id of the owner',
         )
         group.add_argument(
-            '--owner-type', metavar='TYPE', help='with --owner-project: consumer type'
+            '--owner-type',
+            metavar='TYPE',
+            help='with --owner-project: type of the consumers',
         )
         group.add_argument(
             '--show-owner',
             action='store_true',
-            help="show the owner's ids and generation; look the owner up also where "
-            'the decision does without',
+            help="show the owner's ids and generation; look up the owner even if "
+            'the decision does not need it',
         )
 
     def take_action(
@@ -102,7 +108,7 @@ class CanI(GuardCommand, show.ShowOne):
             subject.read_subject(parsed_args), settings.passage_role
         )
         if not caller.credentials['user_id']:
-            raise CommandFailed('nobody asks: the user has no id')
+            raise CommandFailed('--user must not be empty')
         if parsed_args.list:
             placement = find_placement(conf)
             if placement.rules is None:
@@ -203,8 +209,7 @@ def _make_request(
     )
     if request is None:
         raise CommandFailed(
-            f'the guard does not look at {method} {path}: it reaches placement '
-            'untouched'
+            f'{method} {path} is not guarded: the guard forwards it unchanged'
         )
     if request.microversion is None:
         raise CommandFailed(
@@ -239,7 +244,7 @@ def _suppose(
 ) -> OwnerLookup:
     """A look-up in which the owner of the options owns every consumer."""
     if not parsed_args.owner_project:
-        raise CommandFailed('--owner-project: a project has an id')
+        raise CommandFailed('--owner-project must not be empty')
     unowned = parsed_args.owner_project == settings.incomplete_consumer_project_id
     owner = Owner(
         '',
@@ -276,7 +281,7 @@ def _demand_decided(
         )
     writes = parsed_args.method.upper() in ('PUT', 'POST')
     if reason is Reason.UNREADABLE and writes and parsed_args.body is None:
-        raise CommandFailed('this decision depends on the body: give --body FILE')
+        raise CommandFailed('this decision depends on the body: pass --body FILE')
 
 
 class _FormattedValue(columns.FormattableColumn[Any]):
@@ -310,7 +315,7 @@ def _describe_explanation(
     answer = client.answer
     if explanation.listed is not None and client.allowed:
         verb = 'are' if explanation.listed else 'are not'
-        answer = f'{answer}; consumers of this owner {verb} in it'
+        answer = f'{answer}; consumers of this owner {verb} included'
     if settings.shadow:
         answer = f'{prediction.SHADOWED} {answer}'
     return {
@@ -324,7 +329,7 @@ def _describe_explanation(
             explanation.trace.as_dict(), explanation.trace.lines()
         ),
         'owners': _FormattedValue(
-            owners, map(_format_owner, owners) if owners else ['not asked']
+            owners, map(_format_owner, owners) if owners else ['not looked up']
         ),
         'roles': _FormattedValue(roles, [', '.join(roles) or 'none']),
         'scope': caller.scope,
@@ -358,7 +363,7 @@ def _format_owner(shown: dict[str, Any]) -> str:
         if shown.get(name) is not None
     ]
     if shown['standing'] == OwnerStatus.UNOWNED.value:
-        words = ["nobody's"]
+        words = ['ownerless']
     elif shown['standing'] == OwnerStatus.ABSENT.value:
         words = ['not recorded']
     return f'{shown["consumer_uuid"]}: {", ".join(words)}'

@@ -12,9 +12,9 @@ from consumer_guard.doctor import endpoint, examination
 
 
 class Doctor(GuardLister):
-    """Check everything around the guard, and show what to do about it.
+    """Check the deployment around the guard, and show how to fix problems.
 
-    Reads only. Exit status: 0 no problems, 1 warnings, 2 failures, or the
+    Changes nothing. Exit status: 0: no problems; 1: warnings; 2: failures, or the
     configuration cannot be used.
     """
 
@@ -23,7 +23,7 @@ class Doctor(GuardLister):
         parser.add_argument(
             '--paste-config',
             metavar='FILE',
-            help='the pipeline (default: the one of the WSGI module, named by '
+            help='paste file to check (default: the one that the WSGI module loads: '
             f'{loading.PASTE_CONFIG_VARIABLE}, else {loading.PASTE_CONFIG})',
         )
         parser.add_argument(
@@ -31,15 +31,16 @@ class Doctor(GuardLister):
             metavar='URL',
             action='append',
             default=[],
-            help='a placement that answers elsewhere: is it guarded? (repeatable)',
+            help='check whether the placement at URL is guarded; may be repeated',
         )
         parser.add_argument(
             '--token-file',
             metavar='FILE',
-            help='holds a token for --placement-url, of a reader without other roles',
+            help='file with a token for --placement-url, of a user whose only role is '
+            'reader',
         )
         parser.add_argument(
-            '--no-keystone', action='store_true', help='do not ask keystone for roles'
+            '--no-keystone', action='store_true', help='do not query keystone for roles'
         )
         parser.add_argument(
             '--problems', action='store_true', help='show only warnings and failures'
@@ -52,7 +53,9 @@ class Doctor(GuardLister):
         token = _read_token(parsed_args.token_file)
         for url in parsed_args.placement_url:
             if not url.startswith(('http://', 'https://')):
-                raise CommandFailed(f'--placement-url {url} is no http or https URL')
+                raise CommandFailed(
+                    f'--placement-url {url} is not an http or https URL'
+                )
         deployment = examination.read_deployment(
             parsed_args.paste_config, self.config_file
         )
@@ -65,7 +68,7 @@ class Doctor(GuardLister):
         if parsed_args.problems:
             findings = self._keep_problems(findings)
         findings.sort(key=lambda finding: -finding.severity)
-        return ('severity', 'check', 'where', 'finding', 'cure'), [
+        return ('severity', 'check', 'where', 'finding', 'fix'), [
             (one.severity.name.lower(), one.subject, one.where, one.text, one.fix)
             for one in findings
         ]
@@ -95,5 +98,5 @@ def _read_token(path: str | None) -> str | None:
             f'--token-file {path} cannot be read: {type(exc).__name__}'
         ) from None
     if not token or not token.isprintable() or ' ' in token:
-        raise CommandFailed(f'--token-file {path} holds no token')
+        raise CommandFailed(f'--token-file {path} contains no token')
     return token

@@ -37,13 +37,14 @@ class ListGenerations(GuardLister):
             type=_read_limit,
             default=20,
             metavar='N',
-            help='how many of each kind (default: 20)',
+            help='number of rows of each kind (default: 20)',
         )
         parser.add_argument(
             '--rate',
             type=_read_rate,
             metavar='WRITES',
-            help='writes a day of one consumer or provider, for the forecast',
+            help='expected writes per day to one consumer or provider; fills the '
+            'column days',
         )
 
     def take_action(

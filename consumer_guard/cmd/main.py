@@ -6,11 +6,11 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-import pbr.version
 from cliff import app, commandmanager
 from cliff import help as help_
 
 from consumer_guard.cmd.terminal import shown_output
+from consumer_guard.config.startup import find_guard_version
 from consumer_guard.guard.errors import GuardError
 
 #: The loggers of the guard's own modules begin with it.
@@ -25,7 +25,7 @@ class GuardApp(app.App):
     def __init__(self) -> None:
         super().__init__(
             description='Inspect and maintain consumer_guard.',
-            version=pbr.version.VersionInfo('consumer-guard').version_string(),
+            version=find_guard_version(),
             command_manager=commandmanager.CommandManager('consumer_guard.commands'),
             deferred_help=True,
         )
@@ -38,8 +38,8 @@ class GuardApp(app.App):
         parser.add_argument(
             '--config-file',
             metavar='PATH',
-            help="the guard's configuration (default: where oslo.config finds "
-            'consumer-guard.conf)',
+            help='configuration file of the guard (default: consumer-guard.conf where '
+            'oslo.config finds it)',
         )
         return parser
 

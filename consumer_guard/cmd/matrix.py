@@ -25,12 +25,12 @@ _FOR_PEOPLE = ('table', 'markdown')
 
 
 class ShowMatrix(GuardLister):
-    """Show who may do what: caller classes by operations by whose consumer it is.
+    """Show who can do what: caller classes by operation and by owner of the consumer.
 
-    Computed from the live policy files of the guard and of placement; neither a
-    database nor a running placement is queried. "owned" is of the project of the table, "foreign" of another one that
-    no row is of. Exit status: 0; with --compare 1 when something differs; 2
-    nothing could be done.
+    Computed from the live policy files of the guard and of placement; queries neither
+    a database nor a running placement. "owned" consumers belong to the project of the
+    table, "foreign" ones to a project without rows. Exit status: 0; 1: --compare shows
+    differences; 2: the matrix could not be computed.
     """
 
     @property
@@ -45,16 +45,16 @@ class ShowMatrix(GuardLister):
             metavar='NAME',
             action='append',
             default=[],
-            help='rows for a further role; roles in the rules have theirs. May be '
+            help='add rows for a role; roles in the rules have rows already. May be '
             'repeated',
         )
         parser.add_argument(
-            '--html', metavar='FILE', help='write a self-contained page too'
+            '--html', metavar='FILE', help='also write a self-contained HTML page'
         )
         parser.add_argument(
             '--compare',
             metavar='FILE',
-            help='show only what differs from a matrix that was written with -f json',
+            help='show only the differences from a matrix written with -f json',
         )
 
     def take_action(
@@ -95,14 +95,16 @@ class ShowMatrix(GuardLister):
         """What the table does not show."""
         if settings.shadow:
             self._note(
-                'enforcement = shadow: this is what would be, nothing is refused'
+                'enforcement = shadow: these are the decisions; nothing is refused'
             )
         for name, callers in matrix.list_refused_by_placement().items():
             self._note(
                 f'{name}: placement refuses what the guard allows: {", ".join(callers)}'
             )
         for name in matrix.remote:
-            self._note(f'the rule of {name} asks elsewhere too; that is not asked here')
+            self._note(
+                f'the rule of {name} contains a remote check, which is not called here'
+            )
         if placement.rules is None:
             self._note(f"{placement.problem}: this shows the guard's rules alone")
 
@@ -149,11 +151,13 @@ def _read_records(path: str) -> list[tuple[str | bool, ...]]:
         if not isinstance(row, dict) or set(row) != set(FIELDS):
             raise CommandFailed(
                 f'--compare {path}: not a matrix written with -f json: '
-                f'{row!r:.60} is no cell with all of {", ".join(FIELDS)}'
+                f'{row!r:.60} is not a cell with all of {", ".join(FIELDS)}'
             )
         records.append(tuple(row[name] for name in FIELDS))
     if any(type(value) not in (str, bool) for row in records for value in row):
-        raise CommandFailed(f'--compare {path}: a cell holds neither text nor a truth')
+        raise CommandFailed(
+            f'--compare {path}: a cell value is neither text nor true or false'
+        )
     return records
 
 

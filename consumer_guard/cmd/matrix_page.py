@@ -18,7 +18,7 @@ from consumer_guard.rules.defaults import DESCRIPTIONS
 #: and for eyes that do not tell the colours apart.
 CELL_CLASSES = types.MappingProxyType(
     {
-        'role': ('●', 'by role, whoever owns it'),
+        'role': ('●', 'by role, for every owner'),
         'owner': ('◆', 'by ownership'),
         'listed': ('▣', 'listed, by ownership'),
         'unlisted': ('▢', 'left out of the list'),
@@ -31,8 +31,8 @@ _OWNERSHIP = types.MappingProxyType(
     {
         Ownership.READ: 'can read',
         Ownership.SUMS: 'can read',
-        Ownership.FILTER: 'can read a part',
-        Ownership.SEALED_WRITE: 'can write what exists, from 1.28',
+        Ownership.FILTER: 'can read some of them',
+        Ownership.SEALED_WRITE: 'can write existing consumers, from 1.28',
         Ownership.NEVER: 'never suffices',
     }
 )
@@ -73,8 +73,8 @@ def _make_banner(settings: Settings) -> str:
     if not settings.shadow:
         return ''
     return (
-        '<p class="banner"><strong>Shadow mode.</strong> This is what would be; '
-        'nothing of it is enforced.</p>'
+        '<p class="banner"><strong>Shadow mode.</strong> Decisions are shown but not '
+        'enforced.</p>'
     )
 
 
@@ -148,7 +148,7 @@ def _make_rule(matrix: Matrix, operation: Operation) -> str:
     text = escape(matrix.rules[operation.name]).replace(':', ':<wbr>')
     note = ''
     if operation.name in matrix.remote:
-        note = '<p class="note">It asks elsewhere too; that was not asked here.</p>'
+        note = '<p class="note">It contains a remote check, which was not called.</p>'
     return (
         f'<tr id="{_make_anchor(operation)}">'
         f'<th scope="row">{escape(operation.rule)}</th>'

@@ -19,10 +19,10 @@ _SEVERITIES = types.MappingProxyType(
 
 
 class CheckPolicy(GuardLister):
-    """Look for mistakes in the guard's and placement's policy files.
+    """Check the policy files of the guard and of placement for mistakes.
 
-    Exit status: 0 none, or notes alone; 1 warnings or errors; 2 nothing could
-    be checked.
+    Exit status: 0: no findings, or only notes; 1: warnings or errors; 2: the files
+    could not be read.
     """
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
@@ -31,15 +31,15 @@ class CheckPolicy(GuardLister):
             'files',
             nargs='*',
             metavar='FILE',
-            help="the guard's policy files or directories, later ones override "
-            '(default: those that the guard finds)',
+            help='policy files or directories of the guard; later ones override '
+            'earlier ones (default: those that the guard reads)',
         )
         parser.add_argument(
             '--placement-policy',
             action='append',
             metavar='FILE',
-            help="placement's policy file or directory, may be repeated (default: "
-            'those that placement finds, see OS_PLACEMENT_CONFIG_DIR)',
+            help='policy file or directory of placement; may be repeated (default: '
+            'those that placement reads, see OS_PLACEMENT_CONFIG_DIR)',
         )
 
     def take_action(
@@ -57,7 +57,7 @@ class CheckPolicy(GuardLister):
             )
             findings = lint(policies)
         self.status = int(find_worst(findings) >= Severity.WARNING)
-        return ('severity', 'file', 'line', 'rule', 'what', 'cure'), [
+        return ('severity', 'file', 'line', 'rule', 'finding', 'fix'), [
             (
                 _SEVERITIES[one.severity],
                 one.where,

@@ -31,21 +31,23 @@ from consumer_guard.rules.rulebook import Rulebook
 class DiffPolicy(GuardLister):
     """Show whose access changes between two policies.
 
-    Exit status: 0 nothing changes; 1 something does; 2 a file could not be used;
-    3 nothing is known to change, but not everything is decided.
+    Exit status: 0: nothing changes; 1: something changes; 2: a file cannot be used;
+    3: no known change, but some comparisons are undecided.
     """
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         """Two sets of files, and records."""
         for name in ('old', 'new'):
             parser.add_argument(
-                name, metavar=name.upper(), help='a policy file, or a directory of them'
+                name,
+                metavar=name.upper(),
+                help='policy file, or directory of policy files',
             )
         parser.add_argument(
             '--replay',
             metavar='RECORDS',
-            help='a file of decision records (logger consumer_guard.audit), judged '
-            'again under both; - for the standard input',
+            help='file of decision records (logger consumer_guard.audit) to decide '
+            'again under both policies; - reads standard input',
         )
         add_service_options(parser)
 
@@ -123,11 +125,11 @@ class DiffPolicy(GuardLister):
         if replayed.invalid:
             lines = ', '.join(map(str, replayed.invalid_lines))
             more = ', ...' if replayed.invalid > len(replayed.invalid_lines) else ''
-            write(f'{replayed.invalid} lines are no records (line {lines}{more})\n')
+            write(f'{replayed.invalid} lines are not records (line {lines}{more})\n')
         if replayed.unexplained:
             write(
-                f'{replayed.unexplained} decisions were not those of OLD: other rules '
-                'were in force\n'
+                f'{replayed.unexplained} decisions differ from those of OLD: other '
+                'rules were in force\n'
             )
 
 

@@ -18,7 +18,7 @@ from consumer_guard.analysis.suggestion import (
 from consumer_guard.cmd.base import CommandFailed, GuardCommand, plain_errors
 from consumer_guard.cmd.records import open_records
 from consumer_guard.config import loading
-from consumer_guard.doctor.fit import read_policy_files
+from consumer_guard.doctor.policies import read_policy_files
 from consumer_guard.guard import model
 from consumer_guard.rules.files import PolicyText
 from consumer_guard.rules.rulebook import Rulebook

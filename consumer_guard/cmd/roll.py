@@ -31,8 +31,8 @@ class RollGenerations(GuardCommand):
     Safe beside a live placement: a client that holds an old generation gets
     placement's ordinary conflict and reads again. Writes one line per counter to
     standard output, with its old and its new value. Interrupted, it ends after the
-    current transaction; run it again to go on. Exit status: 0 all rolled, 1 some are
-    left, 2 nothing was done, 130 or 143 interrupted.
+    current transaction; run it again to go on. Exit status: 0: all rolled; 1: some are
+    left; 2: nothing was done; 130 or 143: interrupted.
     """
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
@@ -43,16 +43,16 @@ class RollGenerations(GuardCommand):
         which.add_argument(
             '--near-end',
             action='store_true',
-            help='every consumer and provider that has reached generation_warning',
+            help='all consumers and providers that have reached generation_warning',
         )
         which.add_argument(
             '--above',
             type=int,
             metavar='N',
-            help='every consumer and provider whose generation is above N',
+            help='all consumers and providers whose generation is above N',
         )
         parser.add_argument(
-            '--dry-run', action='store_true', help='show what would be rolled only'
+            '--dry-run', action='store_true', help='only show what would be rolled'
         )
         parser.add_argument(
             '--yes',

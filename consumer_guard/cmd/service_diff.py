@@ -35,32 +35,32 @@ def add_service_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         '--namespace',
         metavar='NAME',
-        help='compare the rules that a service registers for oslo.policy under this '
-        'name (nova, keystone, ...), not those of the guard',
+        help='compare the rules that a service registers with oslo.policy under NAME '
+        "(nova, keystone, ...) instead of the guard's",
     )
     group.add_argument(
         '--defaults',
         action='store_true',
-        help='OLD and NEW are virtual environments, or directories, in which two '
-        'releases of the service are installed; compare their defaults. Runs code of '
-        'the service, as oslopolicy-list-redundant does',
+        help='OLD and NEW are virtual environments or directories with two releases of '
+        'the service; compare their default rules. Runs code of the service, as '
+        'oslopolicy-list-redundant does',
     )
     group.add_argument(
         '--installed',
         metavar='DIR',
-        help='where the service is installed whose defaults the files override '
-        '(default: where this command is)',
+        help='virtual environment or directory of the service whose defaults the files '
+        'override (default: that of this command)',
     )
     group.add_argument(
         '--complete',
         action='store_true',
-        help='the files hold all rules; no service needs to be installed',
+        help='the files contain all rules; the service need not be installed',
     )
     group.add_argument(
         '--suspicious',
         action='store_true',
-        help='show rules that a plain project token passes only because None equals '
-        'None, rules that nobody can pass, and rules that allow everybody',
+        help='show rules that a project token passes only because None equals None, '
+        'rules that nobody can pass, and rules that allow everybody',
     )
 
 
@@ -75,11 +75,11 @@ def check_service_options(parsed_args: argparse.Namespace) -> None:
             raise CommandFailed(f'option --{given[0]} needs --namespace')
         return
     if parsed_args.replay is not None:
-        raise CommandFailed('option --replay is for the rules of the guard alone')
+        raise CommandFailed("option --replay works only with the guard's own rules")
     sources = [name for name in given if name != 'suspicious']
     if len(sources) > 1:
         raise CommandFailed(
-            f'options --{sources[0]} and --{sources[1]} exclude each other'
+            f'options --{sources[0]} and --{sources[1]} cannot be combined'
         )
     if not can_prove():
         raise CommandFailed(

@@ -4,6 +4,7 @@
 import sys
 import types
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from oslo_config import cfg
 from oslo_upgradecheck import upgradecheck
@@ -11,6 +12,7 @@ from oslo_upgradecheck.upgradecheck import Code, Result
 
 from consumer_guard.analysis.findings import Finding, Severity, find_worst
 from consumer_guard.cmd.terminal import shown_output
+from consumer_guard.config.startup import find_guard_version
 from consumer_guard.doctor import database, examination, keystone
 from consumer_guard.doctor.examination import Deployment
 from consumer_guard.guard.errors import GuardError
@@ -82,6 +84,14 @@ class Checks(upgradecheck.UpgradeCommands):
     )
 
 
+class _VersionedOpts(cfg.ConfigOpts):
+    """Adds ``--version``, which oslo.upgradecheck leaves out."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs['version'] = f'consumer-guard-status {find_guard_version()}'
+        super().__call__(*args, **kwargs)
+
+
 def make_result(findings: Sequence[Finding]) -> Result:
     """One result of several findings: the worst code, and all but the good ones."""
     details = '; '.join(
@@ -94,7 +104,7 @@ def make_result(findings: Sequence[Finding]) -> Result:
 
 def check_upgrade(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status of oslo.upgradecheck."""
-    conf = cfg.ConfigOpts()
+    conf = _VersionedOpts()
     with shown_output():
         return int(
             upgradecheck.main(

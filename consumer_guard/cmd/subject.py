@@ -14,12 +14,12 @@ ANYBODY = 'anybody'
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that describe the caller."""
-    group = parser.add_argument_group('who asks')
+    group = parser.add_argument_group('the caller')
     group.add_argument(
         '--token-body',
         metavar='FILE',
-        help="a token's body as GET /v3/auth/tokens answers it; in place of all "
-        'other options of this group ("openstack token issue" shows less)',
+        help='file with the JSON body of GET /v3/auth/tokens; replaces all other '
+        'options of this group ("openstack token issue" shows less)',
     )
     # Its name before; the doctor's option holds a token.
     group.add_argument('--token-file', dest='token_body', help=argparse.SUPPRESS)
@@ -29,28 +29,28 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         '--role',
         metavar='NAME',
         action='append',
-        help='a role; may be repeated. Implied roles are not added: an admin of '
+        help='role name; may be repeated. Implied roles are not added: an admin of '
         'keystone has --role admin --role member --role reader',
     )
     group.add_argument(
         '--scope',
         choices=('project', 'domain', 'system', 'none'),
-        help="the token's (default: project with --project, domain with --domain, "
-        'else none)',
+        help='scope of the token (default: project with --project, domain with '
+        '--domain, otherwise none)',
     )
     group.add_argument('--domain', metavar='ID', help='id of the domain of the token')
     group.add_argument(
         '--service-role',
         metavar='NAME',
         action='append',
-        help='a role of the service token that came along; may be repeated',
+        help='role of the service token; may be repeated',
     )
 
 
 def read_subject(parsed_args: argparse.Namespace) -> Subject:
     """The caller.
 
-    :raises CommandFailed: contradictions, or a token file that is none
+    :raises CommandFailed: contradictions, or an invalid token file
     """
     names = ('user', 'project', 'role', 'scope', 'domain', 'service_role')
     given = [name for name in names if getattr(parsed_args, name) is not None]
@@ -58,7 +58,7 @@ def read_subject(parsed_args: argparse.Namespace) -> Subject:
         if given:
             option = given[0].replace('_', '-')
             raise CommandFailed(
-                f'--{option} and --token-body both say who asks; give one of them'
+                f'--{option} and --token-body both describe the caller; use one of them'
             )
         return _read_token_body(parsed_args.token_body)
     default = 'domain' if parsed_args.domain else 'none'

@@ -54,8 +54,8 @@ def find_paste_config() -> str:
     path = os.path.abspath(os.environ.get(PASTE_CONFIG_VARIABLE, PASTE_CONFIG))
     if not os.path.isfile(path):
         raise ConfigurationError(
-            f'there is no paste configuration {path}; {PASTE_CONFIG_VARIABLE} '
-            'names another'
+            f'paste configuration {path} does not exist; set {PASTE_CONFIG_VARIABLE} '
+            'to use another file'
         )
     return path
 

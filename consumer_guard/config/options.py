@@ -13,14 +13,14 @@ OPTS: tuple[cfg.Opt, ...] = (
         'enforcement',
         default='enforce',
         choices=[
-            ('enforce', 'Refuse, filter and hide.'),
+            ('enforce', 'Refuse, filter and conceal.'),
             (
                 'shadow',
-                'Decide and record, never refuse, filter, hide or roll; answers '
-                'are byte-identical to no guard.',
+                'Decide and record; never refuse, filter, hide or roll. Answers are '
+                'byte-identical to those without the guard.',
             ),
         ],
-        help='What is done with a decision.',
+        help='Whether decisions are enforced, or only recorded.',
     ),
     cfg.StrOpt(
         'denial',
@@ -28,15 +28,16 @@ OPTS: tuple[cfg.Opt, ...] = (
         choices=[
             (
                 'forbid',
-                "403 for another owner's consumer and for an unknown one alike.",
+                "Answer 403, the same for another owner's consumer and for an unknown "
+                'one.',
             ),
             (
                 'conceal',
-                'GET /allocations/{consumer_uuid} is answered exactly as for an '
-                'unknown consumer; everything else as with forbid.',
+                'Answer GET /allocations/{consumer_uuid} exactly as for an unknown '
+                'consumer; everything else as with forbid.',
             ),
         ],
-        help='How a read that depends on the owner is refused.',
+        help='How to refuse a read that depends on the owner.',
     ),
     cfg.StrOpt(
         'owner_lookup',
@@ -48,13 +49,14 @@ OPTS: tuple[cfg.Opt, ...] = (
         'lookup_timeout',
         default=2.0,
         min=0.1,
-        help='Seconds that a look-up waits for a connection, and for an answer.',
+        help='Time-out of a look-up in seconds, for the connection and for the answer '
+        'each.',
     ),
     cfg.IntOpt(
         'lookup_pool_size',
         default=5,
         min=1,
-        help='Connections that the look-up keeps, per worker process.',
+        help='Maximum number of connections for look-ups, per worker process.',
     ),
     cfg.StrOpt(
         'connection',
@@ -67,54 +69,54 @@ OPTS: tuple[cfg.Opt, ...] = (
         'auth_strategy',
         default='keystone',
         choices=[
-            ('keystone', 'Only an identity that auth_token has proven is believed.'),
+            ('keystone', 'Trust only an identity that auth_token has proven.'),
             (
                 'noauth2',
-                'For development only: identity headers are believed without '
-                'proof that auth_token ran.',
+                'For development only: trust identity headers without proof that '
+                'auth_token ran.',
             ),
         ],
-        help='Which identity is believed.',
+        help='Which identity to trust.',
     ),
     cfg.StrOpt(
         'passage_role',
         default='consumer_guard_passage',
-        help='Role added for the application behind when a request was allowed '
-        'by ownership; removed from every incoming request. Empty turns it off.',
+        help='Role that the guard adds for placement when ownership allows a request, '
+        'and removes from every incoming request. Empty: no role is added.',
     ),
     cfg.StrOpt(
         'incomplete_consumer_project_id',
         default=MISSING_ID,
-        help='The project id that means "nobody\'s". Default: that of placement\'s '
-        'own configuration.',
+        help='Project id that marks a consumer without an owner. Default: the value in '
+        "placement's own configuration.",
     ),
     cfg.StrOpt(
         'incomplete_consumer_user_id',
         default=MISSING_ID,
-        help='The user id that means "nobody\'s". Default: that of placement\'s '
-        'own configuration.',
+        help='User id that marks a consumer without an owner. Default: the value in '
+        "placement's own configuration.",
     ),
     cfg.IntOpt(
         'max_body_size',
         default=2 * 1024 * 1024,
         min=1024,
-        help='Bytes. Larger bodies of writes that ownership must decide get 413; '
-        "a role-holder's larger body is forwarded unread.",
+        help='Maximum size in bytes of the body of a write that depends on the owner; '
+        'a larger one gets 413. A larger body of a role-holder is forwarded unread.',
     ),
     cfg.BoolOpt(
         'hide_provider_generation',
         default=True,
-        help='Show null for the generation of a provider where ownership allowed the '
-        "request: it moves with everybody's writes. A write by an owner needs it not; "
-        'leave it out of the body.',
+        help='Replace the generation of providers by null in answers to owners, '
+        "because it changes with other tenants' writes. Writes by owners do not need "
+        'it; leave it out of the body.',
     ),
     cfg.IntOpt(
         'max_filtered_lists',
         default=4,
         min=1,
-        help='Lists of a provider that a worker process filters at once; one more '
-        'gets 429 with Retry-After. Lists of role-holders are not filtered, and not '
-        'counted.',
+        help='Maximum number of lists of a provider that a worker process filters at '
+        'once; further ones get 429 with Retry-After. Lists of role-holders are '
+        'neither filtered nor counted.',
     ),
     cfg.FloatOpt(
         'policy_poll_interval',
@@ -134,27 +136,27 @@ OPTS: tuple[cfg.Opt, ...] = (
         'generation_limit',
         default=2**31 - 1,
         min=1,
-        help='The greatest value that the column of generations holds.',
+        help='Highest value that the column for generations can hold.',
     ),
     cfg.IntOpt(
         'generation_warning',
         default=100_000_000,
         min=1,
-        help='Steps before the limit at which a generation is warned about.',
+        help='Remaining increments at which the guard logs a WARNING.',
     ),
     cfg.IntOpt(
         'generation_alarm',
         default=40_000_000,
         min=1,
-        help='Steps before the limit at which a generation is alarmed about.',
+        help='Remaining increments at which the guard logs an ERROR.',
     ),
     cfg.IntOpt(
         'generation_reserve',
         default=3_000_000,
         min=1000,
-        help='Steps before the limit at which generation_strategy acts. More than the '
-        'writes of one consumer that can be on their way at once, so that these do '
-        'not pass the limit.',
+        help='Remaining increments at which generation_strategy acts. Must exceed the '
+        'number of concurrent writes to one consumer, so that these cannot pass the '
+        'limit.',
     ),
     cfg.StrOpt(
         'generation_strategy',
@@ -163,39 +165,38 @@ OPTS: tuple[cfg.Opt, ...] = (
             ('refuse', 'Refuse the write with 409.'),
             ('roll', 'Set the counter to generation_roll_to by compare-and-swap.'),
         ],
-        help='What is done with a write at the reserve.',
+        help='How to treat a write when only generation_reserve increments remain.',
     ),
     cfg.IntOpt(
         'generation_roll_to',
         default=-(2**31),
-        help='Where a rolled counter goes on.',
+        help='Value to which a counter is rolled.',
     ),
     cfg.StrOpt(
         'audit',
         default='denied',
         choices=[
             ('all', 'Every decision.'),
-            ('denied', 'Decisions that refuse.'),
+            ('denied', 'Refusals only.'),
             ('none', 'No records.'),
         ],
-        help='Which decisions get a record on the logger consumer_guard.audit. '
-        'Writes by which consumers may change hands get one whatever was decided, '
-        'but for none. With all, and shadow, the owners of all named consumers are '
-        'looked up for the records.',
+        help='Decisions to record on the logger consumer_guard.audit. A write that may '
+        'change the owner of a consumer is always recorded, except with none. With all '
+        'in shadow mode, the owners of all consumers in the request are looked up for '
+        'the record.',
     ),
     cfg.StrOpt(
         'audit_key',
         secret=True,
-        help='Key of the hashes that stand for ids of others in records: the same '
-        'key on all hosts makes the same hash of an id. Default: a random one for '
-        'each start of a worker.',
+        help="Key for hashing other tenants' ids in records. Use one key on all hosts "
+        'to get the same hash for the same id. Default: a random key per worker start.',
     ),
     cfg.StrOpt(
         'audit_unmasked_file',
         default='',
-        help='File that also gets the records, with all ids as they are. It is made '
-        'with mode 0600, and opened again when it was moved away. The guard does not '
-        'start when the file exists and is open to others, or is a link.',
+        help='File that receives a copy of all records with unhashed ids. It is '
+        'created with mode 0600 and reopened after rotation. The guard does not start '
+        'if the file exists and is accessible to others, or is a link.',
     ),
     cfg.StrOpt(
         'statsd_host',
@@ -211,7 +212,7 @@ OPTS: tuple[cfg.Opt, ...] = (
     cfg.StrOpt(
         'statsd_prefix',
         default='consumer_guard',
-        help='What the names of all metrics begin with.',
+        help='Prefix of all metric names.',
     ),
 )
 

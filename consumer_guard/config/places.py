@@ -96,7 +96,7 @@ def read_option(
         reason = explain_value(option, place, exc)
         raise make_error(option, group, place, reason) from None
     if isinstance(value, str) and '\n' in value:
-        raise make_error(option, group, place, 'the value must be on one line')
+        raise make_error(option, group, place, 'the value must fit on one line')
     return value
 
 
@@ -174,7 +174,7 @@ def explain_paste_error(path: str, error: configparser.Error) -> str:
     line = getattr(error, 'lineno', None)
     if isinstance(error, configparser.InterpolationError):
         reference = getattr(error, 'reference', None)
-        named = f' {reference!r}, which is not there' if reference else ''
+        named = f' {reference!r}, which does not exist' if reference else ''
         return (
             f"{path}: option '{option}' of [{section}]: '%' begins the name of "
             f"another option{'' if option in _SECRET else named}; write '%%' for the "
@@ -182,7 +182,7 @@ def explain_paste_error(path: str, error: configparser.Error) -> str:
         )
     if isinstance(error, configparser.ParsingError):
         lines = [number for number, _ in getattr(error, 'errors', ())] or [line]
-        return f'{path}: line {lines[0]}: neither a section nor an option'
+        return f'{path}: line {lines[0]}: is neither a section nor an option'
     if section is not None:
         what = f"option '{option}' of [{section}]" if option else f'section [{section}]'
         return f'{path}: line {line}: {what} is there twice'

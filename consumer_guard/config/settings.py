@@ -58,8 +58,8 @@ class Settings:
         if not self.connection and self.owner_lookup == 'database':
             raise ConfigurationError(
                 "option 'connection' of [consumer_guard] is not set and placement's "
-                'own configuration has no [placement_database] connection either '
-                '(OS_PLACEMENT_CONFIG_DIR tells where it is)'
+                'own configuration has no [placement_database] connection either (the '
+                'directory is set by OS_PLACEMENT_CONFIG_DIR)'
             )
 
     @property
@@ -90,7 +90,7 @@ class Settings:
         if not set(role) <= _ROLE_CHARACTERS or role.lower() in _RESERVED_ROLES:
             raise ConfigurationError(
                 f"option 'passage_role' of [consumer_guard] is {role!r}; it must be "
-                'one role name of ASCII letters, digits, _ - . : and none of '
+                'a role name of ASCII letters, digits, _ - . : and not one of '
                 f'{", ".join(sorted(_RESERVED_ROLES))} (empty turns it off)'
             )
 
@@ -107,8 +107,8 @@ class Settings:
                 'options of [consumer_guard]: generation_warning '
                 f'({self.generation_warning}), generation_alarm '
                 f'({self.generation_alarm}) and generation_reserve '
-                f'({self.generation_reserve}) must not grow: they are steps before '
-                'the limit'
+                f'({self.generation_reserve}) must be in descending order: they count '
+                'increments before the limit'
             )
         first_warned = self.generation_limit - self.generation_warning
         if first_warned < 0:
@@ -123,5 +123,5 @@ class Settings:
             raise ConfigurationError(
                 "option 'generation_roll_to' of [consumer_guard] is "
                 f'{self.generation_roll_to}; it must be at least {_COLUMN_LOWEST} and '
-                f'below the first generation that is warned about ({first_warned})'
+                f'below the first generation that triggers a warning ({first_warned})'
             )

@@ -30,8 +30,8 @@ def announce(configuration: Configuration) -> None:
     settings, places = configuration.settings, configuration.places
     shown = [f'{name}={getattr(settings, name)!r}' for name in _ALWAYS]
     LOG.info(
-        'consumer_guard %s starts: %s, look-up target %s; options that are not at '
-        'their defaults: %s',
+        'consumer_guard %s starts: %s, look-up target %s; options changed from their '
+        'defaults: %s',
         find_guard_version(),
         ', '.join(shown),
         describe_target(settings.connection),
@@ -44,8 +44,8 @@ def announce(configuration: Configuration) -> None:
         )
     if settings.auth_strategy == 'noauth2':
         LOG.warning(
-            'auth_strategy = noauth2 (%s): identity headers are believed without '
-            'proof; for development only',
+            'auth_strategy = noauth2 (%s): identity headers are trusted without proof; '
+            'for development only',
             places.get('auth_strategy'),
         )
 

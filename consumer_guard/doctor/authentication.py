@@ -19,7 +19,9 @@ _CREDENTIALS = ('auth_type', 'auth_plugin', 'auth_section', 'auth_url')
 #: Keys by which auth_token in a paste section finds a configuration file.
 _LOCATIONS = ('oslo_config_file', 'oslo_config_project')
 
-_FIX = 'use egg:consumer-guard#authtoken, or oslo_config_project and oslo_config_file'
+_FIX = (
+    'use egg:consumer-guard#authtoken, or set oslo_config_project and oslo_config_file'
+)
 
 
 def check_authentication(layout: Layout, placement: cfg.ConfigOpts) -> list[Finding]:
@@ -52,8 +54,8 @@ def _check_part(part: Part, placement: cfg.ConfigOpts) -> Iterator[Assessment]:
         options = _read_group(placement) | options
     else:
         yield warn(
-            f'{part.name} is plain auth_token: GET / needs a token, and probes of load '
-            'balancers get 401',
+            f'{part.name} is the plain auth_token of keystonemiddleware: GET / '
+            'requires a token, and load balancer probes get 401',
             'use egg:consumer-guard#authtoken',
         )
         try:
@@ -63,15 +65,18 @@ def _check_part(part: Part, placement: cfg.ConfigOpts) -> Iterator[Assessment]:
             return
     if not any(''.join(options.get(name, ())).strip() for name in _CREDENTIALS):
         yield fail(
-            f'auth_token in [filter:{part.name}] has no configuration ([{_TOKENS}] sets '
+            f'auth_token in [filter:{part.name}] has no configuration ([{_TOKENS}] '
+            'sets '
             f'none of {", ".join(_CREDENTIALS)}): every request gets an error',
-            f'fill [{_TOKENS}] of placement.conf' if part.is_own_authtoken else _FIX,
+            f'set the credentials in [{_TOKENS}] of placement.conf'
+            if part.is_own_authtoken
+            else _FIX,
         )
         return
     if not options.get('service_type'):
         yield note(
-            f'service_type is not set in [{_TOKENS}]: application credentials with '
-            'access rules get 401',
+            f'service_type is not set in [{_TOKENS}]: application credentials that '
+            'have access rules get 401',
             'set service_type = placement',
         )
         return

@@ -25,17 +25,18 @@ _NO_GALERA = ok('no Galera')
 
 
 def check_pooler(engine: sa.Engine, _settings: Settings) -> Assessment:
-    """PostgreSQL only: whether sessions keep the limits of look-ups."""
+    """PostgreSQL only: whether sessions keep the time-outs of look-ups."""
     if engine.dialect.name != 'postgresql':
         return ok(f'{engine.dialect.name}: not checked')
     with engine.connect() as connection:
         pooled = BEGIN in connection.info
     if not pooled:
-        return ok('sessions keep the limits of look-ups')
+        return ok('sessions keep the time-outs of look-ups')
     return note(
-        'a pooler such as pgbouncer refuses or drops the limits of look-ups: each look-up '
-        'sets them in a transaction of its own, and no statement is prepared',
-        'to save two round trips, connect to PostgreSQL directly, or ALTER ROLE ... SET '
+        'a pooler such as pgbouncer drops the time-outs of look-ups: each look-up sets '
+        'them in its own transaction, without a prepared statement',
+        'to save two round trips, connect to PostgreSQL directly, or ALTER ROLE ... '
+        'SET '
         "statement_timeout for an account of the guard's own",
     )
 
@@ -51,11 +52,11 @@ def check_causal_wait(engine: sa.Engine, settings: Settings) -> Assessment:
     name = 'repl.causal_read_timeout'
     seconds = _parse_duration(options.get(name, ''))
     if seconds is None:
-        return note(f'skipped: the server shows no {name}')
+        return note(f'skipped: the server does not show {name}')
     if seconds <= settings.lookup_timeout + _MARGIN:
         return ok(f'{seconds:g} s')
     return warn(
-        f'a node that is behind keeps the session of a look-up for {seconds:g} s, long '
+        f'a lagging node holds the session of a look-up for {seconds:g} s, long '
         f'after lookup_timeout ({settings.lookup_timeout:g} s): sessions pile up',
         f'set wsrep_provider_options = "{name}=PT{settings.lookup_timeout:g}S"',
     )
@@ -71,11 +72,11 @@ def check_writing_nodes(
     if _read_provider_options(engine) is None:
         return _NO_GALERA
     if not owners_write:
-        return ok('the rules open no write to owners')
+        return ok('the rules allow no writes by owners')
     return warn(
-        'the rules open writes to owners, on Galera: if two nodes take writes, placement '
-        'may answer two writers of one generation with success',
-        'let one node at a time take writes (in haproxy: backup, and on-marked-up '
+        'the rules allow writes by owners on Galera: if two nodes accept writes, '
+        'placement may accept two writes of the same generation',
+        'send writes to one node at a time (in haproxy: backup, and on-marked-up '
         'shutdown-backup-sessions)',
     )
 
@@ -101,8 +102,8 @@ def check_placement_reads(
     if value & 1:
         return ok("placement's reads wait for the newest rows")
     return warn(
-        "placement's own reads on Galera do not wait: a node that is behind shows a new "
-        "owner the former owner's record",
+        "placement's own reads on Galera do not wait: a lagging node shows the former "
+        "owner's data to a new owner",
         'add init_command=SET SESSION wsrep_sync_wait=1 to connection of '
         '[placement_database], quoted for a URL '
         '(init_command=SET%20SESSION%20wsrep_sync_wait%3D1)',

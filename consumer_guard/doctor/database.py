@@ -154,8 +154,8 @@ def run_checks(
         except sa.exc.SQLAlchemyError as exc:
             if time.monotonic() - started >= timeout:
                 failure = note(
-                    'skipped: the database took too long',
-                    'run it again when the database is less busy',
+                    'skipped: the query timed out',
+                    'run the check again when the database is less busy',
                 )
             else:
                 failure = warn(
@@ -185,9 +185,9 @@ def check_primary(engine: sa.Engine, _settings: Settings) -> Assessment:
     if is_mysql(engine):
         query = 'SELECT @@GLOBAL.read_only'
     if not fetch(engine, query)[0][0]:
-        return ok('the server takes writes')
+        return ok('the server accepts writes')
     return fail(
-        'the server is read-only, a replica: it may name an owner of the past',
+        'the server is a read-only replica: it may return a former owner',
         'point option connection of [consumer_guard] to the primary',
     )
 
@@ -209,8 +209,8 @@ def check_sql_mode(engine: sa.Engine, _settings: Settings, *, mode: str) -> Asse
     if any(strict in mode for strict in _STRICT_MODES):
         return ok("strict in placement's sessions")
     return warn(
-        f"the sql_mode of placement's sessions is {mode or 'empty'}, not strict: a full "
-        'generation keeps its value and two writers both succeed',
+        f"the sql_mode of placement's sessions is {mode or 'empty'}, not strict: a "
+        'generation at its limit keeps its value, and two writers both succeed',
         'set mysql_sql_mode = TRADITIONAL in [placement_database]',
     )
 
@@ -227,9 +227,8 @@ def check_galera(engine: sa.Engine, _settings: Settings) -> Assessment:
     if int(values.get('wsrep_sync_wait', 0)) & 1:
         return ok('look-ups wait for the newest rows')
     return fail(
-        'a look-up on Galera does not wait: a node that is behind names an owner of '
-        'the past',
-        'see what resets wsrep_sync_wait in the sessions of this account',
+        'a look-up on Galera does not wait: a lagging node may return a former owner',
+        'find what resets wsrep_sync_wait in the sessions of this account',
     )
 
 
@@ -243,7 +242,7 @@ def check_select(engine: sa.Engine, _settings: Settings) -> Assessment:
             except sa.exc.DBAPIError as exc:
                 missing.append(f'{table}: {_describe(engine, exc)}')
     if not missing:
-        return ok('on all the tables')
+        return ok('on all tables')
     return fail(
         f'cannot read {"; ".join(missing)}',
         'grant the database user SELECT; a missing table: placement-manage db sync',
@@ -261,12 +260,12 @@ def check_rights(
         need
         for need, needed in (
             ('generation_strategy is roll', settings.generation_strategy == 'roll'),
-            ('the rules open writes to owners', owners_write),
+            ('the rules allow writes by owners', owners_write),
         )
         if needed
     ]
     if not needs:
-        return ok('not needed: generation_strategy is refuse, owners cannot write')
+        return ok('not needed: generation_strategy is refuse, and owners cannot write')
     with engine.connect() as connection:
         try:
             # No row has this id: it tries the right and changes nothing.
@@ -281,7 +280,7 @@ def check_rights(
                 f'consumers.generation: {_describe(engine, exc)}',
                 'grant it UPDATE(generation) on consumers',
             )
-    return ok('generations can be moved')
+    return ok('the account can update generations')
 
 
 def check_excess(engine: sa.Engine, own_account: bool) -> Assessment:
@@ -294,7 +293,7 @@ def check_excess(engine: sa.Engine, own_account: bool) -> Assessment:
         return ok('sqlite has no accounts')
     if not own_account:
         return note(
-            "the guard uses placement's own account, which may write all",
+            "the guard uses placement's own account, which can write every table",
             'an account with SELECT is enough (and UPDATE(generation) to roll, and for '
             'writes by owners)',
         )
@@ -304,7 +303,7 @@ def check_excess(engine: sa.Engine, own_account: bool) -> Assessment:
         query = _MYSQL_GRANTS.format(me=_ME, changing=_CHANGING, tables=tables)
     rights = sorted(str(row[0]) for row in fetch(engine, query))
     if not rights:
-        return ok('none that the server tells of')
+        return ok('the server shows no others')
     return warn(
         f"the guard's own account may {', '.join(rights)}; it needs SELECT, and "
         'UPDATE(generation) to roll and for writes by owners',

@@ -28,8 +28,8 @@ _GUARD_REFUSES = f'Policy does not allow {ALLOCATIONS_LIST.rule}'
 _PLACEMENT_REFUSES = 'Policy does not allow placement:'
 _NOT_CANONICAL = 'A uuid in the request is not canonical'
 
-_FIX_UNGUARDED = 'serve it by consumer_guard.wsgi.api, or stop it'
-_FIX_CALLER = 'give --token-file with the token of a reader without other roles'
+_FIX_UNGUARDED = 'serve it with consumer_guard.wsgi.api, or stop it'
+_FIX_CALLER = 'pass --token-file with the token of a user whose only role is reader'
 
 
 def check_endpoint(url: str, token: str | None) -> list[Finding]:
@@ -47,7 +47,7 @@ def check_endpoint(url: str, token: str | None) -> list[Finding]:
     findings: list[Finding] = []
     for name, check in checks.items():
         if findings and findings[0].severity is not Severity.OK:
-            assessment = note('skipped: no placement answers')
+            assessment = note('skipped: no placement answered')
         else:
             try:
                 assessment = check()
@@ -62,7 +62,9 @@ def _check_root(url: str) -> Assessment:
     status, text = _get(url, '/', {})
     if status == 200 and '"min_version"' in text:
         return ok('placement answers')
-    return warn(f'no placement answers there (status {status})', 'see --placement-url')
+    return warn(
+        f'the answer is not from placement (status {status})', 'see --placement-url'
+    )
 
 
 def _check_proof(url: str) -> Assessment:
@@ -76,50 +78,51 @@ def _check_proof(url: str) -> Assessment:
     }
     status, _ = _get(url, f'/allocations/{uuid.uuid4()}', forged)
     if status == 401:
-        return ok('a made-up token gets 401')
+        return ok('an invalid token gets 401')
     if status >= 500:
-        return note(f'cannot be told: status {status}, is keystone away?')
+        return note(f'undecided: status {status}; keystone may be down')
     return fail(
-        f'a made-up token gets {status}: it believes whoever says who he is',
-        'put authtoken into its pipeline, auth_strategy = keystone',
+        f"an invalid token gets {status}: every client's claimed identity is trusted",
+        'add authtoken to its pipeline, and set auth_strategy = keystone',
     )
 
 
 def _check_guarded(url: str, token: str | None) -> Assessment:
     """A caller without a role is refused by the guard, not by placement.
 
-    The id is in upper case: where ownership decides, the guard answers 400 to
+    The id is in upper case: where ownership decides, the guard answered 400 to
     it, also with ``denial = conceal``.
     """
     if token is None:
         return note(
-            'cannot be told without a token: guarded and unguarded answer alike',
+            'undecided without a token: the answers are the same with and without the '
+            'guard',
             _FIX_CALLER,
         )
     headers = {'X-Auth-Token': token}
     status, text = _get(url, f'/allocations/{str(uuid.uuid4()).upper()}', headers)
     if status == 401:
-        return note('cannot be told: the token is not valid there', 'see --token-file')
+        return note('undecided: the token is not valid there', 'see --token-file')
     if _GUARD_REFUSES in text or _NOT_CANONICAL in text:
-        return ok('the guard answers')
+        return ok('the guard answered')
     if status == 403 and _PLACEMENT_REFUSES in text:
         return warn(
-            'placement itself refuses this caller: closed, but there is no guard (or '
-            'it is in shadow mode, which cannot be told apart)',
+            'placement itself refuses this caller: not open, but not guarded either '
+            '(or the guard is in shadow mode)',
             _FIX_UNGUARDED,
         )
     if status != 200:
-        return note(f'cannot be told from status {status}')
+        return note(f'undecided from status {status}')
     # By placement's defaults role-holders alone may list providers.
     status, _ = _get(url, '/resource_providers', headers)
     if status == 200:
         return note(
-            'cannot be told with this token: its role is let through by the guard',
+            'undecided with this token: the guard allows its role',
             _FIX_CALLER,
         )
     return fail(
-        'a caller without a role reads the consumers of every project: there is no '
-        'guard (or it is in shadow mode, which cannot be told apart)',
+        'a caller without a role in the rules can read the consumers of any project: '
+        'there is no guard (or it is in shadow mode)',
         _FIX_UNGUARDED,
     )
 

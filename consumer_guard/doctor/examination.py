@@ -82,7 +82,7 @@ def read_deployment(paste_config: str | None, config_file: str | None) -> Deploy
 def _read_pipeline(paste_config: str | None) -> Layout | None:
     if paste_config is not None:
         if not os.path.isfile(paste_config):
-            raise ConfigurationError(f'--paste-config: there is no file {paste_config}')
+            raise ConfigurationError(f'--paste-config {paste_config}: file not found')
         return read_layout(os.path.abspath(paste_config))
     try:
         path = loading.find_paste_config()
@@ -112,12 +112,11 @@ def examine_pipeline(deployment: Deployment) -> Iterator[Finding]:
     applications = []
     if layout is None:
         yield warn(
-            'there is no such file: the WSGI module does not start, and the order of '
-            'another pipeline was not checked',
-            f'give --paste-config, or set {loading.PASTE_CONFIG_VARIABLE}',
+            'file not found: the WSGI module cannot start, and no pipeline was checked',
+            f'pass --paste-config, or set {loading.PASTE_CONFIG_VARIABLE}',
         ).at(loading.PASTE_CONFIG, 'pipeline')
         for name in pipeline.list_checks_of_pipeline():
-            yield note('skipped: there is no paste file').at(loading.PASTE_CONFIG, name)
+            yield note('skipped: no paste file').at(loading.PASTE_CONFIG, name)
     else:
         yield ok('read').at(layout.path, 'pipeline')
         yield from pipeline.check_pipeline(layout)
@@ -137,7 +136,7 @@ def examine_files(deployment: Deployment) -> Iterator[Finding]:
     confs = (deployment.conf, deployment.placement)
     deployed = files.list_deployed(deployment.layout, confs)
     changed = ', '.join(list_changed(deployment.configuration)) or 'none'
-    yield ok(f'options that are not at their defaults: {changed}').at(
+    yield ok(f'options changed from their defaults: {changed}').at(
         ', '.join(deployed.list_all()), 'configuration'
     )
     yield files.check_environment(os.environ)
@@ -179,7 +178,7 @@ def list_database_checks(deployment: Deployment) -> dict[str, database.Check]:
             cluster.check_placement_reads, placement=deployment.placement
         ),
         'generations': rows.check_generations,
-        "nobody's consumers": rows.check_nobodys_consumers,
+        'ownerless consumers': rows.check_nobodys_consumers,
         'unrecorded consumers': rows.check_unrecorded_allocations,
         'twin consumers': rows.check_twin_consumers,
     }

@@ -109,7 +109,7 @@ def check_files(files: DeployedFiles, layout: Layout | None) -> Iterator[Finding
 
 _GOOD = types.MappingProxyType(
     {
-        'file modes': 'writable by their owner alone',
+        'file modes': 'writable only by their owners',
         'file owners': 'root, or this account',
         'passwords in files': 'not readable by every account',
         'leftovers': 'none',
@@ -153,8 +153,8 @@ def _check_owners(statuses: Mapping[str, os.stat_result]) -> Iterator[Assessment
         yield warn(f'files have several owners ({shown})', 'chown root: all of them')
     else:
         yield note(
-            f'{shown}: a service that runs as this account can change its own rules',
-            'chown root: the files, and let the service read them by its group',
+            f'{shown}: a service that runs under this account can change its own rules',
+            "chown root: the files, and give the service's group read access",
         )
 
 
@@ -204,7 +204,8 @@ def _check_leftovers(
         folder = os.path.dirname(path)
         if folder in files.policy_dirs and not path.endswith(_POLICY_SUFFIXES):
             yield warn(
-                f'{path} counts as a policy file, as every visible file of policy_dirs',
+                f'{path} counts as a policy file, as does every visible file in '
+                'policy_dirs',
                 'remove it',
             )
     if layout is not None and any(_believes_headers(each) for each in layout.served):
@@ -213,8 +214,8 @@ def _check_leftovers(
         for path in sorted(map(str, pathlib.Path(folder).glob('*.ini'))):
             if path != files.paste and _trusts_everybody(path):
                 yield warn(
-                    f'{path} serves placement without authentication (noauth2) to '
-                    'whoever starts it',
+                    f'{path} serves placement without authentication (noauth2) if it '
+                    'is started',
                     'remove it from this host',
                 )
 
@@ -244,11 +245,11 @@ def check_environment(environ: Collection[str]) -> Finding:
         for name in sorted(environ)
         if name == PASTE_CONFIG_VARIABLE or name.startswith(prefixes)
     ]
-    assessment = ok('no variable of this shell changes what is read')
+    assessment = ok('no variable of this shell changes the configuration')
     if names:
         assessment = note(
-            f'this shell has {", ".join(names)}: workers read the same only with the '
-            'same variables',
-            "compare with the service's unit file",
+            f'this shell sets {", ".join(names)}: workers that lack them read another '
+            'configuration',
+            'compare with the unit file of the service',
         )
     return assessment.at('environment', 'environment')

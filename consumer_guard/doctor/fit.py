@@ -36,13 +36,14 @@ def check_fit(configuration: PolicyConfiguration) -> list[Finding]:
         text = ' '.join(str(error).split())
         skipped = note('skipped: a policy file cannot be used')
         return [
-            warn(text, 'fix the file named here').at(where, _RULES),
+            warn(text, 'fix the file named in the finding').at(where, _RULES),
             skipped.at(where, _FIT),
         ]
     if policies.registered is None:
         skipped = note(
-            "skipped: placement is not installed here, and its defaults aren't known",
-            "run it in placement's environment",
+            'skipped: placement is not installed here, so its default rules are '
+            'unknown',
+            "run the command in placement's environment",
         )
         return [skipped.at(where, name) for name in (_RULES, _FIT)]
     where = ', '.join(file.path for file in policies.placements) or 'defaults'

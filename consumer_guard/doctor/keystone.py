@@ -64,15 +64,15 @@ def check_passage_role(placement: cfg.ConfigOpts, passage_role: str) -> Finding:
     """
     where = 'keystone'
     if not passage_role:
-        assessment = ok('option passage_role turns it off')
+        assessment = ok('disabled by option passage_role')
     else:
         try:
             names, where = _fetch_role_names(placement)
             assessment = _assess_roles(names, passage_role)
         except NoAnswer as reason:
             assessment = note(
-                f'skipped, keystone was not asked: {reason}',
-                f'look yourself, as admin: openstack role show {passage_role}',
+                f'skipped: {reason}',
+                f'check as admin: openstack role show {passage_role}',
             )
     return assessment.at(where, 'passage role')
 
@@ -80,10 +80,10 @@ def check_passage_role(placement: cfg.ConfigOpts, passage_role: str) -> Finding:
 def _assess_roles(names: list[str], passage_role: str) -> Assessment:
     alike = sorted(name for name in names if _is_like(name, passage_role))
     if not alike:
-        return ok(f'none of {len(names)} roles is named like {passage_role}')
+        return ok(f'none of the {len(names)} roles is named {passage_role}')
     return fail(
-        f'keystone has the role {", ".join(map(repr, alike))}: whoever holds it is let '
-        'in by a placement without the guard',
+        f'keystone has the role {", ".join(map(repr, alike))}: a placement without the '
+        'guard allows every user who holds it',
         'openstack role delete it, or set another passage_role in the guard and in '
         "placement's rules",
     )
@@ -101,8 +101,8 @@ def check_token_cache(placement: cfg.ConfigOpts) -> Finding:
         assessment = ok(f'protected ({strategy})')
     else:
         assessment = warn(
-            f'validated tokens are kept unprotected in memcached ({", ".join(far)}): '
-            'whoever can write there can be anybody',
+            f'validated tokens are cached unprotected in memcached ({", ".join(far)}): '
+            'anyone who can write to it can take any identity',
             'set memcache_security_strategy = ENCRYPT and memcache_secret_key',
         )
     return assessment.at(f'[{_AUTHTOKEN}]', 'token cache')
@@ -139,9 +139,9 @@ def _fetch_role_names(placement: cfg.ConfigOpts) -> tuple[list[str], str]:
 
 def _read_names(body: Any) -> list[str]:
     if not isinstance(body, dict) or not isinstance(body.get('roles'), list):
-        raise NoAnswer('it did not answer with a list of roles')
+        raise NoAnswer('keystone did not return a list of roles')
     if body.get('truncated'):
-        raise NoAnswer('it lists only some of its roles')
+        raise NoAnswer('keystone returned only some of its roles')
     return [str(role.get('name')) for role in body['roles'] if isinstance(role, dict)]
 
 

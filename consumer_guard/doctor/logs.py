@@ -56,21 +56,23 @@ def check_logs(placement: cfg.ConfigOpts) -> list[Finding]:
         except (configparser.Error, OSError, LookupError, ValueError) as exc:
             reason = getattr(exc, 'strerror', None) or type(exc).__name__
             assessment = fail(
-                f'log_config_append cannot be used ({reason}): placement does not start',
+                f'log_config_append cannot be used ({reason}): placement cannot start',
                 'fix the file',
             )
             return [assessment.at(where, 'logging')]
     lost = [
         warn(
-            f'the logger {name} is written nowhere (at {logging.getLevelName(level)}): '
+            f'the logger {name} has no output (at {logging.getLevelName(level)}): '
             f'{loss}',
-            f'give the logger {name} a handler and the level '
+            f'add a handler and set the level of the logger {name} to '
             f'{logging.getLevelName(level)}',
         )
         for name, level, loss in _LINES
         if not _is_written(name, level, loggers)
     ]
-    found: list[Assessment] = lost or [ok('decision records and errors are written')]
+    found: list[Assessment] = lost or [
+        ok('decision records and errors reach a handler')
+    ]
     return [each.at(where, 'logging') for each in found]
 
 

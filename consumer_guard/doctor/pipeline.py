@@ -42,7 +42,7 @@ def check_pipeline(layout: Layout) -> list[Finding]:
         skipped = note('skipped: no route leads to placement')
         findings = [skipped.at(f'{layout.path} [main]', name) for name in _CHECKS]
         findings[0] = fail(
-            'nothing that is served holds the guard or placement',
+            'no served section contains the guard or placement',
             f'write [pipeline:main] pipeline = {_ORDER}',
         ).at(f'{layout.path} [main]', 'guard')
     findings.append(_check_others(layout).at(layout.path, 'other sections'))
@@ -60,7 +60,7 @@ def _assess_choice(route: Route, assessment: Assessment) -> Assessment:
     if not route.choice or assessment.severity is not Severity.FAILURE:
         return assessment
     return warn(
-        f'if the composite chooses the key {route.choice}: {assessment.text}',
+        f'if the composite selects the key {route.choice}: {assessment.text}',
         f'{assessment.fix}; or remove the key',
     )
 
@@ -73,8 +73,8 @@ def _check_guard(route: Route) -> Assessment:
         return ok(names)
     if count:
         return warn(
-            f'the guard stands {count} times in: {names}',
-            'leave the last one only; each costs a look-up',
+            f'the guard appears {count} times in: {names}',
+            'keep only the last one; each costs a look-up',
         )
     return fail(f'placement is served without the guard: {names}', _FIX_ORDER)
 
@@ -83,14 +83,14 @@ def _check_authtoken(route: Route) -> Assessment:
     """auth_token proves the identity before the guard believes it."""
     if route.find(PartKind.NOAUTH) is not None:
         return fail(
-            'noauth believes whoever says who he is',
-            'replace it by authtoken; it is for trying out on loopback',
+            "noauth trusts every client's claimed identity",
+            'replace it with authtoken; noauth is only for tests on loopback',
         )
     place = _place_before_guard(route, PartKind.AUTHTOKEN)
     if place is None:
-        return ok('stands before consumer_guard')
+        return ok('comes before consumer_guard')
     return fail(
-        f'authtoken {place}: nobody has a proven identity, guarded requests get 401',
+        f'authtoken {place}: no identity is proven, and guarded requests get 401',
         _FIX_ORDER,
     )
 
@@ -99,7 +99,7 @@ def _check_request_log(route: Route) -> Assessment:
     """Refusals are logged, and carry the request id of the log."""
     place = _place_before_guard(route, PartKind.REQUEST_LOG)
     if place is None:
-        return ok('stands before consumer_guard')
+        return ok('comes before consumer_guard')
     return warn(f'request_log {place}: refusals are not in the request log', _FIX_ORDER)
 
 
@@ -108,26 +108,26 @@ def _place_before_guard(route: Route, kind: PartKind) -> str | None:
     guard, at = route.find(PartKind.GUARD), route.find(kind)
     if at is None:
         return 'is missing'
-    return None if guard is None or at < guard else 'stands behind consumer_guard'
+    return None if guard is None or at < guard else 'comes after consumer_guard'
 
 
 def _check_neighbour(route: Route) -> Assessment:
     """Nothing is between the guard and placement's application."""
     guard, application = route.find(PartKind.GUARD), route.parts[-1]
     if guard is None:
-        return note('there is no guard')
+        return note('the guard is missing')
     between = route.parts[guard + 1 : -1]
     if any(part.kind is not PartKind.GUARD for part in between):
         return fail(
-            f'between consumer_guard and {application.name} stands {_names_of(between)}, '
-            'which can undo a decision',
+            f'{_names_of(between)} between consumer_guard and {application.name} can '
+            'undo a decision',
             f'move it in front: {_ORDER}',
         )
     if application.kind is PartKind.PLACEMENT:
         return ok(f'{application.name} follows')
     return note(
-        f'{application.name} is not egg:consumer-guard#placement: it cannot be told '
-        'what it is, and an auth_token in it removes the passage role',
+        f'{application.name} is not egg:consumer-guard#placement: its content is '
+        'unknown, and an auth_token in it removes the passage role',
         'see the installation page, "In front of an unmodified placement"',
     )
 
@@ -150,10 +150,10 @@ def _check_others(layout: Layout) -> Assessment:
         if route.leads_to_placement and not route.is_guarded
     ]
     if not open_:
-        return ok('none leads to placement past the guard')
+        return ok('none bypasses the guard')
     return warn(
         f'{", ".join(open_)}: placement without the guard; not served by the WSGI '
-        'module, but by whoever names it',
+        'module, but available to any process that names it',
         'remove it from the file',
     )
 
@@ -174,7 +174,7 @@ def check_cors(layout: Layout, placement: cfg.ConfigOpts) -> Finding:
             )
         elif cors is not None and authtoken is not None and authtoken < cors:
             text = (
-                'cors stands behind authtoken: preflight requests carry no token '
+                'cors comes after authtoken: preflight requests carry no token '
                 'and get 401'
             )
         if text is not None:

@@ -42,7 +42,7 @@ def check_policy_files(
         assessments = [
             fail(
                 f'{files.problem}; a worker that starts now refuses guarded requests',
-                'fix the file named here',
+                'fix the file named in the finding',
             )
         ]
     elif lines:
@@ -57,7 +57,7 @@ def _assess_contents(
 ) -> Assessment:
     """Files with rules, and none of them the guard's, were meant for another service."""
     if not texts:
-        return ok('no file: the defaults are in force')
+        return ok('no policy file: the defaults are in force')
     names = [rule.name for text in texts for rule in parse_file(text)]
     if not names or any(name.startswith(NAMESPACE) for name in names):
         return ok('usable')
@@ -76,8 +76,8 @@ def check_enforcement(settings: Settings) -> Finding:
     assessment = ok('enforce')
     if settings.shadow:
         assessment = warn(
-            'shadow: everything is recorded and nothing refused',
-            'set enforcement = enforce when the records are as they should be',
+            'shadow: decisions are recorded, nothing is refused',
+            'set enforcement = enforce when the records show no unwanted refusals',
         )
     return assessment.at(_GROUP, 'enforcement')
 
@@ -103,5 +103,5 @@ def check_auth_strategy(
         return ok('keystone').at(_GROUP, 'auth_strategy')
     return fail(
         "noauth2: every client's claimed identity is trusted",
-        'set auth_strategy = keystone; noauth2 is for trying out on loopback',
+        'set auth_strategy = keystone; noauth2 is only for tests on loopback',
     ).at(', '.join(trusting), 'auth_strategy')

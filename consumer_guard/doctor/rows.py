@@ -66,12 +66,12 @@ def check_generations(engine: sa.Engine, settings: Settings) -> Assessment:
     if worst is Step.FINE:
         top = max((counter.generation for counter in highest), default=0)
         left = thresholds.remaining(top)
-        return ok(f'the highest is {top}, {left:.0f} steps remain')
+        return ok(f'the highest is {top}, {left:.0f} increments remain')
     above = settings.generation_limit - settings.generation_warning - 1
     assess = warn if worst is Step.WARNING else fail
     return assess(
-        f'a generation is at step {worst.name.lower()}; see consumer-guard generation '
-        'list',
+        f'a generation has reached the step {worst.name.lower()}; see consumer-guard '
+        'generation list',
         f'consumer-guard generation roll --above {above}',
     )
 
@@ -83,7 +83,8 @@ def check_nobodys_consumers(engine: sa.Engine, settings: Settings) -> Assessment
     if not count:
         return ok('none')
     return note(
-        f'{count} without a project, or of {incomplete}: for role-holders only',
+        f'{count} without a project, or with project {incomplete}: only role-holders '
+        'can access them',
         'nova-manage placement heal_allocations records the owners of instances',
     )
 
@@ -94,7 +95,7 @@ def check_unrecorded_allocations(engine: sa.Engine, _settings: Settings) -> Asse
     if not ids:
         return ok('none')
     return warn(
-        f'{_format_count(ids)} with allocations are not recorded, so nobody owns them '
+        f'{_format_count(ids)} with allocations are not recorded: they have no owner, '
         'and the next write adopts them',
         'placement-manage db online_data_migrations',
     )
@@ -110,17 +111,17 @@ def check_twin_consumers(engine: sa.Engine, _settings: Settings) -> Assessment:
     if twins:
         shown = ', '.join(twins[:_SHOWN])
         return warn(
-            f'{len(twins)} consumers exist in more than one spelling of their id: '
-            f'{shown}{", ..." if len(twins) > _SHOWN else ""}; owners reach the '
-            'canonical one alone, each has its own owner and allocations',
-            'as admin, see which is meant and DELETE /allocations of the other',
+            f'{len(twins)} consumers exist under several forms of their id: '
+            f'{shown}{", ..." if len(twins) > _SHOWN else ""}; owners can access only '
+            'the canonical one; each has its own owner and allocations',
+            'as admin, find the one in use and DELETE /allocations of the other',
         )
     if odd:
         return note(
-            f'{_format_count(odd)} have an id that is not a canonical uuid: for '
-            'role-holders only',
+            f'{_format_count(odd)} have an id that is not a canonical uuid: only '
+            'role-holders can access them',
         )
-    return ok('every id is in canonical spelling')
+    return ok('every id is canonical')
 
 
 def _read_odd(engine: sa.Engine) -> set[str]:

@@ -50,7 +50,7 @@ class GenerationAlarm:
                 LOG.log(
                     logging.WARNING if step is Step.WARNING else logging.ERROR,
                     'The generation of consumer %s is %d: %d steps (%.2f %% of the '
-                    'range) remain; cure: consumer-guard generation roll '
+                    'range) remain; to reset it, run: consumer-guard generation roll '
                     '--consumer %s',
                     key,
                     generation,

@@ -39,18 +39,18 @@ def confirm(lookup: model.OwnerLookup, written: Collection[Written]) -> None:
     except OwnersUnavailable:
         owners = None
     if owners is None:
-        LOG.warning('A write by an owner could not be confirmed: the look-up failed')
+        LOG.warning("The check after an owner's write failed: the look-up failed")
         return
     for each in written:
         differing = _compare(each, owners[each.consumer_uuid])
         if differing:
             # Security: not whose it is now.
             LOG.error(
-                'A write by an owner succeeded, but consumer %s is not what was '
-                'written: another %s. Somebody wrote it at the same moment; on a '
-                'cluster with more than one writing node one of both writes may be '
-                'lost, or lie under the wrong owner: compare its allocations and '
-                'owner, and write on one node',
+                'A write by an owner succeeded, but consumer %s differs from what was '
+                'written: another %s. Another client wrote it at the same time. On a '
+                'cluster with several writing nodes, one of the writes may be lost or '
+                'recorded for the wrong owner: compare its allocations with its owner, '
+                'and send writes to one node',
                 each.consumer_uuid,
                 ', '.join(differing),
             )

@@ -152,7 +152,7 @@ class GenerationWatch:
             body = claims.read_write_body(request)
         except RequestError as exc:
             # A role-holder's request is never worse off than without the guard.
-            LOG.info('A write is forwarded unwatched: %s', exc)
+            LOG.info('A write is forwarded without a generation check: %s', exc)
             return Inspection()
         named = {
             claims.normalize_id(request, claim.consumer_uuid): claim
@@ -170,7 +170,10 @@ class GenerationWatch:
         with contextlib.suppress(OwnersUnavailable):
             owners = self._lookup.find(list(named))
         if owners is None:
-            LOG.warning('A write is forwarded unwatched: its generation is not known')
+            LOG.warning(
+                'A write is forwarded without a generation check: '
+                'the generation is unknown'
+            )
             return Inspection(body)
         near = self._near((key, owner.generation) for key, owner in owners.items())
         return Inspection(body, near, self._find_due(named, owners, carried))
@@ -193,14 +196,15 @@ class GenerationWatch:
             return
         if obstacle is Reason.NO_SEAL_STORE:
             LOG.error(
-                'Writes by owners are refused: the driver of option owner_lookup '
-                'cannot compare and swap generations'
+                'Writes by owners are refused: the driver set by owner_lookup cannot '
+                'compare and swap generations'
             )
             return
         for swap in due:
             LOG.error(
-                'The generation of consumer %s is %d and must not grow; cure: '
-                'consumer-guard generation roll --consumer %s',
+                'The generation of consumer %s is %d and is at its limit: the write is '
+                'refused. To reset it, run: consumer-guard generation roll --consumer '
+                '%s',
                 swap.uuid,
                 swap.expected,
                 swap.uuid,
@@ -225,7 +229,7 @@ class GenerationWatch:
             if sealed:
                 # Security: without the seal it does not go on.
                 return None, Reason.UNREADABLE
-            LOG.info('A write is forwarded unwatched: %s', exc)
+            LOG.info('A write is forwarded without a generation check: %s', exc)
             return None, None
         if not self._store.swap_generations(due):
             return None, Reason.LOST_SWAP

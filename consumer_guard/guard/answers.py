@@ -40,7 +40,7 @@ def keep_private(
         elif hide and response.status_code < 400:
             body = _hide_generations(response)
             if body is None:
-                LOG.error("An owner's answer cannot be read; nothing is shown")
+                LOG.error('An answer to an owner cannot be parsed and is withheld')
                 respond = refuse(refusals.UNREADABLE)
             else:
                 replace_body(response, body)

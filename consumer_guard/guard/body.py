@@ -49,7 +49,7 @@ def read_body(environ: Environ, max_body_size: int) -> bytes:
     request = webob.Request(environ)
     length = request.content_length
     if length is not None and length < 0:
-        raise Unreadable('The content length is not a length.')
+        raise Unreadable('The Content-Length is not valid.')
     if not request.is_body_readable:
         return b''
     if length is not None and length > max_body_size:
@@ -60,7 +60,7 @@ def read_body(environ: Environ, max_body_size: int) -> bytes:
     if len(body) > max_body_size:
         raise TooLarge(f'The body is larger than {max_body_size} bytes.')
     if length is not None and len(body) < length:
-        raise Unreadable('The body is shorter than its length says.')
+        raise Unreadable('The body is shorter than its Content-Length.')
     return body
 
 
@@ -87,7 +87,7 @@ def _read(environ: Environ, length: int | None, most: int) -> bytes:
         # what follows the bytes that are lost.
         ended, length, rest = False, None, _Ended(answer)
         if answer.wsgi_response.status_code == 413:
-            raise TooLarge('The body is larger than a limit in front.') from None
+            raise TooLarge('The body exceeds a limit of the web server.') from None
         raise Unreadable('The body could not be read.') from None
     finally:
         # Security: what was judged is what is forwarded.
@@ -133,7 +133,7 @@ def parse_body(body: bytes) -> Any:
     try:
         return jsonutils.loads(body)
     except (ValueError, RecursionError):
-        raise Unreadable('The body is not readable as JSON.') from None
+        raise Unreadable('The body is not valid JSON.') from None
 
 
 def put_body(environ: Environ, content: bytes) -> None:

@@ -32,18 +32,18 @@ class Reason(enum.Enum):
     DENIED = 'the rule denies the caller whoever the owner is'
     NOT_ALLOWED = 'the rule does not allow the caller for this owner'
     NOT_THE_CLAIMED = 'the rule does not allow the caller for the claimed owner'
-    UNOWNED = "the consumer is nobody's"
+    UNOWNED = 'the consumer has no owner'
     ABSENT = 'the consumer is not recorded'
     NEW_NAMES = 'the claim names a project, user or type that it may not add'
     NO_ALLOCATIONS = 'the consumer holds no allocations'
     NEVER = 'ownership never allows this operation'
     NO_SEAL = 'the microversion carries no consumer generation'
     EMPTIES = 'ownership never allows a write that leaves no allocations'
-    GENERATION = 'the generation in the body is not the judged one'
+    GENERATION = 'the generation in the body is not the current one'
     SPENT = 'the generation of a consumer is spent'
     LOST_SWAP = 'another write came before the generation could be moved'
-    NO_SEAL_STORE = 'the generation cannot be moved, so that nothing seals the write'
-    UNREADABLE = 'what only ownership could decide is not canonical or not readable'
+    NO_SEAL_STORE = 'the generation cannot be moved, so nothing seals the write'
+    UNREADABLE = 'what ownership would decide is not canonical or not readable'
     TOO_LARGE = 'the body is too large'
     UNAVAILABLE = 'the owner could not be looked up'
     LOCKED = 'there are no usable policy files'
@@ -88,6 +88,7 @@ class Consequence:
     error: type[errors.RequestError] | None = None
 
 
+_ROLE_ONLY = 'This operation requires a role; ownership is not sufficient.'
 # Nova looks for "consumer generation conflict" and the code, and stops cleanly.
 _CONFLICT = 'consumer generation conflict - '
 
@@ -101,12 +102,8 @@ CONSEQUENCES: Mapping[Reason, Consequence] = types.MappingProxyType(
         Reason.ROLE: Consequence(Phase.PRELIMINARY, 200, by_rule=True),
         Reason.DENIED: Consequence(Phase.PRELIMINARY, 403, by_rule=True),
         Reason.LOCKED: Consequence(Phase.PRELIMINARY, 503, error=errors.PolicyLocked),
-        Reason.NEVER: Consequence(
-            Phase.OBSTACLE, 403, 'It is for roles only, ownership never allows it.'
-        ),
-        Reason.EMPTIES: Consequence(
-            Phase.GATHER, 403, 'It is for roles only, ownership never allows it.'
-        ),
+        Reason.NEVER: Consequence(Phase.OBSTACLE, 403, _ROLE_ONLY),
+        Reason.EMPTIES: Consequence(Phase.GATHER, 403, _ROLE_ONLY),
         Reason.MICROVERSION: Consequence(Phase.OBSTACLE, 403),
         Reason.NO_SEAL: Consequence(
             Phase.OBSTACLE,
@@ -129,23 +126,26 @@ CONSEQUENCES: Mapping[Reason, Consequence] = types.MappingProxyType(
         Reason.NEW_NAMES: Consequence(
             Phase.CONCLUDE,
             403,
-            'Owners may keep what is recorded, or claim themselves and existing types.',
+            'Owners may keep the recorded values, or set their own project and user '
+            'and an existing consumer type.',
         ),
         Reason.GENERATION: Consequence(
             Phase.CONCLUDE,
             409,
-            f'{_CONFLICT}the generation given is not the current one; read the '
+            f'{_CONFLICT}the given generation is not the current one; read the '
             'consumer again',
             code=CONCURRENT_UPDATE,
         ),
         Reason.NO_SEAL_STORE: Consequence(
-            Phase.OBLIGATIONS, 503, 'Owners cannot write now; ask the operator.'
+            Phase.OBLIGATIONS,
+            503,
+            'Writes by owners are not available; contact the operator.',
         ),
         Reason.SPENT: Consequence(
             Phase.OBLIGATIONS,
             409,
-            f'{_CONFLICT}the generation of a consumer is spent; delete the allocations, '
-            'or ask the operator to run: consumer-guard generation roll',
+            f'{_CONFLICT}the generation of a consumer is spent; delete the '
+            'allocations, or have the operator run: consumer-guard generation roll',
             code=CONCURRENT_UPDATE,
         ),
         Reason.LOST_SWAP: Consequence(

@@ -54,9 +54,7 @@ def keep_visible(
             except _Unreadable as exc:
                 problem = exc
             if problem is not None:
-                LOG.error(
-                    'The list to filter cannot be read, nothing is shown: %s', problem
-                )
+                LOG.error('A list cannot be filtered and is withheld: %s', problem)
                 # As a server would let placement go (PEP 3333).
                 getattr(response.app_iter, 'close', lambda: None)()
                 return bad_gateway(environ, start_response)
@@ -113,7 +111,7 @@ def _read_parts(text: bytes) -> Iterator[dict[str, Any]]:
     try:
         document = json.loads(beginning + text[start:])
     except (ValueError, RecursionError) as error:
-        raise _Unreadable(f'it is no JSON ({error})') from None
+        raise _Unreadable(f'it is not JSON ({error})') from None
     # Security: a key that is not known here could name other consumers.
     if (
         not isinstance(document, dict)

@@ -105,7 +105,7 @@ OPERATIONS = (
 class OwnerStatus(enum.Enum):
     """What the database says of a consumer id; never guessed.
 
-    That the database could not be asked is not a status but
+    A failed look-up is not a status but
     :class:`consumer_guard.guard.errors.OwnersUnavailable`.
     """
 

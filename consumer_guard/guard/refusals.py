@@ -14,7 +14,7 @@ NO_IDENTITY = Refusal(401, CONSEQUENCES[Reason.NO_IDENTITY].hint)
 UNAVAILABLE = Refusal(503, CONSEQUENCES[Reason.FAULT].hint)
 CONFLICT = Refusal(409, CONSEQUENCES[Reason.LOST_SWAP].hint, CONCURRENT_UPDATE)
 UNREADABLE = Refusal(502, 'The answer of placement cannot be read.')
-TOO_MANY_LISTS = Refusal(429, 'Too many lists are read at once; try again.')
+TOO_MANY_LISTS = Refusal(429, 'Too many lists are being read; try again.')
 
 
 def may_conceal(request: GuardedRequest, decision: Decision) -> bool:

@@ -265,7 +265,7 @@ class ConsumerGuard:
             except Exception:
                 # Security: a list that could not be filtered is not shown.
                 LOG.exception(
-                    'The list asked by request %s could not be filtered',
+                    'The list of request %s could not be filtered',
                     caller.request_id,
                 )
                 answered = self._recorder.record_unjudged(
@@ -292,7 +292,7 @@ class ConsumerGuard:
         """
         shadow, believe = self._enforcement.shadow, self._enforcement.believe_headers
         LOG.exception(
-            'Request %s could not be judged and is %s',
+            'Request %s could not be decided and is %s',
             environ[ENV_REQUEST_ID],
             'forwarded (shadow)' if shadow else 'refused',
         )

@@ -85,4 +85,4 @@ class Breaker:
     def _close(self) -> None:
         if self._opens is not None:
             self._opens = None
-            LOG.info('Owners are looked up again')
+            LOG.info('The look-up of owners works again')

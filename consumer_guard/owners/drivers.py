@@ -29,8 +29,8 @@ def load_driver(name: str, settings: OwnerLookupSettings) -> OwnerLookup:
     except exception.NoMatches:
         known = ', '.join(sorted(metadata.entry_points(group=ENTRY_POINTS).names))
         raise ConfigurationError(
-            f'[consumer_guard] owner_lookup: there is no driver {name!r};'
-            f' there are: {known or "none, is consumer-guard installed?"}'
+            f'[consumer_guard] owner_lookup: unknown driver {name!r};'
+            f' installed are: {known or "none, is consumer-guard installed?"}'
         ) from None
     except ConfigurationError:
         raise

@@ -44,16 +44,16 @@ def make_engine(settings: OwnerLookupSettings, *, replicas: bool = False) -> sa.
         dialect = url.get_dialect().name
         driver = url.get_driver_name()
     except sa.exc.NoSuchModuleError:
-        raise _unusable(f'SQLAlchemy knows no database {url.drivername!r}') from None
+        raise _unusable(f'SQLAlchemy has no dialect {url.drivername!r}') from None
     except (sa.exc.SQLAlchemyError, ValueError, TypeError):
-        raise _unusable('it is no SQLAlchemy URL') from None
+        raise _unusable('it is not a SQLAlchemy URL') from None
     except ImportError as error:
         raise _unusable(f'the module {error.name!r} is not installed') from None
     limits = _LIMITS.get(f'{dialect}+{driver}')
     if limits is None:
         raise _unusable(
-            f'the driver {dialect}+{driver} is not supported;'
-            f' there are: {", ".join(sorted(_LIMITS))}'
+            f'the driver {dialect}+{driver} is not supported; supported are: '
+            f'{", ".join(sorted(_LIMITS))}'
         )
     engine = _create(url, settings, limits(settings.timeout))
     sessions.Sessions(settings.timeout, replicas=replicas).prepare(engine)
@@ -86,7 +86,9 @@ def _create(
     except ImportError as error:
         raise _unusable(f'the module {error.name!r} is not installed') from None
     except (sa.exc.SQLAlchemyError, ValueError, TypeError) as error:
-        raise _unusable(f'no engine can be made ({type(error).__name__})') from None
+        raise _unusable(
+            f'the engine cannot be created ({type(error).__name__})'
+        ) from None
 
 
 def _unusable(reason: str) -> errors.ConfigurationError:

@@ -68,14 +68,14 @@ class Executor:
             self.examine(error)
             if time.monotonic() - started >= self._timeout:
                 raise
-            LOG.debug('A look-up is repeated: %s', type(error).__name__)
+            LOG.debug('Retrying a look-up: %s', type(error).__name__)
         try:
             return self._run_by_sqlalchemy(query, ids, read)
         except sa.exc.DBAPIError as error:
             spent = time.monotonic() - started
             if not error.connection_invalidated or spent >= self._timeout:
                 raise
-            LOG.debug('A connection was lost: %s', type(error).__name__)
+            LOG.debug('A database connection was lost: %s', type(error).__name__)
         return self._run_by_sqlalchemy(query, ids, read)
 
     def examine(self, error: BaseException) -> None:
@@ -85,7 +85,7 @@ class Executor:
             self._options = {'prepare': False}
             # The connections that there are know prepared statements.
             self._engine.dispose()
-            LOG.info('Look-ups are not prepared: sessions do not keep statements')
+            LOG.info('Look-ups use no prepared statements: sessions do not keep them')
 
     def _run_raw(
         self,

@@ -46,7 +46,7 @@ class OwnerReader:
                 continue
             # One row may come twice, for two ids that the database calls equal.
             if recorded.setdefault(row.uuid, row).row_id != row.row_id:
-                raise UnexpectedAnswer('two consumers of one id')
+                raise UnexpectedAnswer('two consumers with the same id')
         return {id_: self._owner(id_, recorded.get(id_), id_ in holders) for id_ in ids}
 
     def group(
@@ -70,7 +70,7 @@ class OwnerReader:
         recorded = dict(zip(uuids, owners, strict=True))
         # One row may come twice, for two ids that the database calls equal.
         if len(recorded) < count and [recorded[uuid] for uuid in uuids] != owners:
-            raise UnexpectedAnswer('two consumers of one id')
+            raise UnexpectedAnswer('two consumers with the same id')
         owned: defaultdict[tuple[Any, ...], list[str]] = defaultdict(list)
         for id_ in ids:
             if id_ in recorded:
@@ -96,7 +96,7 @@ class OwnerReader:
             status = OwnerStatus.UNOWNED if holds else OwnerStatus.ABSENT
             return Owner(id_, status, has_allocations=holds)
         if type(row.row_id) is not int or type(row.generation) is not int:
-            raise UnexpectedAnswer('a column of another type')
+            raise UnexpectedAnswer('a column of an unexpected type')
         _require_texts(row.project, row.user, row.type_name)
         project = row.project or None
         if project == self.nobodys_project_id:
@@ -129,4 +129,4 @@ def _require_texts(*texts: Any) -> None:
     """
     for text in texts:
         if text is not None and not isinstance(text, str):
-            raise UnexpectedAnswer('a column of another type')
+            raise UnexpectedAnswer('a column of an unexpected type')

@@ -155,10 +155,9 @@ class Sessions:
             return
         if not known:
             LOG.error(
-                'The database server is read-only, a replica, which may name an owner '
-                'of the past: owners get 503 until option connection of '
-                '[consumer_guard], by default that of [placement_database], leads to '
-                'the primary'
+                'The database server is a read-only replica and may return a former '
+                'owner: owners get 503 until option connection of [consumer_guard], by '
+                'default that of [placement_database], points to the primary'
             )
         connection.close()
-        raise ReplicaRefused('the database server is read-only, a replica')
+        raise ReplicaRefused('the database server is a read-only replica')

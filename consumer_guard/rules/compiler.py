@@ -117,7 +117,7 @@ class _Compiler:
         written = text.value
         # Security: YAML lets the last one win, which may be the wider one.
         if text.repeated:
-            raise text.error('is in the file twice; keep one of them')
+            raise text.error('appears twice in the file; keep one')
         # Security: oslo.policy reads "" and all that is not text as "allow".
         if not isinstance(written, str):
             raise text.error(f'the value is {written!r:.40}, not text; quote it')
@@ -185,7 +185,9 @@ class _Compiler:
             generic = cast(policy.Check, check)
             return leaves.make_generic_check(str(generic), generic.kind, generic.match)
         if not callable(check):
-            raise text.error(f'a plugin made {kind.__name__} of it, which is no check')
+            raise text.error(
+                f'a plugin turned it into {kind.__name__}, which is not a check'
+            )
         self.has_remote = True
         name = str(getattr(check, 'kind', kind.__name__))
         return Remote(str(check), frozenset(model.TARGET_KEYS), name, check)

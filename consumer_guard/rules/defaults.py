@@ -21,7 +21,7 @@ _BASE_RULES = (
     (
         ADMIN_OR_SERVICE,
         'role:admin or role:service',
-        "Operators and services: nearly all of placement's traffic.",
+        "Operators and services, which send nearly all of placement's traffic.",
     ),
     (
         SERVICE,
@@ -50,7 +50,7 @@ DESCRIPTIONS: Mapping[model.Operation, str] = types.MappingProxyType(
         'once.',
         model.PROVIDER_ALLOCATIONS_LIST: 'List the consumers that have allocations on '
         'a resource provider.',
-        model.USAGES: "Show the sums of a project's usages.",
+        model.USAGES: 'Show the total usages of a project.',
         model.RESHAPE: 'Move inventories and the allocations on them between resource '
         'providers.',
     }

@@ -49,7 +49,7 @@ def parse_file(file: PolicyText) -> list[RuleText]:
         # shows the rest of a comment.
         line = file.text.count('\n', 0, hidden.start()) + 1
         raise PolicyFileError(
-            f'{file.path}: line {line} has the character U+{ord(hidden[0]):04X}, a '
+            f'{file.path}: line {line} contains U+{ord(hidden[0]):04X}, a '
             'line break that editors do not show; remove it'
         )
     try:

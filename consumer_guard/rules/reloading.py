@@ -48,7 +48,7 @@ _TOLERANCE = 0.1
 # disk answers.
 _LONGEST_CHECK = 1.0
 
-_REMEDY = 'write the wanted rules into it, or restart the workers to go on without it'
+_REMEDY = 'restore its rules, or restart the workers to use the defaults'
 
 
 class Wording(NamedTuple):
@@ -69,8 +69,8 @@ class Wording(NamedTuple):
 POLICY_FILES = Wording(
     'Policy files',
     'Policy files in force',
-    'rules stay as they were',
-    'guarded requests refused',
+    'the previous rules stay in force',
+    'guarded requests are refused',
 )
 
 
@@ -260,7 +260,8 @@ class ReloadedRules:
         # Security: truncated, not emptied; the defaults may be wider.
         if state.main and not has_rules:
             raise PolicyFileError(
-                f'{state.main}: the main policy file has no rules any more; {_REMEDY}'
+                f'{state.main}: the main policy file no longer contains rules; '
+                f'{_REMEDY}'
             )
         LOG.info('%s: %s', self._wording.loaded, [text.path for text in texts])
         return _State(
@@ -281,7 +282,7 @@ def _wait(state: _State, now: float) -> _State:
     waiting = replace(state, unstable_since=since)
     if now - since < REPEAT:
         return waiting
-    return replace(waiting, problem='the policy files differ at every check')
+    return replace(waiting, problem='the policy files keep changing')
 
 
 def _log_problem(state: _State, now: float, wording: Wording) -> _State:

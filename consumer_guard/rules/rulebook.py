@@ -195,8 +195,8 @@ def _check_name(text: RuleText, registered: frozenset[str]) -> None:
     ours = model.NAMESPACE.rstrip(':')
     if difflib.SequenceMatcher(None, prefix, ours).ratio() >= PREFIX_SIMILARITY:
         LOG.warning(
-            '%s: rule "%s" is not one of consumer_guard and does nothing; '
-            'ours begin with "%s"',
+            '%s: rule "%s" does not exist and has no effect; rules of the guard begin '
+            'with "%s"',
             text.path,
             text.name,
             model.NAMESPACE,
@@ -216,7 +216,7 @@ def _log_rules(
         # "is_admin_project:True".
         if name in operations and entry.node.evaluate(anyone) is model.Truth.YES:
             LOG.warning(
-                '%s: rule "%s" allows everybody who has a token: "%s"',
+                '%s: rule "%s" allows every caller with a token: "%s"',
                 texts[name].path,
                 name,
                 entry.node,

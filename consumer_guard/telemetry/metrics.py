@@ -103,7 +103,7 @@ def connect(host: str, port: int, prefix: str) -> Metrics:
     # A host name that cannot be resolved must not stop placement's workers.
     LOG.error(
         "option 'statsd_host' of [consumer_guard]: %s cannot be resolved (%s); "
-        'there are no metrics until the next start',
+        'no metrics are sent until the next start',
         host,
         reason,
     )

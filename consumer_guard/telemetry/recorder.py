@@ -76,7 +76,7 @@ class Recorder:
             owners = self._owners.find(_name_consumers(request, body)) or None
         except Exception as exc:
             # An incomplete record must not cost the client its answer.
-            LOG.debug('Nothing was looked up for a record: %s', type(exc).__name__)
+            LOG.debug('A record lacks the owners: %s', type(exc).__name__)
         return fulfilment._replace(decision=decision._replace(owners=owners), body=body)
 
     def record_decision(

@@ -35,7 +35,7 @@ class UnmaskedFile:
         if problem is not None:
             raise ConfigurationError(
                 f"option 'audit_unmasked_file' of [consumer_guard]: {path} {problem}; "
-                'it will hold ids of all projects'
+                'it will contain ids of all projects'
             )
 
     def append(self, line: str) -> None:
@@ -94,7 +94,7 @@ def _find_problem(path: str) -> str | None:
     if stat.S_ISLNK(found.st_mode):
         return 'is a link'
     if stat.S_ISREG(found.st_mode) and found.st_nlink > 1:
-        return 'has another name (a hard link)'
+        return 'has a second name (hard link)'
     if found.st_mode & _OTHERS:
         return _describe_mode(found.st_mode)
     if os.geteuid() not in (0, found.st_uid):
@@ -103,4 +103,4 @@ def _find_problem(path: str) -> str | None:
 
 
 def _describe_mode(mode: int) -> str:
-    return f'is open to others (mode {stat.S_IMODE(mode):04o}, must be 0600)'
+    return f'is accessible to others (mode {stat.S_IMODE(mode):04o}, must be 0600)'

@@ -262,7 +262,10 @@ class TestAnswers:
     ) -> None:
         path = f'/allocations/{scene.own}'
         told = asker.compare(scene.alice, 'DELETE', path, '1.38')
-        assert 'It is for roles only' in told['document']['errors'][0]['detail']
+        assert (
+            'requires a role; ownership is not sufficient'
+            in told['document']['errors'][0]['detail']
+        )
 
     def test_what_placement_refuses_is_not_allowed_and_placement_is_named(
         self, deploy: Callable[..., Deployment], tmp_path: pathlib.Path
@@ -364,7 +367,7 @@ class TestOwnerWithoutDatabase:
         [
             ('mine', 0, 'the rule allows the caller for this owner'),
             ('theirs', 1, 'the rule does not allow the caller for this owner'),
-            ('00000000-0000-0000-0000-000000000000', 1, "the consumer is nobody's"),
+            ('00000000-0000-0000-0000-000000000000', 1, 'the consumer has no owner'),
         ],
     )
     def test_a_write_is_decided_for_the_owner_of_the_option(
@@ -462,13 +465,13 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ('arguments', 'words'),
         [
-            (('GET', '/resource_providers', *READER), ('does not look at',)),
-            (('HEAD', CONSUMER, *READER), ('does not look at',)),
+            (('GET', '/resource_providers', *READER), ('is not guarded',)),
+            (('HEAD', CONSUMER, *READER), ('is not guarded',)),
             (
                 ('GET', 'https://api/placement/resource_providers/x/usages'),
-                ('does not look at GET /resource_providers/x/usages:',),
+                ('GET /resource_providers/x/usages is not guarded:',),
             ),
-            (('GET', '/placement/x', *READER), ('does not look at GET /placement/x:',)),
+            (('GET', '/placement/x', *READER), ('GET /placement/x is not guarded:',)),
             (
                 ('GET', CONSUMER, *READER, '--microversion', '1.99'),
                 ('--microversion 1.99', '1.0 to 1.39'),

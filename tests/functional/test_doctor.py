@@ -65,7 +65,7 @@ class TestCommand:
         assert report.status == 2
         severities = [row['severity'] for row in report.rows]
         assert severities == ['failure', 'warning']
-        assert all(row['cure'] for row in report.rows)
+        assert all(row['fix'] for row in report.rows)
 
     def test_warnings_alone_exit_with_status_one(
         self, clinic: Clinic, ask: CallRemote
@@ -129,7 +129,7 @@ class TestCommand:
         clinic.paste.chmod(0o666)
         report = ask()
         assert report.severity('file modes') == 'failure'
-        assert report.of('file modes')['cure'] == f'chmod go-w {clinic.paste}'
+        assert report.of('file modes')['fix'] == f'chmod go-w {clinic.paste}'
 
 
 class TestPolicyFiles:
@@ -139,8 +139,8 @@ class TestPolicyFiles:
             ('{}', 'ok', 'usable'),
             ('- not a mapping', 'failure', 'policy.yaml'),
             ('"consumer_guard:nosuch": "@"', 'failure', 'consumer_guard:nosuch'),
-            ('"consumer_guard:usages": "@"', 'warning', 'allows everybody'),
-            ('"consumer_gaurd:usages": "@"', 'warning', 'does nothing'),
+            ('"consumer_guard:usages": "@"', 'warning', 'allows every caller'),
+            ('"consumer_gaurd:usages": "@"', 'warning', 'has no effect'),
         ],
     )
     def test_a_broken_policy_file_fails_and_a_careless_one_is_warned_of(
@@ -183,8 +183,8 @@ class TestRows:
         clinic.add()
         report = ask()
         assert report.status == 0
-        assert report.severity("nobody's consumers") == 'note'
-        assert report.of("nobody's consumers")['finding'].startswith('2 ')
+        assert report.severity('ownerless consumers') == 'note'
+        assert report.of('ownerless consumers')['finding'].startswith('2 ')
 
     def test_allocations_without_a_consumer(
         self, clinic: Clinic, ask: CallRemote

@@ -243,7 +243,7 @@ class TestGuarded:
         )
         url = serve(deployed)
         found = find(url, deployed.add_user(role), 'guarded')
-        assert (found.severity, found.text) == (Severity.OK, 'the guard answers')
+        assert (found.severity, found.text) == (Severity.OK, 'the guard answered')
         assert find(url, None, 'proof of identity').severity is Severity.OK
 
     @pytest.mark.parametrize(

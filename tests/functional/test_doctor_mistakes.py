@@ -61,7 +61,7 @@ class TestPlacementRules:
         assert report.severity('placement rules') == 'failure'
         assert THEIRS in report.of('placement rules')['finding']
         assert str(clinic.policy) in report.of('placement rules')['where']
-        assert 'consumer_guard_passage' in report.of('placement rules')['cure']
+        assert 'consumer_guard_passage' in report.of('placement rules')['fix']
         assert guard_status.check_upgrade(['upgrade', 'check']) == 2
         assert 'is open to callers' in ' '.join(
             capsys.readouterr().out.replace('|', ' ').split()
@@ -448,7 +448,7 @@ class TestFiles:
         path.chmod(mode)
         report = ask()
         assert report.severity('file modes') == 'failure'
-        assert report.of('file modes')['cure'] == f'chmod go-w {path}'
+        assert report.of('file modes')['fix'] == f'chmod go-w {path}'
 
     def test_a_directory_of_rules_that_others_write_is_a_failure(
         self, clinic: Clinic, ask: CallRemote
@@ -642,7 +642,7 @@ class TestAuthToken:
         report = ask()
         assert report.status == 2
         assert 'no configuration' in report.of('auth_token')['finding']
-        assert 'egg:consumer-guard#authtoken' in report.of('auth_token')['cure']
+        assert 'egg:consumer-guard#authtoken' in report.of('auth_token')['fix']
 
     def test_plain_auth_token_with_keys_closes_the_root_for_probes(
         self, clinic: Clinic, ask: CallRemote

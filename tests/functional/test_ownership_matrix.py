@@ -198,7 +198,7 @@ class TestTakeOver:
             ):
                 assert answer.status_int == 403
         for answer in (scene.delete(scene.alice), scene.put(scene.alice, amount=0)):
-            assert 'for roles only' in answer.json['errors'][0]['detail']
+            assert 'requires a role' in answer.json['errors'][0]['detail']
         assert read_states(scene) == before
 
     @pytest.mark.parametrize('generation', [None, 0, 2, 2**31, 10**400, -1])

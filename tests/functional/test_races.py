@@ -223,7 +223,7 @@ class TestBetween:
         before = race.stored()
         answer = race.owner_writes(kind, version)
         assert answer.status_int == 403
-        assert 'for roles only' in answer.json['errors'][0]['detail']
+        assert 'requires a role' in answer.json['errors'][0]['detail']
         assert not race.steps.taken
         assert race.stored() == before
 

@@ -103,7 +103,7 @@ def test_one_invented_name_refuses_all_of_a_post(guarded: Deployment) -> None:
     ):
         answer = scene.post(scene.alice, claims)
         assert answer.status_int == 403
-        assert 'keep what is recorded' in answer.json['errors'][0]['detail']
+        assert 'keep the recorded values' in answer.json['errors'][0]['detail']
     assert scene.rows() == before
 
 

@@ -68,4 +68,4 @@ class TestConfirmation:
         owners.fault = OwnersUnavailable('away')
         assert fulfilment.afterwards is not None
         fulfilment.afterwards()
-        assert 'could not be confirmed' in caplog.text
+        assert "The check after an owner's write failed" in caplog.text

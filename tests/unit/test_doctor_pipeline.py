@@ -115,7 +115,7 @@ def test_every_order_of_the_filters_is_judged_by_what_comes_first(
         ('authtoken consumer_guard again placement', 'guard', 2, '2 times'),
         ('authtoken consumer_guard other placement', 'behind the guard', 3, 'other'),
         ('authtoken consumer_guard mine', 'behind the guard', 1, 'mine'),
-        ('authtoken mine', 'guard', 3, 'nothing that is served'),
+        ('authtoken mine', 'guard', 3, 'no served section'),
     ],
 )
 def test_a_finding_names_the_culprit_and_the_file(

@@ -38,8 +38,8 @@ def test_the_driver_of_that_name_is_made_with_the_settings(
 def test_an_unknown_name_stops_the_start_and_the_known_ones_are_named() -> None:
     with pytest.raises(errors.ConfigurationError) as caught:
         load_driver('datebase', settings('sqlite://'))
-    assert "owner_lookup: there is no driver 'datebase'" in str(caught.value)
-    assert str(caught.value).endswith('there are: database')
+    assert "owner_lookup: unknown driver 'datebase'" in str(caught.value)
+    assert str(caught.value).endswith('installed are: database')
 
 
 BAD_URLS = [

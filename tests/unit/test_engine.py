@@ -78,12 +78,12 @@ def test_the_pool_has_no_more_than_its_size() -> None:
     ('url', 'words'),
     [
         ('', 'is not set'),
-        (SECRET, 'is no SQLAlchemy URL'),
-        (f'postgresql://u:{SECRET}@host:port/p', 'is no SQLAlchemy URL'),
-        (f'nosuchdb://u:{SECRET}@host/p', "knows no database 'nosuchdb'"),
+        (SECRET, 'is not a SQLAlchemy URL'),
+        (f'postgresql://u:{SECRET}@host:port/p', 'is not a SQLAlchemy URL'),
+        (f'nosuchdb://u:{SECRET}@host/p', "has no dialect 'nosuchdb'"),
         (f'postgresql+pg8000://u:{SECRET}@host/p', 'postgresql+pg8000 is not sup'),
         (f'mysql+mysqldb://u:{SECRET}@host/p', "module 'MySQLdb' is not installed"),
-        (f'sqlite://u:{SECRET}@host/p', 'no engine can be made'),
+        (f'sqlite://u:{SECRET}@host/p', 'the engine cannot be created'),
     ],
     ids=['empty', 'text', 'port', 'database', 'driver', 'module', 'sqlite'],
 )

@@ -136,5 +136,5 @@ def test_preparing_is_given_up_where_sessions_keep_no_statements(
     before = engine.pool
     for _ in range(2):
         executor.examine(Fault(state))
-    assert caplog.text.count('are not prepared') == given_up
+    assert caplog.text.count('use no prepared statements') == given_up
     assert (engine.pool is not before) is given_up

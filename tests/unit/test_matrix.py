@@ -148,7 +148,7 @@ def test_shadow_is_what_would_be(guard: Guard) -> None:
     guard.configure('enforcement = shadow')
     shadow = guard.commands.run('matrix', '-f', 'json')
     assert shadow.out == enforced.out
-    assert 'this is what would be' in shadow.err
+    assert 'these are the decisions' in shadow.err
     assert 'Shadow mode' in guard.page()
 
 
@@ -169,7 +169,7 @@ def test_checks_elsewhere_are_said_and_not_asked(guard: Guard) -> None:
     guard.rule({'consumer_guard:usages': 'http://127.0.0.1:9/secret'})
     run = guard.commands.run('matrix')
     assert run.status == 0
-    assert 'rule of usages asks elsewhere too' in run.err
+    assert 'rule of usages contains a remote check' in run.err
     assert 'secret' not in run.err
 
 
@@ -261,7 +261,10 @@ class TestBadInput:
             ('[]', 'not a matrix'),
             ('[5]', 'not a matrix'),
             ('[{"caller": "x"}]', 'not a matrix'),
-            (json.dumps([{name: [] for name in FIELDS}]), 'neither text nor a truth'),
+            (
+                json.dumps([{name: [] for name in FIELDS}]),
+                'neither text nor true or false',
+            ),
         ],
     )
     def test_a_file_to_compare_that_is_no_matrix_stops_the_command(

@@ -51,7 +51,9 @@ def test_a_file_is_read_as_oslo_policy_reads_it(text: str) -> None:
 )
 def test_a_rule_in_force_that_is_in_one_file_twice_is_an_error(text: str) -> None:
     """Y23"""
-    with pytest.raises(PolicyFileError, match=r'f: rule "\S+": is in the file twice'):
+    with pytest.raises(
+        PolicyFileError, match=r'f: rule "\S+": appears twice in the file'
+    ):
         Rulebook.build([PolicyText('f', text)])
 
 
@@ -83,7 +85,7 @@ def test_a_line_break_that_editors_do_not_show_is_an_error(
     text: str, character: str
 ) -> None:
     """Y24: YAML begins a line there, and perhaps a rule."""
-    message = f'f: line 3 has the character U\\+{ord(character):04X}'
+    message = f'f: line 3 contains U\\+{ord(character):04X}'
     with pytest.raises(PolicyFileError, match=message):
         parse_file(PolicyText('f', '\n\r\n' + text.format(character)))
 

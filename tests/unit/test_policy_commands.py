@@ -111,7 +111,7 @@ def test_check_in_every_form(desk: Desk, form: str) -> None:
     ours = desk.write('ours.yaml', f'"{LIST}": "role:reader"\n')
     status, out, _ = desk.run('policy', 'check', ours, '-f', form)
     assert status == 1
-    for words in ('warning', 'ours.yaml', LIST, 'role:reader of any project', 'cure'):
+    for words in ('warning', 'ours.yaml', LIST, 'role:reader of any project', 'fix'):
         assert words in out
 
 
@@ -122,7 +122,7 @@ def test_check_finds_the_files_as_the_services_do(desk: Desk) -> None:
     status, rows, _ = desk.list('--config-file', conf, 'policy', 'check')
     assert status == 1
     stray, opened = rows[0], rows[1]
-    assert 'counts as a policy file' in stray['what']
+    assert 'counts as a policy file' in stray['finding']
     assert (opened['rule'], opened['line'], opened['severity']) == (
         USAGES,
         1,
@@ -139,7 +139,7 @@ def test_check_takes_the_passage_role_from_the_configuration(desk: Desk) -> None
     )
     conf = desk.write('guard.conf', '[consumer_guard]\npassage_role = Pass\n')
     _, rows, _ = desk.list('--config-file', conf, 'policy', 'check', ours)
-    assert any('names the passage role pass' in row['what'] for row in rows)
+    assert any('names the passage role pass' in row['finding'] for row in rows)
 
 
 def test_check_of_nothing_wrong(desk: Desk) -> None:
@@ -166,9 +166,7 @@ def test_check_notes_alone_are_no_failure(desk: Desk) -> None:
 def test_check_that_cannot_be_done(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     ours = desk.write('ours.yaml', '')
     broken = desk.write('broken.yaml', '{[')
-    assert 'nope.yaml: there is no such file' in desk.fails(
-        'policy', 'check', 'nope.yaml'
-    )
+    assert 'nope.yaml: file not found' in desk.fails('policy', 'check', 'nope.yaml')
     assert 'broken.yaml: not valid YAML' in desk.fails('policy', 'check', broken)
     listed = desk.write('list.yaml', '- a\n')
     assert 'list.yaml: not a mapping' in desk.fails('policy', 'check', listed)
@@ -182,7 +180,7 @@ def test_check_that_cannot_be_done(desk: Desk, monkeypatch: pytest.MonkeyPatch) 
     assert '/nope.conf' in line
     conf = desk.write('g.conf', '[oslo_policy]\npolicy_file = /nope/policy.yaml\n')
     line = desk.fails('--config-file', conf, 'policy', 'check')
-    assert '/nope/policy.yaml: there is no such file' in line
+    assert '/nope/policy.yaml: file not found' in line
     monkeypatch.setenv('OS_PLACEMENT_CONFIG_DIR', '/nope')
     assert '/nope/placement.conf' in desk.fails('policy', 'check', ours)
 
@@ -222,7 +220,7 @@ def test_diff_newly_allowed_first(desk: Desk, enumerating: None) -> None:
     status, rows, _ = desk.list('policy', 'diff', old, desk.write('new.yaml', text))
     assert status == 1
     changes = [row['change'] for row in rows]
-    order = ['newly allowed', 'newly refused', 'refused otherwise']
+    order = ['newly allowed', 'newly refused', 'refused differently']
     assert changes == sorted(changes, key=order.index)
     first = [row for row in rows if row['by'] == 'rule' and row['change'] == order[0]]
     assert [(row['operation'], row['who']) for row in first] == [
@@ -277,7 +275,7 @@ def test_enumeration_finds_one_added_role_among_many(
     assert status == 1
     found = [row['who'] for row in rows if row['change'] == 'newly allowed']
     assert any('with role:zz' in who for who in found)
-    assert not [row for row in rows if row['change'] == 'refused otherwise']
+    assert not [row for row in rows if row['change'] == 'refused differently']
     assert peak < 50 * 2**20
 
 
@@ -297,7 +295,7 @@ def test_diff_that_cannot_be_done(desk: Desk) -> None:
     broken = desk.write('broken.yaml', '{[')
     wrong = desk.write('wrong.yaml', '"consumer_guard:nope": "role:a"\n')
     for other, words in (
-        ('/nope/x.yaml', '/nope/x.yaml: there is no such file'),
+        ('/nope/x.yaml', '/nope/x.yaml: file not found'),
         (broken, 'broken.yaml: not valid YAML'),
         (wrong, 'wrong.yaml: rule "consumer_guard:nope": there is no such rule'),
     ):
@@ -360,8 +358,8 @@ def test_replay_counts_the_recorded_decisions_that_would_change(desk: Desk) -> N
     assert (
         '6 decisions: 2 newly allowed, 2 newly refused, 1 undecided, 1 unchanged' in err
     )
-    assert '4 lines are no records (line 9, 10, 11, 12)' in err
-    assert '1 decisions were not those of OLD' in err
+    assert '4 lines are not records (line 9, 10, 11, 12)' in err
+    assert '1 decisions differ from those of OLD' in err
 
 
 def test_replay_never_guesses(desk: Desk) -> None:
@@ -386,7 +384,7 @@ def test_replay_from_the_standard_input(
     monkeypatch.setattr('sys.stdin', io.StringIO(make_record() + 'bad\n' * 12))
     status, rows, err = desk.list('policy', 'diff', same, same, '--replay', '-')
     assert (status, rows) == (0, [])
-    assert '12 lines are no records (line 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, ...)' in err
+    assert '12 lines are not records (line 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, ...)' in err
 
 
 def test_the_program_alone_shows_the_commands_and_asks_nothing(

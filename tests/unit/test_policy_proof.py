@@ -80,7 +80,7 @@ def test_who_gains_is_named_in_words(policies: Policies) -> None:
             'manager of the owning project, without admin, reader or service',
         ),
         (
-            'refused otherwise',
+            'refused differently',
             'allocations:list',
             'manager, without admin, reader or service, whoever owns the consumer',
         ),
@@ -275,17 +275,17 @@ def test_suspicious_rules_are_named_and_those_that_are_fixed(
         (['--suspicious'], 'option --suspicious needs --namespace'),
         (
             ['--namespace', 'toy', '--defaults', '--complete'],
-            'options --defaults and --complete exclude each other',
+            'options --defaults and --complete cannot be combined',
         ),
         (
             ['--namespace', 'toy', '--replay', '-'],
-            'option --replay is for the rules of the guard alone',
+            "option --replay works only with the guard's own rules",
         ),
-        (['--namespace', 'toy', '--defaults'], 'good.yaml: there is no such directory'),
-        (['--namespace', 'toy'], 'this Python: no service that is installed here'),
+        (['--namespace', 'toy', '--defaults'], 'good.yaml: directory not found'),
+        (['--namespace', 'toy'], 'this Python: no installed service'),
         (
             ['--namespace', 'toy', '--installed', '/nope'],
-            '/nope: there is no such directory',
+            '/nope: directory not found',
         ),
     ],
 )
@@ -299,7 +299,7 @@ def test_bad_options_are_one_line(
 def test_bad_files_and_services_are_one_line(policies: Policies) -> None:
     good = policies.write('good.yaml')
     arguments = ('--namespace', 'toy', '--complete')
-    policies.diff(*arguments, good, '/nope').assert_stopped('/nope: there is no such')
+    policies.diff(*arguments, good, '/nope').assert_stopped('/nope: file not found')
     (policies.folder / 'bad.yaml').write_text('{[')
     bad = str(policies.folder / 'bad.yaml')
     policies.diff(*arguments, bad, good).assert_stopped('bad.yaml: not valid YAML')

@@ -303,7 +303,7 @@ def test_files_that_keep_changing_are_an_error_after_a_minute(
         folder.main.write_text(WIDE + '#' * count)
         assert files.problem is None
         folder.check(files)
-    assert files.problem == 'the policy files differ at every check'
+    assert files.problem == 'the policy files keep changing'
     assert len(errors(caplog)) == 1
     folder.check(files)
     assert judge(files) is model.Truth.YES
@@ -391,7 +391,7 @@ def test_a_main_file_that_vanishes_keeps_the_last_good_rules(
     assert files.current().text(LIST) == 'role:nobody'
     assert (folder.builds, files.failed_reloads) == (1, 1)
     assert len(errors(caplog)) == 1
-    assert 'missing; write the wanted rules into it, or restart' in errors(caplog)[0]
+    assert 'missing; restore its rules, or restart' in errors(caplog)[0]
     folder.main.write_text(WIDE)
     folder.check(files, 2)
     assert (files.problem, judge(files)) == (None, model.Truth.YES)

@@ -46,8 +46,8 @@ def test_a_start_with_defaults_logs_one_line(
         "enforcement='enforce', denial='forbid', "
         "passage_role='consumer_guard_passage', auth_strategy='keystone', "
         "owner_lookup='database', look-up target "
-        'mysql+pymysql://db.example:3306/placement; options that are not at their '
-        f'defaults: connection ([placement_database] in {placement_conf})'
+        'mysql+pymysql://db.example:3306/placement; options changed from '
+        f'their defaults: connection ([placement_database] in {placement_conf})'
     ]
 
 

@@ -172,7 +172,7 @@ class TestAppend:
         file = UnmaskedFile(str(path))
         file.append('first')
         path.chmod(0o644)
-        with pytest.raises(PermissionError, match='open to others'):
+        with pytest.raises(PermissionError, match='accessible to others'):
             file.append('second')
         path.chmod(0o600)
         file.append('third')

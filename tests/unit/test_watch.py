@@ -240,7 +240,7 @@ class TestReserve:
         owners.fault = OwnersUnavailable('away')
         fulfilment = make_watch(owners, roll_to=roll_to).fulfil(put(LIMIT), BY_ROLE)
         assert fulfilment.decision == BY_ROLE
-        assert 'unwatched' in caplog.text
+        assert 'without a generation check' in caplog.text
 
     @pytest.mark.parametrize('version', [None, (1, 38)])
     def test_what_cannot_be_read_is_forwarded_unwatched(

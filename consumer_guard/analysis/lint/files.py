@@ -33,7 +33,7 @@ def lint_files(
             yield warn(
                 f'"{os.path.basename(file.path)}" counts as a policy file: every '
                 'visible file of policy_dirs does',
-                'move it elsewhere, or give it the suffix .yaml if its rules are meant',
+                'move it elsewhere, or rename it to .yaml if its rules are intended',
             ).at(file.path, '')
         yield from _lint_repeated(file)
         for rule in file.rules:
@@ -44,7 +44,7 @@ def lint_files(
                 path = last[rule.name].path
                 assessments.append(
                     note(
-                        f'has no effect: {path} says the rule again', 'keep one of them'
+                        f'has no effect: {path} overrides the rule', 'keep one of them'
                     )
                 )
             elif rule.name in relevant:
@@ -61,8 +61,8 @@ def _lint_repeated(file: SourceFile) -> Iterator[Finding]:
     kept = {rule.name: rule.line for rule in file.rules}
     for rule in file.lost:
         assessment = warn(
-            'the name stands twice in the file; this rule has no effect, line '
-            f'{kept[rule.name]} has',
+            'the name appears twice in the file; this rule has no effect, the one in '
+            f'line {kept[rule.name]} has',
             'remove one of them',
         )
         yield _at_rule(assessment, rule)
@@ -74,9 +74,9 @@ def _lint_name(
     if name in registered:
         return
     if name.startswith(prefix):
-        text = f'there is no such rule{suggest(name, registered)}'
+        text = f'the rule does not exist{suggest(name, registered)}'
         if prefix == 'placement:':
-            yield warn(f'{text}; placement passes over it', 'correct the name')
+            yield warn(f'{text}; placement ignores it', 'correct the name')
         else:
             yield fail(f'{text}; {REFUSED}', 'correct the name')
         return
@@ -84,7 +84,7 @@ def _lint_name(
     similarity = difflib.SequenceMatcher(None, head[:40].lower(), prefix[:-1]).ratio()
     if similarity >= _PREFIX_SIMILARITY:
         yield warn(
-            f'does nothing: rules here begin with "{prefix}"'
+            f'has no effect: rules of the guard begin with "{prefix}"'
             f'{suggest(prefix + tail, registered)}',
             'correct the name',
         )
@@ -104,7 +104,7 @@ def lint_foreign_names(
             if rule.name.startswith(prefix):
                 assessment = note(
                     f'is a rule of {reader}, which does not read this file',
-                    f'write it into a policy file of {reader}',
+                    f'move it to a policy file of {reader}',
                 )
                 yield _at_rule(assessment, rule)
 
@@ -124,18 +124,16 @@ def lint_deprecated(
         if replacement := find_replacement(rule, written):
             replaced.setdefault(replacement, []).append(rule.name)
         if rule.deprecated_for_removal and rule.name in written:
-            assessment = warn(
-                'the rule is out of date and will be passed over', 'remove it'
-            )
+            assessment = warn('the rule is deprecated and will be ignored', 'remove it')
             yield _at_rule(assessment, written[rule.name])
     for name, names in replaced.items():
         value = str(written[name].value).strip()
         yield _at_rule(
             warn(
-                f'the name is deprecated: its value {_explain_value(value)} takes the '
-                f'place of {", ".join(names)}',
-                'write each of these rules that is to change under its own name, and '
-                'remove this one',
+                f'the name is deprecated: its value {_explain_value(value)} '
+                f'replaces {", ".join(names)}',
+                'set each of these rules that you want to change under its own name, '
+                'and remove this one',
             ),
             written[name],
         )
@@ -143,7 +141,7 @@ def lint_deprecated(
         yield note(
             'enforce_new_defaults is off: placement allows its deprecated checks as '
             'well, so role:admin may reshape',
-            'remove it from [oslo_policy] when every service has the role service',
+            'remove it from [oslo_policy] once every service has the role service',
         ).at("placement's configuration", '')
 
 

@@ -91,8 +91,8 @@ def lint(policies: Policies) -> list[Finding]:
             findings += lint_unused(rules, others, registered)
     else:
         missing = note(
-            'placement is not installed here: its own defaults are not looked at',
-            "run it with placement's environment",
+            'placement is not installed here: its default rules were not checked',
+            "run the command in placement's environment",
         )
         findings.append(missing.at('placement', ''))
     unique = list(dict.fromkeys(findings))
@@ -113,5 +113,5 @@ def _lint_guard_files(
     except PolicyFileError as error:
         # Whatever the guard does not take is an error, known to a lint or not.
         if not any(one.severity is Severity.FAILURE for one in findings):
-            refusal = fail(str(error), 'the guard refuses the files; correct them')
+            refusal = fail(str(error), 'fix the file; the guard refuses it')
             yield refusal.at(texts[-1].path if texts else DEFAULTS, '')

@@ -80,7 +80,7 @@ def _lint_openness(node: Node, operation: Operation) -> Iterator[Assessment]:
     if not open_to:
         return
     fix = (
-        'name the roles of services and operators; for owners '
+        'list the roles of services and operators; for owners use '
         'rule:consumer_guard:owner_reader'
     )
     if open_to == [()]:
@@ -100,8 +100,8 @@ def _lint_denial(node: Node, operation: Operation) -> Iterator[Assessment]:
     if never and {*list_leaves(node)} != {'!'}:
         yield warn(
             'can never be true: it refuses everybody',
-            'write "!" if that is meant; look for a "not" or for two different '
-            'values of one thing',
+            'write "!" if that is intended; otherwise check for a "not", or for two '
+            'values of the same attribute',
         )
 
 
@@ -109,23 +109,23 @@ def _lint_ownership(node: Node, operation: Operation) -> Iterator[Assessment]:
     if operation.ownership is Ownership.NEVER:
         if node.reads:
             yield warn(
-                f'looks at {", ".join(sorted(node.reads))}, but {operation.method} '
+                f'uses {", ".join(sorted(node.reads))}, but {operation.method} '
                 f'{operation.path} is never allowed by ownership',
-                'let roles decide; for DELETE owners PUT empty allocations at 1.28',
+                'use roles only; ownership never allows this operation',
             )
         return
     if operation.ownership is Ownership.SUMS:
         if 'consumer_uuid' in node.reads:
             yield warn(
-                'looks at consumer_uuid, which sums do not have: unknown, and so '
+                'uses consumer_uuid, which usages do not have: unknown, and therefore '
                 'refused',
                 'use project_id, user_id or consumer_type',
             )
     elif operation.ownership is Ownership.SEALED_WRITE and node.reads:
         yield note(
-            'is open to owners: they can take any resources on any provider, and '
-            'empty a running instance',
-            'keep writes to services unless that is meant',
+            'is open to owners: they can claim any resources on any provider, and '
+            'shrink a running instance',
+            'restrict writes to services unless this is intended',
         )
     if allows(node, WEAK, FOREIGN) and not allows(node, WEAK, {}):
         yield warn(
@@ -137,9 +137,9 @@ def _lint_ownership(node: Node, operation: Operation) -> Iterator[Assessment]:
 def _lint_use_of_passage(node: Node, passage_role: str) -> Iterator[Assessment]:
     if passage_role and passage_role in list_role_names(node):
         yield warn(
-            f'names the passage role {passage_role}, which the guard takes away '
-            'from every request before it asks: never true',
-            "name it in placement's rules only",
+            f'names the passage role {passage_role}, which the guard removes from '
+            'every request first: never true',
+            "use it only in placement's rules",
         )
 
 
@@ -179,7 +179,7 @@ def _lint_passage(
     given = operation is not None and operation.ownership is not Ownership.NEVER
     if passage_role in names and not given:
         yield note(
-            'names the passage role, which the guard never gives here',
+            'names the passage role, which the guard never adds here',
             f'remove role:{passage_role}',
         )
 
@@ -190,13 +190,13 @@ def _lint_unguarded_openness(
     if operation is None:
         return
     open_to = find_open_to(node, operation)
-    fix = 'open it to the passage role alone: ... or role:consumer_guard_passage'
+    fix = 'open it only to the passage role: ... or role:consumer_guard_passage'
     if open_to == [()]:
         yield fail("is open to every caller, for every project's consumers", fix)
     elif open_to:
         yield warn(
             f"is open to {format_roles(open_to)}, for every project's consumers, "
-            'wherever the guard is not in front or is in shadow mode',
+            'wherever the guard is missing or in shadow mode',
             fix,
         )
 
@@ -214,17 +214,17 @@ def _lint_target(node: Node, operation: Operation | None) -> Iterator[Assessment
     if operation is not None and operation.ownership is Ownership.SUMS:
         for key in sorted(node.reads - {'project_id'}):
             yield warn(
-                f'looks at {key}, but the only target here is the project_id that '
-                'is asked for: never true',
-                "let the guard's rule decide about it",
+                f'uses {key}, but the only target here is the project_id of the query: '
+                'never true',
+                "decide this in the guard's rule",
             )
     elif node.reads:
         assess = note if operation is None else warn
         yield assess(
-            f'looks at {", ".join(sorted(node.reads))}, but placement asks without a '
-            "target: it compares with the caller's own project and user, so it is "
+            f'uses {", ".join(sorted(node.reads))}, but placement evaluates it without '
+            "a target: it compares with the caller's own project and user, so it is "
             'true for everybody',
-            'let roles decide here, and the guard about owners',
+            "use roles here, and ownership in the guard's rules",
         )
 
 
@@ -327,16 +327,16 @@ def describe_mismatch(found: FoundMismatch, passage_role: str) -> tuple[str, str
     who, theirs = format_roles(found.sets), name_placement_rule(operation)
     if mismatch is Mismatch.PLACEMENT_REFUSES:
         return (
-            f'the guard lets {who} through, and "{theirs}" refuses them',
-            f'let them in there as well, or not in "{operation.rule}"',
+            f'the guard allows {who}, and "{theirs}" refuses them',
+            f'allow them there as well, or remove them from "{operation.rule}"',
         )
     if mismatch is Mismatch.GUARD_REFUSES:
         return (
             f'"{theirs}" allows {who}, and the guard refuses them',
-            f'let them in by "{operation.rule}" as well, or not by placement\'s',
+            f'allow them in "{operation.rule}" as well, or not in "{theirs}"',
         )
     return (
-        f'the guard lets owners through, {who}, and "{theirs}" refuses them',
+        f'the guard allows owners, {who}, and "{theirs}" refuses them',
         f'open "{theirs}" to role:{passage_role or "<passage_role>"}',
     )
 

@@ -75,7 +75,7 @@ def lint_text(name: str, rules: RuleSet, context: RuleContext) -> Iterator[Asses
         )
         return
     if reason is not None:
-        yield fail(reason, 'split the rule, or install the plug-in that it needs')
+        yield fail(reason, 'split the rule, or install the required plug-in')
     for check in dict.fromkeys(list_checks(value)):
         if check.is_reference:
             yield from _lint_reference(name, check.match, rules, context)
@@ -134,7 +134,7 @@ def _lint_reference(
     name: str, other: str, rules: RuleSet, context: RuleContext
 ) -> Iterator[Assessment]:
     if other not in context.names:
-        end = 'placement asks its rule "default" instead, or denies'
+        end = 'placement uses its rule "default" instead, or denies'
         if context.is_guard:
             end = REFUSED
         yield fail(
@@ -145,7 +145,7 @@ def _lint_reference(
     elif name in rules.list_reachable([other]):
         yield fail(
             f'refers to itself through "{other}"',
-            'break the circle: a rule cannot be made of itself',
+            'remove the cycle: a rule cannot refer to itself',
         )
 
 
@@ -169,7 +169,7 @@ def _lint_role(check: TextCheck) -> Iterator[Assessment]:
     if check.kind != 'role':
         return
     if not check.match:
-        yield warn('"role:" names no role and is never true', 'name the role')
+        yield warn('"role:" contains no role name and is never true', 'name the role')
     elif any(char in check.match for char in ',"\''):
         yield warn(
             f'"{check.text}": no role has such a name, so it is never true',
@@ -197,7 +197,7 @@ def _lint_credential(check: TextCheck) -> Iterator[Assessment]:
         if check.kind == 'is_admin':
             near, fix = '', 'write role:admin'
         elif check.kind.endswith('_name'):
-            near, fix = '', 'compare with an id; rules are given no names'
+            near, fix = '', 'compare with an id; rules do not get names'
         yield warn(
             f'"{check.text}" is never true: callers have no credential '
             f'"{check.kind}"{near}',
@@ -205,7 +205,7 @@ def _lint_credential(check: TextCheck) -> Iterator[Assessment]:
         )
     elif name == 'roles':
         yield warn(
-            f'"{check.text}" takes case into account, other than "role:"',
+            f'"{check.text}" is case-sensitive, unlike "role:"',
             f'write role:{check.match}',
         )
     elif name == 'is_admin_project' and check.match not in ('True', 'False'):
@@ -268,12 +268,12 @@ def _lint_remote(check: TextCheck) -> Iterator[Assessment]:
         return
     if check.negated:
         yield warn(
-            f'"not {check.text}" allows when the decision point fails: an error '
-            'page counts as "False"',
-            'ask the opposite question there, without "not"',
+            f'"not {check.text}" allows when the decision point fails: an error page '
+            'counts as "False"',
+            'invert the answer of the decision point, and remove "not"',
         )
     elif check.kind == 'http':
         yield note(
-            f'"{check.text}" is asked in the clear; whoever is between can answer',
+            f'"{check.text}" is sent unencrypted; anyone on the path can answer',
             'use https, with remote_ssl_verify_server_crt = true',
         )

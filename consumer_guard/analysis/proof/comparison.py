@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two rules compared: all who gain, all who lose, and who is refused otherwise."""
+"""Two rules compared: all who gain, all who lose, and who is refused differently."""
 
 import enum
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +24,7 @@ class Effect(enum.Enum):
     GAIN = 'gains'
     LOSS = 'loses'
     #: Refused by both, but not with the same truth.
-    OTHERWISE = 'is refused otherwise'
+    OTHERWISE = 'is refused differently'
 
 
 def classify_effect(old: Truth, new: Truth) -> Effect | None:

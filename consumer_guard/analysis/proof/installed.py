@@ -78,7 +78,7 @@ def load_defaults(
     """
     for place in places:
         if place is not None and not os.path.isdir(place):
-            raise PolicyFileError(f'{place}: there is no such directory')
+            raise PolicyFileError(f'{place}: directory not found')
     with contextlib.ExitStack() as running:
         started = [
             (place, running.enter_context(_start(namespace, place))) for place in places
@@ -118,8 +118,7 @@ def _read_rules(
         ) from None
     if process.returncode == _UNKNOWN:
         raise PolicyFileError(
-            f'{where}: no service that is installed here registers policies as '
-            f'"{namespace}"'
+            f'{where}: no installed service registers policies as "{namespace}"'
         )
     last = err.decode(errors='replace').strip().splitlines()[-1:]
     try:

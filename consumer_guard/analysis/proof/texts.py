@@ -59,7 +59,7 @@ class StringTexts:
         :raises z3.Z3Exception: a character is beyond z3's strings
         """
         if any(char > _LAST for char in text):
-            raise z3.Z3Exception('a character is beyond those of z3')
+            raise z3.Z3Exception('a character is outside the range of z3')
         self._literals.add(text)
         value: z3.ExprRef = z3.StringVal(text.replace('\\', '\\u{5c}'))
         return value
