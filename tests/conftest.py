@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What all tests share: the profile of the properties, placement's schema."""
+"""What all tests share: a host without files, the properties' profile, a schema."""
 
 import fcntl
 import os
@@ -9,9 +9,14 @@ from collections.abc import Callable
 
 import pytest
 
-from tests import profiles, servers
+from tests import hermetic, profiles, servers
 
 profiles.load()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Before any module of tests is imported."""
+    config.add_cleanup(hermetic.hide_host().cleanup)
 
 
 @pytest.fixture(scope='session')
