@@ -19,6 +19,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(hermetic.hide_host().cleanup)
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """A long value is named after its parameter, as an object is."""
+    if isinstance(val, str | bytes):
+        return argname if len(ascii(val)) > 60 else None
+    return argname if isinstance(val, int) and abs(val) > 10**60 else None
+
+
 @pytest.fixture(scope='session')
 def make_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
     """Make an SQLite file with placement's schema; returns its URL.

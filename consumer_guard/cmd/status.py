@@ -11,6 +11,7 @@ from oslo_upgradecheck.upgradecheck import Code, Result
 
 from consumer_guard.analysis.findings import Finding, Severity, find_worst
 from consumer_guard.cmd.terminal import shown_output
+from consumer_guard.config import places
 from consumer_guard.doctor import database, examination, keystone
 from consumer_guard.doctor.examination import Deployment
 from consumer_guard.guard.errors import GuardError
@@ -95,15 +96,20 @@ def make_result(findings: Sequence[Finding]) -> Result:
 def check_upgrade(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status of oslo.upgradecheck."""
     conf = cfg.ConfigOpts()
+    upgradecheck.register_cli_options(conf, Checks(conf))
+    # No file but the one that is named: the checks find the guard's as the guard does.
+    no_files: dict[str, list[str]] = {
+        'default_config_files': [],
+        'default_config_dirs': [],
+    }
     with shown_output():
-        return int(
-            upgradecheck.main(
-                conf=conf,
-                project='consumer-guard',
-                upgrade_command=Checks(conf),
-                argv=list(sys.argv[1:] if argv is None else argv),
-            )
-        )
+        try:
+            conf(sys.argv[1:] if argv is None else [*argv], **no_files)
+        except (cfg.Error, ValueError, OSError) as exc:
+            # Security: explained without the line, which may hold a password.
+            print(f'--config-file: {places.explain_failure(exc)}', file=sys.stderr)
+            return 2
+        return upgradecheck.run(conf)
 
 
 if __name__ == '__main__':
