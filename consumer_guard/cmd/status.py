@@ -97,14 +97,11 @@ def check_upgrade(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status of oslo.upgradecheck."""
     conf = cfg.ConfigOpts()
     upgradecheck.register_cli_options(conf, Checks(conf))
-    # No file but the one that is named: the checks find the guard's as the guard does.
-    no_files: dict[str, list[str]] = {
-        'default_config_files': [],
-        'default_config_dirs': [],
-    }
+    arguments = list(sys.argv[1:] if argv is None else argv)
     with shown_output():
         try:
-            conf(sys.argv[1:] if argv is None else [*argv], **no_files)
+            # The checks find the guard's files as the guard does.
+            conf(arguments, default_config_files=[], default_config_dirs=[])
         except (cfg.Error, ValueError, OSError) as exc:
             # Security: explained without the line, which may hold a password.
             print(f'--config-file: {places.explain_failure(exc)}', file=sys.stderr)

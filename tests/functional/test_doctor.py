@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import pathlib
+import shutil
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -529,10 +530,11 @@ class TestUpgradeCheck:
         monkeypatch: pytest.MonkeyPatch,
         tmp_path: pathlib.Path,
     ) -> None:
-        default = tmp_path / '.consumer-guard' / 'consumer-guard.conf'
-        default.parent.mkdir()
+        home = tmp_path / 'home'
+        shutil.copytree(os.environ['HOME'], home)
+        default = home / '.consumer-guard' / 'consumer-guard.conf'
         default.write_text('hunter2\n')
-        monkeypatch.setenv('HOME', str(tmp_path))
+        monkeypatch.setenv('HOME', str(home))
         assert self.check(capsys)[0] == 0
 
     @pytest.mark.parametrize('content', [b'hunter2\n', b'[a]\nb = \xff\n', None])
