@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What all tests share: the profile of the properties, placement's schema."""
+"""What all tests share: a host without files, the properties' profile, a schema."""
 
 import fcntl
 import os
@@ -9,9 +9,21 @@ from collections.abc import Callable
 
 import pytest
 
-from tests import profiles, servers
+from tests import hermetic, profiles, servers
 
 profiles.load()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Before any module of tests is imported."""
+    config.add_cleanup(hermetic.hide_host().cleanup)
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """A long value is named after its parameter, as an object is."""
+    if isinstance(val, str | bytes):
+        return argname if len(ascii(val)) > 60 else None
+    return argname if isinstance(val, int) and abs(val) > 10**60 else None
 
 
 @pytest.fixture(scope='session')

@@ -4,7 +4,6 @@
 import sys
 import types
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 from oslo_config import cfg
 from oslo_upgradecheck import upgradecheck
@@ -12,6 +11,7 @@ from oslo_upgradecheck.upgradecheck import Code, Result
 
 from consumer_guard.analysis.findings import Finding, Severity, find_worst
 from consumer_guard.cmd.terminal import shown_output
+from consumer_guard.config import places
 from consumer_guard.config.startup import find_guard_version
 from consumer_guard.doctor import database, examination, keystone
 from consumer_guard.doctor.examination import Deployment
@@ -84,14 +84,6 @@ class Checks(upgradecheck.UpgradeCommands):
     )
 
 
-class _VersionedOpts(cfg.ConfigOpts):
-    """Adds ``--version``, which oslo.upgradecheck leaves out."""
-
-    def __call__(self, *args: Any, **kwargs: Any) -> None:
-        kwargs['version'] = f'consumer-guard-status {find_guard_version()}'
-        super().__call__(*args, **kwargs)
-
-
 def make_result(findings: Sequence[Finding]) -> Result:
     """One result of several findings: the worst code, and all but the good ones."""
     details = '; '.join(
@@ -104,16 +96,23 @@ def make_result(findings: Sequence[Finding]) -> Result:
 
 def check_upgrade(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status of oslo.upgradecheck."""
-    conf = _VersionedOpts()
+    conf = cfg.ConfigOpts()
+    upgradecheck.register_cli_options(conf, Checks(conf))
+    arguments = list(sys.argv[1:] if argv is None else argv)
     with shown_output():
-        return int(
-            upgradecheck.main(
-                conf=conf,
-                project='consumer-guard',
-                upgrade_command=Checks(conf),
-                argv=list(sys.argv[1:] if argv is None else argv),
+        try:
+            # The checks find the guard's files as the guard does.
+            conf(
+                arguments,
+                version=f'consumer-guard-status {find_guard_version()}',
+                default_config_files=[],
+                default_config_dirs=[],
             )
-        )
+        except (cfg.Error, ValueError, OSError) as exc:
+            # Security: explained without the line, which may hold a password.
+            print(f'--config-file: {places.explain_failure(exc)}', file=sys.stderr)
+            return 2
+        return upgradecheck.run(conf)
 
 
 if __name__ == '__main__':

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import pathlib
+import shutil
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -521,6 +522,37 @@ class TestUpgradeCheck:
         status, said = self.check(capsys)
         assert status == 2
         assert 'without the guard' in said
+
+    def test_the_file_of_the_pipeline_is_checked_and_not_the_default_one(
+        self,
+        clinic: Clinic,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+        tmp_path: pathlib.Path,
+    ) -> None:
+        home = tmp_path / 'home'
+        shutil.copytree(os.environ['HOME'], home)
+        default = home / '.consumer-guard' / 'consumer-guard.conf'
+        default.write_text('hunter2\n')
+        monkeypatch.setenv('HOME', str(home))
+        assert self.check(capsys)[0] == 0
+
+    @pytest.mark.parametrize('content', [b'hunter2\n', b'[a]\nb = \xff\n', None])
+    def test_a_file_that_cannot_be_read_stops_the_upgrade_check(
+        self,
+        clinic: Clinic,
+        capsys: pytest.CaptureFixture[str],
+        tmp_path: pathlib.Path,
+        content: bytes | None,
+    ) -> None:
+        path = tmp_path / 'broken.conf'
+        if content is not None:
+            path.write_bytes(content)
+        arguments = ['--config-file', str(path), 'upgrade', 'check']
+        assert guard_status.check_upgrade(arguments) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith('--config-file: ')
+        assert 'hunter2' not in line
 
     def test_a_broken_policy_file_fails_the_upgrade_check(
         self, clinic: Clinic, capsys: pytest.CaptureFixture[str]

@@ -423,6 +423,11 @@ class TestWrong:
 
 
 class TestUpgradeCheck:
+    @pytest.fixture(autouse=True)
+    def no_pipeline(self) -> None:
+        if os.path.exists('/etc/consumer-guard/api-paste.ini'):
+            pytest.skip('there is one on this machine')
+
     def _check(self, shop: Shop) -> int:
         return guard_status.check_upgrade(
             ['--config-file', str(shop.conf), 'upgrade', 'check']

@@ -2,6 +2,7 @@
 """Every way in, and every way to get it wrong."""
 
 import importlib
+import os
 import pathlib
 import re
 import subprocess
@@ -235,6 +236,7 @@ class TestWsgiModule:
             [sys.executable, '-W', 'ignore', '-c', code],
             env={
                 'PATH': '',
+                'HOME': os.environ['HOME'],
                 'OS_PLACEMENT_CONFIG_DIR': str(deployed.directory / 'placement'),
                 'CONSUMER_GUARD_PASTE_CONFIG': ini,
                 'PYTHONPATH': str(pathlib.Path(__file__).parent.parent.parent),

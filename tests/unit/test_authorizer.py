@@ -424,7 +424,6 @@ class TestVisible:
             Owner(CONSUMER, OwnerStatus.RECORDED, None),
             Owner(CONSUMER, OwnerStatus.RECORDED, ''),
         ],
-        ids=str,
     )
     def test_an_ownerless_consumer_is_not_shown_whatever_the_rule_says(
         self, owner: Owner

@@ -6,12 +6,20 @@ import collections
 import enum
 import functools
 import importlib
+import os
 import pathlib
+import subprocess
 import sys
 import types
 import typing
 import weakref
-from collections.abc import Iterator, MutableMapping, MutableSequence, MutableSet
+from collections.abc import (
+    Iterable,
+    Iterator,
+    MutableMapping,
+    MutableSequence,
+    MutableSet,
+)
 
 import pytest
 
@@ -426,6 +434,46 @@ def test_a_planted_id_that_changes_is_noticed(values: str) -> None:
     source = f"@pytest.mark.parametrize('x', {values})\ndef test_x(x): ..."
     assert len(list(_find_unsteady_ids(source))) == 1
     assert list(_find_unsteady_ids(source.replace(values, '[1, 2]'))) == []
+
+
+def _collect_ids(seed: str) -> list[str]:
+    """The ids of all tests of the default run, in a process of its own."""
+    found = subprocess.run(
+        [
+            *(sys.executable, '-m', 'pytest', '--override-ini=addopts=', '--quiet'),
+            *('-p', 'no:cacheprovider', '--collect-only', str(TESTS)),
+        ],
+        env={**os.environ, 'PYTHONHASHSEED': seed},
+        cwd=TESTS.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 0, found.stdout
+    return [line for line in found.stdout.splitlines() if '::' in line]
+
+
+def _find_bad_ids(ids: Iterable[str]) -> list[str]:
+    """Ids that a terminal, a file name or a report does not take as they are."""
+    return [id_ for id_ in ids if len(id_) > 200 or not id_.isprintable()]
+
+
+def test_ids_are_short_and_equal_in_two_collections(
+    request: pytest.FixtureRequest,
+) -> None:
+    """The collections differ in the seed of hashes and in time."""
+    seed = '2' if os.environ.get('PYTHONHASHSEED') == '1' else '1'
+    ids = _collect_ids(seed)
+    assert _find_bad_ids(ids) == []
+    # This run may have more: a lane's tests.
+    files = {id_.partition('::')[0] for id_ in ids}
+    here = {item.nodeid for item in request.session.items}
+    assert {id_ for id_ in here if id_.partition('::')[0] in files} <= {*ids}
+
+
+@pytest.mark.parametrize('id_', ['x' * 201, 'a\nb', '\x1b[1m', 'a\u2028b'])
+def test_a_planted_id_that_cannot_be_printed_is_noticed(id_: str) -> None:
+    assert _find_bad_ids([id_, 'x' * 200, 'test_x[\u00e9]']) == [id_]
 
 
 def test_a_planted_name_that_says_nothing_is_noticed() -> None:

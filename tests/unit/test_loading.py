@@ -154,6 +154,7 @@ def test_a_misspelt_option_in_a_directory_is_an_error_that_names_it(
     folder = tmp_path / '.consumer-guard' / 'consumer-guard.conf.d'
     folder.mkdir(parents=True)
     (folder / 'more.conf').write_text('[consumer_guard]\nenforcment = shadow\n')
+    (folder.parent / 'consumer-guard.conf').touch()
     monkeypatch.setenv('HOME', str(tmp_path))
     with pytest.raises(ConfigurationError, match=r'more\.conf.*enforcment'):
         _load()

@@ -184,7 +184,6 @@ class TestRecorded:
             (Owner(ONE, OwnerStatus.RECORDED, None), Reason.UNOWNED),
             (Owner(ONE, OwnerStatus.RECORDED, ''), Reason.UNOWNED),
         ],
-        ids=str,
     )
     def test_an_ownerless_consumer_is_refused_whatever_the_rule_says(
         self, owner: Owner, reason: Reason

@@ -119,6 +119,7 @@ def test_rules_are_watched_without_the_option_remote_timeout(
     """oslo.policy has it from 4.5 on."""
     path = tmp_path / 'consumer-guard.conf'
     path.write_text('[consumer_guard]\nconnection = sqlite://\n')
+    (tmp_path / 'policy.yaml').touch()
     _, settings = loading.read_configuration(str(path))
     conf = cfg.ConfigOpts()
     ((group, options),) = opts.list_opts()
