@@ -166,8 +166,8 @@ class Trial:
 
     def _complain(self, what: str, key: Key) -> None:
         self.ok = False
-        module, before, after = key
-        print(f'{module}: {what}\n  - {before}\n  + {after}', flush=True)
+        module, where, before, after = key
+        print(f'{module}, {where}: {what}\n  - {before}\n  + {after}', flush=True)
 
 
 def _describe(figure: Figure) -> str:

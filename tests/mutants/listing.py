@@ -12,8 +12,8 @@ _HERE = pathlib.Path(__file__).resolve().parent
 EQUIVALENT = _HERE / 'equivalent.yaml'
 FIGURES = _HERE.parent.parent / 'doc' / 'mutants.csv'
 
-#: Module, what is there, and what the mutant makes of it.
-Key = tuple[str, str, str]
+#: Module, class and function, what is there, and what the mutant makes of it.
+Key = tuple[str, str, str, str]
 
 
 class Figure(NamedTuple):
@@ -31,7 +31,7 @@ def read_equivalents(path: pathlib.Path = EQUIVALENT) -> dict[Key, str]:
     """
     reasons: dict[Key, str] = {}
     for entry in yaml.safe_load(path.read_text(encoding='utf-8')) or ():
-        key = entry['module'], entry['before'], entry['after']
+        key = tuple(entry[name] for name in ('module', 'where', 'before', 'after'))
         if not str(entry.get('reason') or '').strip():
             raise ValueError(f'{path.name}: {key} has no reason')
         reasons[key] = entry['reason']

@@ -15,6 +15,7 @@ class Mutant(NamedTuple):
     """One change of one module.
 
     :ivar lines: of the original, the first and the last that change
+    :ivar where: the class and function, empty for the module
     :ivar before: the changed lines, with single spaces
     :ivar after: what they become
     :ivar source: the whole mutant, with as many lines as the original
@@ -23,14 +24,15 @@ class Mutant(NamedTuple):
     module: str
     operator: str
     lines: tuple[int, int]
+    where: str
     before: str
     after: str
     source: str
 
     @property
-    def key(self) -> tuple[str, str, str]:
+    def key(self) -> tuple[str, str, str, str]:
         """What stays the same when lines move."""
-        return self.module, self.before, self.after
+        return self.module, self.where, self.before, self.after
 
 
 def make_mutants(module: str, source: str) -> Iterator[Mutant]:
@@ -71,7 +73,20 @@ def _make_mutant(module: str, operator: str, source: str, text: str) -> Mutant:
     new[len(new) - end : len(new) - end] = [''] * (len(old) - len(new))
     lines = start + 1, max(start + 1, len(old) - end)
     was, now = (' '.join(' '.join(part).split()) for part in (before, after))
-    return Mutant(module, operator, lines, was, now, '\n'.join(new))
+    where = _find_scope(source, lines[0])
+    return Mutant(module, operator, lines, where, was, now, '\n'.join(new))
+
+
+def _find_scope(source: str, line: int) -> str:
+    scopes = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    return '.'.join(
+        node.name
+        for node in sorted(
+            (node for node in ast.walk(ast.parse(source)) if isinstance(node, scopes)),
+            key=lambda node: node.lineno,
+        )
+        if node.lineno <= line <= (node.end_lineno or node.lineno)
+    )
 
 
 def find_marked(source: str) -> frozenset[int]:
