@@ -197,6 +197,14 @@ class TestContext:
         assert ours.project_domain_name == theirs.project_domain_name
         assert identity.make_caller(ours) == identity.make_caller(theirs)
 
+    def test_a_caller_has_the_ids_of_the_request(self) -> None:
+        ids = {
+            'openstack.request_id': 'req-1',
+            'openstack.global_request_id': 'req-2',
+        }
+        caller = identity.make_caller(_make(_environ('r') | ids))
+        assert (caller.request_id, caller.global_request_id) == ('req-1', 'req-2')
+
     def test_a_system_scope(self) -> None:
         """From the token alone: the header may be another's."""
         environ = _environ('admin', HTTP_OPENSTACK_SYSTEM_SCOPE='all')
@@ -362,6 +370,19 @@ class TestContext:
     def test_believed_headers_without_roles_give_none(self) -> None:
         made = _make({'HTTP_X_USER_ID': 'u'}, believe_headers=True)
         assert (made.roles, made.service_roles) == ([], [])
+
+    def test_believed_headers_give_the_system_scope_and_the_newer_project(
+        self,
+    ) -> None:
+        environ = {
+            'HTTP_X_USER_ID': 'u',
+            'HTTP_X_PROJECT_ID': 'p',
+            'HTTP_X_TENANT_ID': 'older',
+            'HTTP_OPENSTACK_SYSTEM_SCOPE': 'all',
+        }
+        caller = identity.make_caller(_make(environ, believe_headers=True))
+        assert caller.credentials['project_id'] == 'p'
+        assert caller.scope == 'system'
 
     def test_believed_headers_that_are_empty_are_none(self) -> None:
         names = ('HTTP_X_PROJECT_ID', 'HTTP_OPENSTACK_SYSTEM_SCOPE')
