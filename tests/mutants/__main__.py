@@ -250,7 +250,14 @@ def main() -> int:
         help='files or folders; default: %(default)s',
     )
     options = parser.parse_args()
-    trial = Trial(Choice(options.modules, options.since, options.security))
+    for module in options.modules:
+        if not (ROOT / module).is_file():
+            parser.error(f'{module}: there is no such file')
+    try:
+        choice = Choice(options.modules, options.since, options.security)
+    except subprocess.CalledProcessError as error:
+        parser.error(f'--since {options.since}: {error.stderr.strip()}')
+    trial = Trial(choice)
     arguments = ['-p', 'no:xdist', '-p', 'no:cacheprovider', *options.tests]
     status = pytest.main([*arguments, '--capture=sys'], plugins=[trial])
     return 0 if trial.ok and status is pytest.ExitCode.OK else 1
