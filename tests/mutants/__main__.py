@@ -197,7 +197,7 @@ class _Bench:
             swaps = find_swaps(self._functions, original, code)
         except NotSwappable:
             return self._try_import(mutant.module, code)
-        tests = self._touching.find_tests(mutant.module, mutant.lines)
+        tests = self._touching.find_tests(mutant.module, *mutant.lines)
 
         def work() -> bool:
             for function, new in swaps:
@@ -217,7 +217,7 @@ class _Bench:
             raise RuntimeError(f'{module}: tests fail, though nothing has changed')
 
     def _try_import(self, module: str, code: CodeType) -> Verdict:
-        tests = self._touching.find_tests(module, None)
+        tests = self._touching.find_module_tests(module)
         name = module.removesuffix('.py').replace('/', '.')
         files: dict[str, list[str]] = {}
         for test in tests:

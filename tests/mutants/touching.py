@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which tests run which lines, and for how long: measured once, and kept.
 
-What is kept of a test file counts as long as neither it nor the package has changed.
+What is kept of a test file counts until it changes, or a module that its tests run.
 """
 
 import hashlib
@@ -30,31 +30,51 @@ class Touching(NamedTuple):
     seconds: Mapping[str, float]
     lines: Mapping[str, Mapping[int, Collection[str]]]
 
-    def find_tests(self, module: str, lines: tuple[int, int] | None) -> list[str]:
-        """The tests of these lines or of the whole module, the best ones first."""
+    def find_tests(self, module: str, first: int, last: int) -> list[str]:
+        """The tests of these lines, the best ones first."""
         known = self.lines.get(module, {})
-        wanted = known if lines is None else range(lines[0], lines[1] + 1)
-        tests = {test for line in wanted for test in known.get(line, ())}
-        own = f'test_{pathlib.PurePath(module).stem}.py::'
+        return self._sort(
+            module,
+            {test for line in range(first, last + 1) for test in known.get(line, ())},
+        )
+
+    def find_module_tests(self, module: str) -> list[str]:
+        """The tests of any line, and all of the module's own.
+
+        What runs on import, such as a decorator, is in no test's lines.
+        """
+        tests = {test for run in self.lines.get(module, {}).values() for test in run}
+        own = _name_own(module)
+        return self._sort(
+            module, tests | {test for test in self.seconds if own in test}
+        )
+
+    def _sort(self, module: str, tests: Collection[str]) -> list[str]:
+        own = _name_own(module)
         return sorted(
             tests, key=lambda test: (own not in test, self.seconds[test], test)
         )
+
+
+def _name_own(module: str) -> str:
+    return f'/test_{pathlib.PurePath(module).stem}.py::'
 
 
 def measure(
     session: pytest.Session, root: pathlib.Path, kept: pathlib.Path
 ) -> Touching:
     """Run the tests of files that are new or have changed; read the rest."""
-    package = _digest(sorted((root / 'consumer_guard').rglob('*.py')))
     files: dict[str, list[pytest.Item]] = {}
     for item in session.items:
         files.setdefault(item.nodeid.partition('::')[0], []).append(item)
     known: dict[str, Any] = json.loads(kept.read_text()) if kept.exists() else {}
-    keys = {file: f'{package} {_digest([root / file])}' for file in files}
     for file, items in files.items():
-        if known.get(file, {}).get('key') != keys[file]:
-            found = _measure_in_copy(items, root, kept.with_suffix('.fresh'))
-            known[file] = {'key': keys[file], 'tests': found}
+        if file not in known or known[file]['digests'] != _digest(
+            root, known[file]['digests']
+        ):
+            tests = _measure_in_copy(items, root, kept.with_suffix('.fresh'))
+            run = {module for entry in tests.values() for module in entry['lines']}
+            known[file] = {'digests': _digest(root, {file, *run}), 'tests': tests}
             kept.write_text(json.dumps(known))
     return _collect({file: known[file] for file in files})
 
@@ -68,8 +88,12 @@ def _measure_in_copy(
     return found
 
 
-def _digest(files: Sequence[pathlib.Path]) -> str:
-    return hashlib.sha256(b'\0'.join(file.read_bytes() for file in files)).hexdigest()
+def _digest(root: pathlib.Path, files: Collection[str]) -> dict[str, str]:
+    return {
+        file: hashlib.sha256((root / file).read_bytes()).hexdigest()
+        for file in sorted(files)
+        if (root / file).exists()
+    }
 
 
 def _measure_items(
