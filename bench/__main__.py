@@ -10,7 +10,8 @@ from pathlib import Path
 
 from bench import machine, plots, programme, results, tables
 
-DOCS = Path(__file__).parent.parent / 'doc' / 'source' / 'performance'
+RESULTS = Path(__file__).parent / 'results'
+DOCS = RESULTS.parent.parent / 'doc' / 'source' / 'performance'
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -24,22 +25,18 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         '--goal', nargs='+', choices=programme.GOALS, default=programme.GOALS
     )
-    parser.add_argument('--json', type=Path, metavar='FILE')
-    parser.add_argument('--markdown', type=Path, metavar='FILE')
-    parser.add_argument('--plots', type=Path, metavar='DIR', help='SVG files')
+    parser.add_argument('--results', type=Path, default=RESULTS, metavar='DIR')
     parser.add_argument(
-        '--docs',
-        action='store_true',
-        help='write tables, plots and results.json of the documentation',
+        '--docs', action='store_true', help='write the table of the documentation'
     )
     options = parser.parse_args(arguments)
     if options.docs and set(options.goal) != set(programme.GOALS):
-        parser.error('--docs writes one page of one run: it needs all goals')
+        parser.error('--docs writes one table of one run: it needs all goals')
     return options
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run; 1 when a goal is not reached."""
+    """Run; 1 when a figure is beyond its limit."""
     options = _parse(arguments)
     before = machine.describe_load()
     started = time.monotonic()
@@ -49,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(tables.to_markdown(tables.findings_grid([chapter])), flush=True)
         for table in chapter.tables:
             print(tables.to_markdown(tables.table_grid(table), table.title), flush=True)
-    chapters.sort(key=lambda chapter: int(chapter.goal[1:]))
+    chapters.sort(key=lambda chapter: programme.GOALS.index(chapter.goal))
     described = machine.describe() | {
         'kind of run': 'quick' if options.quick else 'full',
         'load before and after': f'{before}, {machine.describe_load()}',
@@ -74,22 +71,19 @@ def _write(
         'machine': described,
         'chapters': [results.to_plain(chapter) for chapter in chapters],
     }
+    folder: Path = options.results
+    folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(document, indent=1, ensure_ascii=False) + '\n'
-    if options.json:
-        options.json.write_text(text)
-    if options.markdown:
-        options.markdown.write_text(tables.write_markdown(chapters, described))
-    for folder in [options.plots, DOCS if options.docs else None]:
-        if folder is None:
-            continue
-        folder.mkdir(parents=True, exist_ok=True)
-        for chapter in chapters:
-            for curve in chapter.curves:
-                (folder / f'{curve.name}.svg').write_text(plots.draw(curve))
+    (folder / 'results.json').write_text(text)
+    (folder / 'report.md').write_text(tables.write_markdown(chapters, described))
+    for chapter in chapters:
+        for curve in chapter.curves:
+            plots.draw(curve, folder / f'{curve.name}.svg')
     if options.docs:
-        (DOCS / 'results.json').write_text(text)
-        for name, content in tables.write_rst(chapters, described).items():
-            (DOCS / name).write_text(content)
+        grid = tables.regression_grid(chapters)
+        (DOCS / 'regression.csv').write_text(tables.to_csv(grid))
+        words = tables.machine_words(described) + '\n'
+        (DOCS / 'regression-machine.rst').write_text(words)
 
 
 if __name__ == '__main__':

@@ -5,7 +5,9 @@ import itertools
 import resource
 from pathlib import Path
 
-from bench import results, scene, statistics, stores, timing, whole
+from scipy import stats
+
+from bench import results, scene, stores, timing, whole
 from bench.results import Chapter, Curve, Finding, Table
 from bench.scene import Nothing
 from bench.stores import Store
@@ -70,7 +72,7 @@ def run_long(store: Store, count: int) -> tuple[Curve, list[Finding]]:
         connections = _open_files(store)
     # The first quarter warms caches and the allocator up.
     settled = points[5:]
-    grown = statistics.slope(settled) * 1_000_000
+    grown = float(stats.linregress(settled).slope) * 1_000_000
     curve = Curve(
         f'memory-{store.engine.lower()}',
         f'Resident memory, {store.engine}',

@@ -9,6 +9,7 @@ so that the noise of placement's own milliseconds is left out.
 
 import itertools
 import random
+import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -17,7 +18,7 @@ import sqlalchemy as sa
 
 from bench import scene, stores, timing, whole
 from bench.results import Role, Row, Table
-from bench.statistics import estimate, median
+from bench.statistics import estimate
 from bench.stores import Store
 from bench.straightforward import StraightforwardGuard
 from consumer_guard.guard import identity
@@ -77,18 +78,16 @@ def measure(store: Store, effort: timing.Effort) -> Table:
 
         passing = arrive(scene.OWNER, scene.PASSAGE)
         owner, service = arrive(scene.OWNER), arrive(scene.SERVICE)
-        samples = _interleave(
+        samples = interleave(
             {
-                whole.GUARD: lambda: _own(guard, owner(), placement),
-                CONTEXT: lambda: _after(placement, passing(), _make_context, passing()),
-                LOOK_UP: lambda: _after(
-                    placement, passing(), lookup.find, (next(ids),)
-                ),
-                POOL: lambda: _after(placement, passing(), _borrow, lookup.engine),
-                RAW: lambda: _after(placement, passing(), raw, next(ids)),
-                whole.PRIVILEGED: lambda: _own(guard, service(), placement),
-                whole.STRAIGHT: lambda: _own(straight, passing(), placement),
-                whole.BARE: lambda: _alone(placement, passing()),
+                whole.GUARD: lambda: own(guard, owner(), placement),
+                CONTEXT: lambda: after(placement, passing(), _make_context, passing()),
+                LOOK_UP: lambda: after(placement, passing(), lookup.find, (next(ids),)),
+                POOL: lambda: after(placement, passing(), _borrow, lookup.engine),
+                RAW: lambda: after(placement, passing(), raw, next(ids)),
+                whole.PRIVILEGED: lambda: own(guard, service(), placement),
+                whole.STRAIGHT: lambda: own(straight, passing(), placement),
+                whole.BARE: lambda: alone(placement, passing()),
             },
             effort.scaled(rounds=0.4).rounds,
         )
@@ -96,14 +95,14 @@ def measure(store: Store, effort: timing.Effort) -> Table:
     return _tabulate(store, samples)
 
 
-def _own(middleware: Any, environ: scene.Environ, placement: Clocked) -> int:
+def own(middleware: Any, environ: scene.Environ, placement: Clocked) -> int:
     """What a middleware spends besides the application behind it."""
     started = time.thread_time_ns()
     scene.call(middleware, environ)
     return time.thread_time_ns() - started - placement.spent
 
 
-def _after(
+def after(
     placement: Clocked, environ: scene.Environ, piece: Callable[..., object], asked: Any
 ) -> int:
     """What a piece spends right after a request of placement."""
@@ -113,7 +112,7 @@ def _after(
     return time.thread_time_ns() - started
 
 
-def _alone(placement: Clocked, environ: scene.Environ) -> int:
+def alone(placement: Clocked, environ: scene.Environ) -> int:
     scene.call(placement, environ)
     return placement.spent
 
@@ -126,7 +125,7 @@ def _borrow(engine: sa.Engine) -> None:
     engine.raw_connection().close()
 
 
-def _interleave(pieces: Mapping[str, Callable[[], int]], rounds: int) -> timing.Samples:
+def interleave(pieces: Mapping[str, Callable[[], int]], rounds: int) -> timing.Samples:
     """Seconds of one call each; in each round the pieces in random order."""
     samples: timing.Samples = {name: [] for name in pieces}
     order = list(pieces)
@@ -142,7 +141,7 @@ def _interleave(pieces: Mapping[str, Callable[[], int]], rounds: int) -> timing.
 
 
 def _tabulate(store: Store, samples: timing.Samples) -> Table:
-    bare = median(samples[whole.BARE])
+    bare = statistics.median(samples[whole.BARE])
     rows = []
     for name, times in samples.items():
         ours = name in (whole.GUARD, whole.PRIVILEGED)

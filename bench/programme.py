@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bench import (
+    byrole,
     growth,
     inside,
     lists,
@@ -28,8 +29,8 @@ from bench.results import Chapter, Finding
 from bench.stores import Store
 from bench.timing import apart
 
-#: P11 is the start of a worker, which has no number among the goals.
-GOALS = [f'P{number}' for number in range(1, 12)]
+#: Guards against regression, and a role-holder's list in place.
+GOALS = [*(f'P{number}' for number in range(1, 12)), 'M3']
 
 #: Consumers in the tables.
 SIZES = {True: (10_000,), False: (10_000, 1_000_000)}
@@ -176,6 +177,16 @@ class Programme:
                 found = apart(serving.throughput, store, workers, rounds, seconds)
                 measured.append((store, workers, found))
         return serving.serving_chapter(measured)
+
+    def m3(self) -> Chapter:
+        """A role-holder's list in place."""
+        measured = [apart(byrole.measure, store, self.effort) for store in self.largest]
+        chapter: Chapter = measured[0]
+        return replace(
+            chapter,
+            findings=tuple(each.findings[0] for each in measured),
+            tables=tuple(each.tables[0] for each in measured),
+        )
 
     def p11(self) -> Chapter:
         """Start."""

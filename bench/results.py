@@ -6,8 +6,8 @@ import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from bench import statistics, timing
-from bench.statistics import Estimate
+from bench import timing
+from bench.statistics import Estimate, estimate
 
 
 class Role(str, enum.Enum):
@@ -122,11 +122,10 @@ def make_table(
             role = Role.CONTROL
         over = share = None
         if base is not None and name != base:
-            more = statistics.differences(times, samples[base])
-            over = statistics.estimate(more).scaled(factor)
-            part = [one - 1 for one in statistics.ratios(times, samples[base])]
-            share = statistics.estimate(part).scaled(100)
-        cost = statistics.estimate(times).scaled(factor)
+            pairs = [*zip(times, samples[base], strict=True)]
+            over = estimate([one - other for one, other in pairs]).scaled(factor)
+            share = estimate([one / other - 1 for one, other in pairs]).scaled(100)
+        cost = estimate(times).scaled(factor)
         rows.append(Row(name, role, cost, over, share))
     return Table(title, unit, tuple(rows), base, conditions)
 

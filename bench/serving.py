@@ -6,6 +6,7 @@ import os
 import random
 import resource
 import socket
+import statistics
 import subprocess
 import sys
 import threading
@@ -17,9 +18,9 @@ from tempfile import TemporaryDirectory
 
 import yaml
 
-from bench import results, scene, statistics, stores, timing
+from bench import results, scene, stores, timing
 from bench.results import Chapter, Curve, Finding, Role, Row, Table
-from bench.statistics import Estimate
+from bench.statistics import Estimate, estimate
 from bench.stores import Store
 from tests import servers
 
@@ -255,10 +256,10 @@ def _rate_table(title: str, rates: timing.Samples) -> Table:
             role = Role.CONTROL
         over = share = None
         if what != BARE:
-            over = statistics.estimate(statistics.differences(samples, rates[BARE]))
-            part = [ratio - 1 for ratio in statistics.ratios(samples, rates[BARE])]
-            share = statistics.estimate(part).scaled(100)
-        rows.append(Row(what, role, statistics.estimate(samples), over, share))
+            pairs = [*zip(samples, rates[BARE], strict=True)]
+            over = estimate([one - other for one, other in pairs])
+            share = estimate([one / other - 1 for one, other in pairs]).scaled(100)
+        rows.append(Row(what, role, estimate(samples), over, share))
     return Table(title, 'requests/s', tuple(rows), BARE, 'wall clock')
 
 

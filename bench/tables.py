@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Results as reStructuredText for the documentation, and as Markdown."""
+"""Results as Markdown, and as the table of the documentation."""
 
+import csv
+import io
 from collections.abc import Mapping, Sequence
+
+from tabulate import tabulate
 
 from bench.results import Chapter, Finding, Role, Row, Table
 from bench.statistics import Estimate
 
 _ROLES = {Role.OURS: '**{}**', Role.REFERENCE: '{}', Role.CONTROL: '{}'}
-_VERDICTS = {True: 'reached', False: 'not reached', None: ''}
+_VERDICTS = {True: 'within', False: 'beyond', None: ''}
 
 Grid = list[list[str]]
 
@@ -25,10 +29,28 @@ def _interval(estimate: Estimate) -> str:
 
 
 def findings_grid(chapters: Sequence[Chapter]) -> Grid:
-    """All figures beside their goals."""
-    grid = [['goal', 'what', 'figure', 'limit', '']]
+    """All figures beside their limits."""
+    grid = [['', 'what', 'figure', 'limit', '']]
     for chapter in chapters:
         grid += [_finding(chapter.goal, finding) for finding in chapter.findings]
+    return grid
+
+
+def regression_grid(chapters: Sequence[Chapter]) -> Grid:
+    """The figures that have a limit, with the greatest noise of their chapter."""
+    grid = [['', 'what', 'figure', 'limit', '', 'noise']]
+    for chapter in chapters:
+        noise = [
+            finding.figure
+            for finding in chapter.findings
+            if finding.claim.startswith('noise')
+        ]
+        grid += [
+            [*_finding(chapter.goal, finding), f'{max(noise):.1f} %' if noise else '']
+            for finding in chapter.findings
+            # How fast this machine is, without a limit, counts those of the others.
+            if finding.limit is not None or finding.unit == 'times'
+        ]
     return grid
 
 
@@ -69,44 +91,17 @@ def machine_words(machine: Mapping[str, str]) -> str:
     return ', '.join(f'{name} {value}' for name, value in machine.items())
 
 
-def to_rst(grid: Grid, title: str = '') -> str:
-    """A list-table, for including."""
-    lines = [f'.. list-table:: {title}'.rstrip(), '   :header-rows: 1', '']
-    for row in grid:
-        for position, cell in enumerate(row):
-            lead = '   * - ' if position == 0 else '     - '
-            lines.append(f'{lead}{cell}'.rstrip())
-    return '\n'.join(lines) + '\n'
-
-
 def to_markdown(grid: Grid, title: str = '') -> str:
     """A table of Markdown."""
-    lines = [f'**{title}**', ''] if title else []
-    for position, row in enumerate(grid):
-        lines.append('| ' + ' | '.join(row) + ' |')
-        if position == 0:
-            lines.append('|' + ' --- |' * len(row))
-    return '\n'.join(lines) + '\n'
+    table = tabulate(grid, headers='firstrow', tablefmt='github', disable_numparse=True)
+    return f'**{title}**\n\n{table}\n' if title else f'{table}\n'
 
 
-def write_rst(
-    chapters: Sequence[Chapter], machine: Mapping[str, str]
-) -> dict[str, str]:
-    """Texts for the documentation, by file name."""
-    texts = {
-        'summary.rst': to_rst(findings_grid(chapters)),
-        'machine.rst': machine_words(machine) + '\n',
-    }
-    for chapter in chapters:
-        parts = []
-        for table in chapter.tables:
-            parts.append(to_rst(table_grid(table), table.title))
-            if table.conditions:
-                parts.append(f'{table.conditions[0].upper()}{table.conditions[1:]}.\n')
-        for curve in chapter.curves:
-            parts.append(f'.. image:: /performance/{curve.name}.svg\n')
-        texts[f'{chapter.goal.lower()}.rst'] = '\n'.join(parts)
-    return texts
+def to_csv(grid: Grid) -> str:
+    """A table for the documentation."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator='\n').writerows(grid)
+    return text.getvalue()
 
 
 def write_markdown(chapters: Sequence[Chapter], machine: Mapping[str, str]) -> str:
@@ -119,4 +114,5 @@ def write_markdown(chapters: Sequence[Chapter], machine: Mapping[str, str]) -> s
             parts.append(to_markdown(table_grid(table), table.title))
             if table.conditions:
                 parts.append(f'{table.conditions[0].upper()}{table.conditions[1:]}.\n')
+        parts += [f'![{curve.title}]({curve.name}.svg)\n' for curve in chapter.curves]
     return '\n'.join(parts)

@@ -104,7 +104,7 @@ def check_fit(configuration: PolicyConfiguration) -> list[Finding]:
         *(
             [
                 each.at(where, _FIT)
-                for each in _compare(guards, placements, passage_role)
+                for each in _compare_access(guards, placements, passage_role)
             ]
             or [ok("the guard's rules and placement's fit together").at(where, _FIT)]
         ),
@@ -125,7 +125,7 @@ def _check_openness(placements: RuleSet, passage_role: str) -> Iterator[Finding]
             ).at(path, _RULES, line)
 
 
-def _compare(
+def _compare_access(
     guards: RuleSet, placements: RuleSet, passage_role: str
 ) -> Iterator[Assessment]:
     for found in list_mismatches(guards, placements, passage_role):

@@ -1,17 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The few exceptions; :mod:`consumer_guard.guard.decision` has their HTTP status.
 
-::
-
-    GuardError
-    +-- ConfigurationError    the start stops
-    +-- PolicyFileError       a policy file cannot be used
-    +-- RequestError          refuses a request
-        +-- Unreadable
-        +-- TooLarge
-        +-- OwnersUnavailable
-        +-- PolicyLocked
-
 Messages of a :class:`RequestError` are shown to clients: they never carry
 another owner's ids, generations or SQL.
 """

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The vocabulary: frozen values and the protocols between the parts.
+"""The vocabulary: frozen values, and the protocols between the parts.
 
-Nothing here does I/O or knows HTTP, oslo or SQL; every other module may
-import this one.
+Nothing here does I/O or knows HTTP, oslo or SQL.
 """
 
 import enum

@@ -40,6 +40,8 @@ from consumer_guard.guard.responses import Application, Refusal, StartResponse
 
 LOG = logging.getLogger(__name__)
 
+_VERSION_HEADER = 'HTTP_OPENSTACK_API_VERSION'
+
 
 @dataclass(frozen=True, slots=True)
 class Enforcement:
@@ -76,12 +78,7 @@ class DecisionRecorder(Protocol):
         shown: Fulfilment,
         seconds: float,
     ) -> Answered | None:
-        """Record a decision.
-
-        :param shown: what :meth:`look_up` returned
-        :param seconds: what the decision took
-        :returns: writes the record, None if there is none
-        """
+        """Record what :meth:`look_up` returned; the result writes the record."""
 
     def record_unjudged(
         self,
@@ -92,11 +89,7 @@ class DecisionRecorder(Protocol):
         *,
         forwarded: bool = False,
     ) -> Answered | None:
-        """Record a request that could not be judged.
-
-        :param forwarded: shadow mode let it through all the same
-        :returns: writes the record, None if there is none
-        """
+        """Record a request that was not judged; shadow mode may have forwarded it."""
 
 
 class ConsumerGuard:
@@ -168,7 +161,12 @@ class ConsumerGuard:
                     ),
                 )
             caller = identity.make_caller(context)
-            request = self._make_request(environ, operation, match)
+            request = make_guarded_request(
+                operation,
+                match,
+                read_microversion(environ.get(_VERSION_HEADER), self._versions),
+                WsgiPayload(environ, self._enforcement.max_body_size),
+            )
             started = time.perf_counter()
             decision = self._authorizer.authorize(request, caller)
             fulfilment = self._obligations.fulfil(request, decision)
@@ -185,17 +183,6 @@ class ConsumerGuard:
             return self._observe(respond, answered, fulfilment.afterwards)
         except Exception:
             return self._fail(environ, operation, caller, made_id)
-
-    def _make_request(
-        self, environ: Environ, operation: model.Operation, match: re.Match[str]
-    ) -> GuardedRequest:
-        header = environ.get('HTTP_OPENSTACK_API_VERSION')
-        return make_guarded_request(
-            operation,
-            match,
-            read_microversion(header, self._versions),
-            WsgiPayload(environ, self._enforcement.max_body_size),
-        )
 
     def _enforce(
         self,

@@ -143,8 +143,7 @@ class Sessions:
             # off from it, and would name an owner of the past.
             if there.get('wsrep_on', 'OFF') not in _OFF:
                 session += ['wsrep_sync_wait = 1', 'wsrep_dirty_reads = 0']
-            if session:
-                cursor.execute(f'SET SESSION {", ".join(session)}')
+            cursor.execute(f'SET SESSION {", ".join(session)}')
 
     def _refuse(self, connection: Any, is_replica: bool) -> None:
         """Refuse a replica, with one ERROR until a primary is met.

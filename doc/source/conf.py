@@ -28,7 +28,7 @@ highlight_language = 'none'
 
 autodoc_typehints = 'signature'
 autodoc_preserve_defaults = True
-# Written by python -m bench --docs, and included.
+# Written by bench and bench.morning with --docs, and included.
 exclude_patterns = ['performance/*.rst']
 
 # Read from the source at every build, so that no table can go stale.

@@ -3,6 +3,7 @@
 
 import collections
 import contextlib
+import fcntl
 import itertools
 import json
 import os
@@ -10,6 +11,7 @@ import pathlib
 import pty
 import re
 import signal
+import struct
 import subprocess
 import sys
 import termios
@@ -86,7 +88,8 @@ class TerminalRun:
 
     def __init__(self, shop: Shop, *arguments: str) -> None:
         self._terminal, theirs = pty.openpty()
-        termios.tcsetwinsize(theirs, (24, 80))
+        # struct winsize; termios.tcsetwinsize came with Python 3.11.
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack('HHHH', 24, 80, 0, 0))
         self.shown = ''
         self.process = subprocess.Popen(
             [

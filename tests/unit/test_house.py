@@ -267,9 +267,10 @@ def _find_state(module: types.ModuleType, source: str) -> Iterator[str]:
             if name.endswith('_') or name == '_field_defaults':
                 continue
             mutable = isinstance(value, MutableMapping | MutableSequence | MutableSet)
-            # A cache is its own module's, whoever imports it.
-            home = getattr(value, '__module__', module.__name__)
-            cached = hasattr(value, 'cache_info') and home == module.__name__
+            # A cache of ours is its own module's, whoever imports it.
+            home = getattr(value, '__module__', '')
+            imported = home.startswith(f'{NAME}.') and home != module.__name__
+            cached = hasattr(value, 'cache_info') and not imported
             if mutable or cached:
                 yield f'{path}.{name}'
 
