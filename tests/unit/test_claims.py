@@ -175,6 +175,20 @@ class TestReadClaims:
         assert name in str(caught.value)
         assert value not in str(caught.value).replace(' ', '')
 
+    @pytest.mark.parametrize('odd', [UUID.upper(), f'{UUID}\n', 'x', ''])
+    def test_a_claim_of_an_odd_consumer_id_is_not_canonical(self, odd: str) -> None:
+        request = _request(model.ALLOCATIONS_MANAGE)
+        (claim,) = claims.read_claims(request, {odd: CLAIM})
+        with pytest.raises(Unreadable, match='uuid'):
+            claims.demand_canonical_claim(claim)
+
+    def test_a_body_is_its_document_and_the_claims_in_it(self) -> None:
+        request = _request()._replace(
+            payload=GivenPayload(body=json.dumps(CLAIM).encode())
+        )
+        body = claims.read_write_body(request)
+        assert body == model.Body(CLAIM, claims.read_claims(request, CLAIM))
+
     @pytest.mark.parametrize('name', ['project_id', 'user_id', 'consumer_generation'])
     def test_a_claim_that_lacks_a_member_is_unreadable(self, name: str) -> None:
         document = {key: value for key, value in CLAIM.items() if key != name}
