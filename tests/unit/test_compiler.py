@@ -101,6 +101,8 @@ def test_a_check_that_is_answered_elsewhere_is_noticed(text: str, remote: bool) 
     }
     compiled = compiler.compile_rules(texts, ['r'])
     assert compiled.has_remote is remote
+    assert {*compiled.parsed} == {*compiled.nodes}
+    assert str(compiled.parsed['r']) == str(compiled.nodes['r'])
     for made, field in ((texts['r'], 'value'), (compiled, 'has_remote')):
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(made, field, None)
