@@ -22,14 +22,21 @@ from consumer_guard.guard.errors import (
 from consumer_guard.guard.model import OwnerGroups
 from consumer_guard.guard.request import KNOWN_MICROVERSIONS
 from consumer_guard.guard.responses import Application
-from consumer_guard.guard.wsgi import ConsumerGuard, Enforcement
+from consumer_guard.guard.wsgi import ConsumerGuard, DecisionRecorder, Enforcement
 from consumer_guard.owners.api import OwnerLookupSettings
 from consumer_guard.owners.drivers import load_driver
 from consumer_guard.owners.measured import MeasuredGroups, MeasuredLookup
+from consumer_guard.rules.candidate import (
+    CANDIDATE_FILE,
+    CandidateRules,
+    build_candidate,
+    read_small_status,
+)
 from consumer_guard.rules.files import PolicyLocations
 from consumer_guard.rules.reloading import ReloadedRules
 from consumer_guard.rules.remote import EnforcerCaller
 from consumer_guard.rules.rulebook import Rulebook
+from consumer_guard.telemetry.candidate_recorder import Candidate, CandidateRecorder
 from consumer_guard.telemetry.journal import Journal
 from consumer_guard.telemetry.metrics import NONE, Metrics, connect
 from consumer_guard.telemetry.recorder import Recorder
@@ -82,10 +89,12 @@ def make_guard(
     lookup: model.OwnerLookup,
     versions: Sequence[str],
     metrics: Metrics = NONE,
+    candidate: Candidate | None = None,
 ) -> ConsumerGuard:
     """The middleware with all its parts.
 
     :param versions: placement's microversions, oldest first
+    :param candidate: rules that are tried beside those in force
     :raises ConfigurationError: see :func:`make_watch`
     """
     measured = measure(lookup, metrics)
@@ -102,14 +111,28 @@ def make_guard(
         ),
         authorizer=make_authorizer(settings, rules, measured),
         obligations=make_watch(settings, lookup, measured, metrics),
-        recorder=Recorder(
-            settings.audit,
-            settings.enforcement,
-            Journal(settings.audit_key or '', settings.audit_unmasked_file, metrics),
-            metrics,
-            lookup,
-        ),
+        recorder=make_recorder(settings, lookup, metrics, candidate),
         versions=versions,
+    )
+
+
+def make_recorder(
+    settings: Settings,
+    lookup: model.OwnerLookup,
+    metrics: Metrics,
+    candidate: Candidate | None,
+) -> DecisionRecorder:
+    """What counts and records decisions, and what candidate rules would change.
+
+    :raises ConfigurationError: the unmasked file exists and is not private
+    """
+    mode, is_silent = settings.enforcement, settings.audit == 'none'
+    journal = Journal(settings.audit_key or '', settings.audit_unmasked_file, metrics)
+    recorder = Recorder(settings.audit, mode, journal, metrics, lookup)
+    if candidate is None or (is_silent and metrics is NONE):
+        return recorder
+    return CandidateRecorder(
+        recorder, candidate, mode, None if is_silent else journal, metrics
     )
 
 
@@ -171,6 +194,23 @@ def watch_rule_files(
         poll_interval=settings.policy_poll_interval,
         metrics=metrics,
         build=functools.partial(Rulebook.build, remote=EnforcerCaller(conf)),
+    )
+
+
+def watch_candidate(conf: cfg.ConfigOpts, settings: Settings) -> CandidateRules | None:
+    """The rules of ``candidate_policy_file``; None where it is not set."""
+    if not settings.candidate_policy_file:
+        return None
+    return CandidateRules(
+        ReloadedRules(
+            PolicyLocations(
+                conf.find_file, settings.candidate_policy_file, (), read_small_status
+            ),
+            policy_file_is_explicit=True,
+            poll_interval=settings.policy_poll_interval,
+            wording=CANDIDATE_FILE,
+            build=build_candidate,
+        )
     )
 
 

@@ -28,6 +28,7 @@ def filter_factory(
         lookup = assembly.make_lookup(settings)
     startup.announce(configuration)
     rules = assembly.watch_rule_files(conf, settings, metrics)
+    candidate = assembly.watch_candidate(conf, settings)
     versions = assembly.find_versions()
 
     def make(application: Application) -> ConsumerGuard:
@@ -39,6 +40,7 @@ def filter_factory(
                 lookup=lookup,
                 versions=versions,
                 metrics=metrics,
+                candidate=candidate,
             )
 
     return make

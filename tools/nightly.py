@@ -45,6 +45,7 @@ LANES = (
     'placement-suite',
     'specification',
     'proof',
+    'suggestions',
     'formal',
     'fuzz',
     'galera',

@@ -250,7 +250,7 @@ def write(folder: Path, scenes: Sequence[Scene], machine: Mapping[str, str]) -> 
 
 
 def _table(rows: Sequence[Row]) -> str:
-    return tabulate(rows, headers='keys', tablefmt='github', disable_numparse=True)
+    return str(tabulate(rows, headers='keys', tablefmt='github', disable_numparse=True))
 
 
 def _turn_over(rows: Sequence[Row]) -> list[Row]:

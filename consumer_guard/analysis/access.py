@@ -145,24 +145,33 @@ _CONSUMER_IDS = types.MappingProxyType(
     }
 )
 
-_OWNERS = KnownOwners(
-    {
-        _CONSUMER_IDS[relation]: Owner(
-            _CONSUMER_IDS[relation],
-            OwnerStatus.RECORDED if project_id else OwnerStatus.UNOWNED,
-            project_id,
-            user_id,
-            _TYPE,
-            generation=1,
-            has_allocations=True,
-        )
-        for relation, project_id, user_id in (
-            (Relation.OWNED, PROJECT_ID, USER_ID),
-            (Relation.FOREIGN, FOREIGN_PROJECT_ID, FOREIGN_USER_ID),
-            (Relation.UNOWNED, None, None),
-        )
+
+def make_owners(project_id: str, user_id: str) -> KnownOwners:
+    """One consumer for each relation but the unknown one.
+
+    :param project_id: whose consumer is :attr:`Relation.OWNED`
+    """
+    owned = {
+        Relation.OWNED: (project_id, user_id),
+        Relation.FOREIGN: (FOREIGN_PROJECT_ID, FOREIGN_USER_ID),
+        Relation.UNOWNED: (None, None),
     }
-)
+    return KnownOwners(
+        {
+            _CONSUMER_IDS[relation]: Owner(
+                _CONSUMER_IDS[relation],
+                OwnerStatus.RECORDED if ids[0] else OwnerStatus.UNOWNED,
+                *ids,
+                _TYPE,
+                generation=1,
+                has_allocations=True,
+            )
+            for relation, ids in owned.items()
+        }
+    )
+
+
+_OWNERS = make_owners(PROJECT_ID, USER_ID)
 
 
 def compute_access(
@@ -173,6 +182,7 @@ def compute_access(
     conceal: bool = False,
     passage_role: str = 'consumer_guard_passage',
     nobodys_project_id: str = '00000000-0000-0000-0000-000000000000',
+    owners: KnownOwners = _OWNERS,
 ) -> AccessTable:
     """Decide every operation for every caller class and relation.
 
@@ -183,13 +193,14 @@ def compute_access(
     :param rulebook: its remote checks are not called; they stay unknown
     :param conceal: ``denial = conceal``
     :param passage_role: '' when it is turned off
+    :param owners: of :func:`make_owners`
     """
     # Security: remote checks are never called about invented owners.
     offline = rulebook.offline()
-    authorizer = Authorizer(offline, _OWNERS, patience=math.inf)
+    authorizer = Authorizer(offline, owners, patience=math.inf)
     requests = {
         (operation, relation): make_cell_request(
-            operation, relation, nobodys_project_id
+            operation, relation, nobodys_project_id, owners
         )
         for operation in operations
         for relation in Relation
@@ -203,13 +214,17 @@ def compute_access(
             )
             cell = Cell(decision.outcome, decision.reason, answer)
             if decision.outcome is Outcome.FILTER:
-                cell = _judge_listed(offline, operation, caller, relation)
+                owner = owners.find((_CONSUMER_IDS[relation],))
+                cell = _judge_listed(offline, operation, caller, owner)
             cells[name, operation.name, relation] = cell
     return cells
 
 
 def _judge_listed(
-    rulebook: Rulebook, operation: Operation, caller: Caller, relation: Relation
+    rulebook: Rulebook,
+    operation: Operation,
+    caller: Caller,
+    owner: Mapping[str, Owner],
 ) -> Cell:
     """Whether a filtered list shows this consumer to the caller, and why."""
 
@@ -217,19 +232,21 @@ def _judge_listed(
         truth = rulebook.judge(operation.rule, caller, target, final=True)
         return Ruling(operation.rule, about, truth, target)
 
-    owners = _OWNERS.find((_CONSUMER_IDS[relation],))
-    decision = ownership.conclude_recorded(owners, judge)
+    decision = ownership.conclude_recorded(owner, judge)
     listed = decision.outcome is Outcome.PASSAGE
     answer = prediction.LISTED if listed else prediction.NOT_LISTED
     return Cell(Outcome.FILTER, decision.reason, answer)
 
 
 def make_cell_request(
-    operation: Operation, relation: Relation, nobodys_project_id: str
+    operation: Operation,
+    relation: Relation,
+    nobodys_project_id: str,
+    owners: KnownOwners = _OWNERS,
 ) -> GuardedRequest:
     """The request that a cell is about."""
-    uuid = _CONSUMER_IDS[relation]
-    (owner,) = _OWNERS.find((uuid,)).values()
+    uuid, own_uuid = _CONSUMER_IDS[relation], _CONSUMER_IDS[Relation.OWNED]
+    owner, own = (owners.find((each,))[each] for each in (uuid, own_uuid))
     path = operation.path.format(consumer_uuid=uuid, uuid=_PROVIDER_ID)
     if operation.ownership is Ownership.SUMS:
         nobodys = nobodys_project_id if relation is Relation.UNOWNED else '9' * 32
@@ -239,8 +256,8 @@ def make_cell_request(
         )
     claim = simulation.make_claim(
         _PROVIDER_ID,
-        owner.project_id or PROJECT_ID,
-        owner.user_id or USER_ID,
+        owner.project_id or own.project_id or PROJECT_ID,
+        owner.user_id or own.user_id or USER_ID,
         owner.generation,
         _TYPE,
     )

@@ -49,7 +49,8 @@ _MAX_LINE_NUMBERS = 10
 #: Combinations of truths of unknown checks that are tried per record.
 _MAX_COMBINATIONS = 2**12
 
-_OPENNESS = types.MappingProxyType(
+#: How much an outcome lets a caller have.
+OPENNESS = types.MappingProxyType(
     {Outcome.REFUSE: 0, Outcome.FILTER: 1, Outcome.PASSAGE: 2, Outcome.ROLE: 2}
 )
 
@@ -122,7 +123,7 @@ def replay(
             continue
         if record is None:
             continue
-        outcomes = decide(_drop_unread(record.case, old, new))
+        outcomes = decide(drop_unread(record.case, old, new))
         _count(summary, record, outcomes, equal=record.case.operation.name in equal)
     return summary
 
@@ -145,7 +146,7 @@ def _count(
         summary.examples.setdefault((effect, group), record.request_id)
 
 
-def _drop_unread(case: Case, old: Rulebook, new: Rulebook) -> Case:
+def drop_unread(case: Case, old: Rulebook, new: Rulebook) -> Case:
     """The case without the attributes that no rule reads."""
     rule = case.operation.rule
     # project_id: nobody may read the sums of no project, see conclude_sums.
@@ -167,7 +168,7 @@ def _classify(old: Outcome | None, new: Outcome | None) -> Change:
         return Change.UNDECIDED
     if old is Outcome.FILTER and new is Outcome.FILTER:
         return Change.UNDECIDED  # the record does not show what the list holds
-    change = _OPENNESS[new] - _OPENNESS[old]
+    change = OPENNESS[new] - OPENNESS[old]
     if not change:
         return Change.UNCHANGED
     return Change.ALLOWED if change > 0 else Change.REFUSED

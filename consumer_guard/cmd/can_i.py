@@ -17,7 +17,7 @@ from consumer_guard.analysis.simulation import (
     make_request,
     simulate_caller,
 )
-from consumer_guard.cmd import subject
+from consumer_guard.cmd import can_i_list, subject
 from consumer_guard.cmd.base import CommandFailed, GuardCommand, read_file
 from consumer_guard.cmd.pasted import strip_endpoint
 from consumer_guard.config.settings import Settings
@@ -28,6 +28,7 @@ from consumer_guard.guard.decision import Reason
 from consumer_guard.guard.errors import RequestError
 from consumer_guard.guard.model import Caller, Owner, OwnerLookup, OwnerStatus
 from consumer_guard.guard.request import GuardedRequest
+from consumer_guard.rules.rulebook import Rulebook
 from consumer_guard.telemetry import masking, metrics
 
 
@@ -36,18 +37,22 @@ class CanI(GuardCommand, show.ShowOne):
 
     Decides as the deployed guard does, with the live policy files and the
     configured look-up of owners, and sends nothing to placement. Exit status: 0
-    allowed, 1 refused, 2 it could not be asked.
+    allowed, or listed; 1 refused; 2 it could not be asked.
     """
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         """The request, the caller and the owner."""
-        parser.add_argument('method', metavar='METHOD', help='GET, PUT, POST, DELETE')
+        parser.add_argument(
+            'method', nargs='?', metavar='METHOD', help='GET, PUT, POST, DELETE'
+        )
         parser.add_argument(
             'path',
+            nargs='?',
             metavar='PATH',
             help='with its query: /allocations/UUID, /usages?project_id=ID. The host '
             'and prefix of the endpoint are left out',
         )
+        can_i_list.add_list_option(parser)
         subject.add_options(parser)
         group = parser.add_argument_group('what is asked')
         group.add_argument(
@@ -82,17 +87,29 @@ class CanI(GuardCommand, show.ShowOne):
         self, parsed_args: argparse.Namespace
     ) -> tuple[Sequence[str], Sequence[Any]]:
         """Decide and describe."""
-        pasted = parsed_args.path
-        parsed_args.path = strip_endpoint(pasted)
+        can_i_list.check_options(parsed_args)
         conf, settings = self.read_configuration()
         rulebook = assembly.read_rules(conf, settings)
-        versions = tuple(assembly.find_versions())
-        request = _make_request(parsed_args, settings, versions)
         caller = simulate_caller(
             subject.read_subject(parsed_args), settings.passage_role
         )
         if not caller.credentials['user_id']:
             raise CommandFailed('nobody asks: the user has no id')
+        if parsed_args.list:
+            return _show_abilities(caller, rulebook, settings)
+        return self._decide(parsed_args, caller, rulebook, settings)
+
+    def _decide(
+        self,
+        parsed_args: argparse.Namespace,
+        caller: Caller,
+        rulebook: Rulebook,
+        settings: Settings,
+    ) -> tuple[Sequence[str], Sequence[Any]]:
+        pasted = parsed_args.path
+        parsed_args.path = strip_endpoint(pasted)
+        versions = tuple(assembly.find_versions())
+        request = _make_request(parsed_args, settings, versions)
         with _open_lookup(parsed_args, settings, request) as (lookup, watch):
             try:
                 with capture_warnings('consumer_guard.owners') as failures:
@@ -118,6 +135,20 @@ class CanI(GuardCommand, show.ShowOne):
         if explanation.document is None and parsed_args.formatter in ('shell', 'value'):
             shown['document'] = ''
         return tuple(shown), tuple(shown.values())
+
+
+def _show_abilities(
+    caller: Caller, rulebook: Rulebook, settings: Settings
+) -> tuple[Sequence[str], Sequence[Any]]:
+    """One field per operation."""
+    shown = {}
+    for name, cells in can_i_list.list_abilities(caller, rulebook, settings).items():
+        described = {
+            relation: can_i_list.describe_ability(cell, settings)
+            for relation, cell in cells.items()
+        }
+        shown[name] = _FormattedValue(described, can_i_list.format_abilities(described))
+    return tuple(shown), tuple(shown.values())
 
 
 def _make_request(

@@ -2,11 +2,8 @@
 """``consumer-guard policy diff``."""
 
 import argparse
-import contextlib
 import dataclasses
-import os
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from consumer_guard.analysis.diff import (
@@ -20,7 +17,7 @@ from consumer_guard.analysis.replay import EFFECTS, ReplaySummary, replay
 from consumer_guard.analysis.source import read_paths
 from consumer_guard.cmd.base import CommandFailed, GuardLister, plain_errors
 from consumer_guard.cmd.narrow import exceeds_display
-from consumer_guard.cmd.progress import show_progress
+from consumer_guard.cmd.records import open_records
 from consumer_guard.cmd.service_diff import (
     add_service_options,
     check_service_options,
@@ -86,7 +83,7 @@ class DiffPolicy(GuardLister):
                 for operation, known in comparisons.items()
                 if known.equal
             }
-            with _open_records(parsed_args.replay) as lines:
+            with open_records(parsed_args.replay, 'option --replay') as lines:
                 replayed = replay(lines, old, new, equal)
             if not replayed.totals:
                 raise CommandFailed(
@@ -142,31 +139,3 @@ def _fold_row(row: Mapping[str, Any]) -> tuple[str, str, str]:
     if row['count'] is not None:
         request += f'\n{row["count"]} recorded, such as {row["example"]}'
     return row['change'], request, f'old: {row["old"]}\nnew: {row["new"]}'
-
-
-def _count_lines(
-    lines: Iterable[str], update: Callable[[int], object]
-) -> Iterator[str]:
-    for line in lines:
-        yield line
-        update(len(line))
-
-
-@contextlib.contextmanager
-def _open_records(path: str) -> Iterator[Iterable[str]]:
-    """:raises CommandFailed: it cannot be read"""
-    if path == '-':
-        yield sys.stdin
-        return
-    try:
-        # What is not UTF-8 becomes a bad line, not an end.
-        with (
-            open(path, encoding='utf-8', errors='replace') as lines,
-            show_progress(os.path.getsize(path), 'characters') as progress,
-        ):
-            yield _count_lines(lines, progress.update)
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise CommandFailed(
-            f'{path} (option --replay): cannot be read: {reason}'
-        ) from None

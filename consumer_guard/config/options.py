@@ -122,6 +122,14 @@ OPTS: tuple[cfg.Opt, ...] = (
         min=0.01,
         help='Seconds between two checks of the policy files; never per request.',
     ),
+    cfg.StrOpt(
+        'candidate_policy_file',
+        default='',
+        help='A policy file that is tried, in place of all policy files: its rules '
+        'are judged beside those in force and never act. A decision that they would '
+        'change is counted and gets a record on the logger consumer_guard.audit. '
+        'Found and reloaded as the policy files are; empty tries none.',
+    ),
     cfg.IntOpt(
         'generation_limit',
         default=2**31 - 1,

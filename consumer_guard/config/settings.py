@@ -45,6 +45,7 @@ class Settings:
     generation_strategy: str
     generation_roll_to: int
     audit: str
+    candidate_policy_file: str = ''
     audit_key: str | None = field(default=None, repr=False)
     audit_unmasked_file: str = ''
     statsd_host: str = ''

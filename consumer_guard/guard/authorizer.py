@@ -31,8 +31,9 @@ from consumer_guard.guard.model import (
 from consumer_guard.guard.ownership import Judge
 from consumer_guard.guard.request import GuardedRequest
 
-#: Rulings of one list that are kept; they take more memory than its text.
-_KEPT = 4096
+#: Consumers of a list that are looked up at once, of short lists a quarter, and half of
+#: the rulings that are kept: both take more memory than their text.
+_BATCH = 2048
 
 
 class Rules(Protocol):
@@ -135,10 +136,13 @@ class Authorizer:
         judge = self._make_judge(rules, request, caller)
         allowed: dict[tuple[str | None, ...], bool] = {}
         visible: set[str] = set()
-        for target, uuids in self._find_targets(consumer_ids, keys):
+        ordered = sorted(consumer_ids)
+        size = max(128, min(_BATCH, len(ordered) // 4))
+        parts = (ordered[n : n + size] for n in range(0, len(ordered), size))
+        for target, uuids in (t for p in parts for t in self._find_targets(p, keys)):
             if self._clock() > deadline:
                 raise OwnersUnavailable('The list takes too long to be filtered.')
-            if len(allowed) > _KEPT:
+            if len(allowed) > 2 * size:
                 allowed.clear()
             # A rule that reads the project alone is judged once per project.
             facts = tuple([target.get(key) for key in keys])

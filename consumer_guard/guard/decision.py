@@ -139,9 +139,7 @@ CONSEQUENCES: Mapping[Reason, Consequence] = types.MappingProxyType(
             code=CONCURRENT_UPDATE,
         ),
         Reason.NO_SEAL_STORE: Consequence(
-            Phase.OBLIGATIONS,
-            503,
-            'Owners cannot write now; ask the operator.',
+            Phase.OBLIGATIONS, 503, 'Owners cannot write now; ask the operator.'
         ),
         Reason.SPENT: Consequence(
             Phase.OBLIGATIONS,

@@ -35,9 +35,7 @@ class _Unreadable(Exception):
 
 
 def keep_visible(
-    application: Application,
-    find_visible: FindVisible,
-    bad_gateway: Application,
+    application: Application, find_visible: FindVisible, bad_gateway: Application
 ) -> Application:
     """Wrap placement for a list of which the caller may see a part.
 

@@ -22,6 +22,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from consumer_guard.guard.errors import PolicyFileError, PolicyLocked
 from consumer_guard.rules.files import FileSnapshot, PolicyLocations, PolicyText
@@ -48,6 +49,29 @@ _TOLERANCE = 0.1
 _LONGEST_CHECK = 1.0
 
 _REMEDY = 'write the wanted rules into it, or restart the workers to go on without it'
+
+
+class Wording(NamedTuple):
+    """The words of log lines.
+
+    :ivar title: of the files
+    :ivar loaded: stands before the paths of files that were loaded
+    :ivar kept: what a problem means while there are good rules
+    :ivar missing: what a problem means where there never were any
+    """
+
+    title: str
+    loaded: str
+    kept: str
+    missing: str
+
+
+POLICY_FILES = Wording(
+    'Policy files',
+    'Policy files in force',
+    'rules stay as they were',
+    'guarded requests refused',
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +109,7 @@ class ReloadedRules:
     :param poll_interval: seconds between two checks
     :param build: makes a rulebook; raises PolicyFileError
     :param metrics: gets the rulebook's age and failed checks, once per check
+    :param wording: of log lines
     :param clock: seconds, monotonic
     :param wall_clock: seconds, the one of the files' ctimes
     """
@@ -97,6 +122,7 @@ class ReloadedRules:
         poll_interval: float,
         build: Callable[[Sequence[PolicyText]], Rulebook],
         metrics: Metrics = NONE,
+        wording: Wording = POLICY_FILES,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
@@ -105,6 +131,7 @@ class ReloadedRules:
         self._interval = poll_interval
         self._build = build
         self._metrics = metrics
+        self._wording = wording
         self._clock = clock
         self._wall_clock = wall_clock
         # Security: one lock per process; a lock that another thread held when
@@ -164,7 +191,7 @@ class ReloadedRules:
                 return  # another thread has checked since
             before = self._state
             state = self._refresh(before, now, wall, confirm)
-            self._state = _log_problem(state, now)
+            self._state = _log_problem(state, now, self._wording)
             self._due = now + self._interval
             self._stuck = False
             if state.failed_reloads > before.failed_reloads:
@@ -235,7 +262,7 @@ class ReloadedRules:
             raise PolicyFileError(
                 f'{state.main}: the main policy file has no rules any more; {_REMEDY}'
             )
-        LOG.info('Policy files in force: %s', [text.path for text in texts])
+        LOG.info('%s: %s', self._wording.loaded, [text.path for text in texts])
         return _State(
             problem=None,
             offset=state.offset,
@@ -257,12 +284,12 @@ def _wait(state: _State, now: float) -> _State:
     return replace(waiting, problem='the policy files differ at every check')
 
 
-def _log_problem(state: _State, now: float) -> _State:
+def _log_problem(state: _State, now: float, wording: Wording) -> _State:
     """Log a problem when it is new, and again every REPEAT seconds."""
     if state.problem is None:
         return state
     if state.problem == state.logged and now - state.logged_at < REPEAT:
         return state
-    effect = 'rules stay as they were' if state.rulebook else 'guarded requests refused'
-    LOG.error('Policy files: %s (%s)', state.problem, effect)
+    effect = wording.kept if state.rulebook else wording.missing
+    LOG.error('%s: %s (%s)', wording.title, state.problem, effect)
     return replace(state, logged=state.problem, logged_at=now)

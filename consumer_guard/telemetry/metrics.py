@@ -114,3 +114,9 @@ def name_decision(operation: model.Operation, outcome: str, mode: str) -> str:
     """The counter of a decision, in StatsD's alphabet; always four words."""
     word = operation.name.replace(':', '_')
     return f'decisions.{word}.{outcome}.{mode}'
+
+
+def name_candidate(operation: model.Operation, change: str, mode: str) -> str:
+    """The counter of what candidate rules would change, as :func:`name_decision`."""
+    word, change = operation.name.replace(':', '_'), change.replace(' ', '_')
+    return f'candidate.{word}.{change}.{mode}'

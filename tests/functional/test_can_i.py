@@ -434,8 +434,8 @@ class TestBadInput:
                 ('--microversion 1.99', '1.0 to 1.39'),
             ),
             (('GET', CONSUMER, *READER, '--microversion', 'x'), ('--microversion x',)),
-            (('GET', CONSUMER, *READER), ('could not be looked up', '--owner-project')),
-            (('GET', CONSUMER, *READER, '--show-owner'), ('could not be looked up',)),
+            (('GET', CONSUMER, *READER), ('cannot be looked up', '--owner-project')),
+            (('GET', CONSUMER, *READER, '--show-owner'), ('cannot be looked up',)),
             (
                 (
                     'GET',
@@ -446,7 +446,7 @@ class TestBadInput:
                     'p',
                     '--show-owner',
                 ),
-                ('could not be looked up',),
+                ('cannot be looked up',),
             ),
             (('GET', CONSUMER, *READER, '--owner-user', 'u'), ('--owner-project',)),
             (('GET', CONSUMER, *READER, '--owner-type', 'u'), ('--owner-project',)),

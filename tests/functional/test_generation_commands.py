@@ -126,7 +126,12 @@ class TerminalRun:
 
 
 @pytest.fixture
-def shop(url: str, tmp_path: pathlib.Path) -> Shop:
+def shop(url: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
+    # Placement's configuration is empty, whatever was deployed before.
+    placement = tmp_path / 'placement'
+    placement.mkdir()
+    (placement / 'placement.conf').touch()
+    monkeypatch.setenv('OS_PLACEMENT_CONFIG_DIR', str(placement))
     return Shop(url, tmp_path)
 
 

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from consumer_guard.guard import model
+from consumer_guard.rules.candidate import WouldChange
 from consumer_guard.telemetry import metrics
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
@@ -39,6 +40,16 @@ DECISIONS = {
     }
     for operation in model.OPERATIONS
     for outcome in ('allow', 'deny')
+    for mode in ('enforce', 'shadow')
+}
+CANDIDATES = {
+    metrics.name_candidate(operation, change.value, mode): {
+        'operation': operation.name.replace(':', '_'),
+        'change': change.value.replace(' ', '_'),
+        'mode': mode,
+    }
+    for operation in model.OPERATIONS
+    for change in WouldChange
     for mode in ('enforce', 'shadow')
 }
 
@@ -81,11 +92,18 @@ def test_every_decision_becomes_one_counter_with_its_labels() -> None:
         assert translate(f'consumer_guard.{name}') == expected
 
 
+def test_every_change_by_candidate_rules_becomes_one_counter() -> None:
+    assert len(CANDIDATES) == 6 * len(model.OPERATIONS)
+    for name, labels in CANDIDATES.items():
+        expected = [('consumer_guard_candidate_changes_total', labels)]
+        assert translate(f'consumer_guard.{name}') == expected
+
+
 def test_every_other_metric_has_a_mapping_of_its_own() -> None:
     names = [translate(f'consumer_guard.{name}') for name in SINGLE]
     assert all(len(found) == 1 for found in names)
     assert len({found[0][0] for found in names}) == len(SINGLE)
-    assert len(MAPPINGS) == len(SINGLE) + 1
+    assert len(MAPPINGS) == len(SINGLE) + 2
 
 
 def test_alerts_and_mapping_name_the_same_metrics() -> None:
@@ -97,8 +115,11 @@ def test_alerts_and_mapping_name_the_same_metrics() -> None:
         else mapping['name']
         for mapping in MAPPINGS
     }
-    # The age of the rules is for dashboards.
-    assert named == mapped - {'consumer_guard_rulebook_age_seconds'}
+    # The age of the rules is for dashboards, and candidate rules do nothing.
+    assert named == mapped - {
+        'consumer_guard_rulebook_age_seconds',
+        'consumer_guard_candidate_changes_total',
+    }
 
 
 @pytest.mark.skipif(

@@ -70,11 +70,17 @@ def test_the_documentation_lists_every_field_of_each_event() -> None:
     page = pathlib.Path(__file__).parents[2] / 'doc' / 'source' / 'operations.rst'
     _, _, table = page.read_text().partition(f'Fields, schema {SCHEMA}\n')
     table, _, _ = table.partition('\n\nRequests ')
-    fields: dict[str, set[str]] = {'decision': set(), 'ownership': set()}
+    fields: dict[str, set[str]] = {
+        event: set() for event in ('decision', 'ownership', 'candidate')
+    }
     for names, event in re.findall(r'\* - (``.*)\n +- (\w+)', table):
-        for about in fields if event == 'both' else [event]:
+        for about in ('decision', 'ownership') if event == 'both' else [event]:
             fields[about] |= set(re.findall(r'``(\w+)``', names))
-    assert fields == {'decision': DECISION, 'ownership': OWNERSHIP}
+    assert fields == {
+        'decision': DECISION,
+        'ownership': OWNERSHIP,
+        'candidate': {'would_change', 'candidate_digest'},
+    }
 
 
 class TestDecisions:

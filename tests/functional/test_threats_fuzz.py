@@ -83,7 +83,7 @@ def test_every_request_is_answered_as_specified(world: Scenario, guard: str) -> 
     @with_corpus()
     @given(request=requests())
     def check(request: Request) -> None:
-        expected = expect(request, world.recorded)
+        expected = expect(request, world.recorded, world.read_types())
         answer = world.ask(world.guarded[guard], request, world.attacker)
         ran = [handled for handled in world.journal.handled if handled.operation]
         try:

@@ -57,10 +57,13 @@ class Expected(NamedTuple):
         return self.answer.reason != _UNSURE
 
 
-def expect(request: Request, recorded: Mapping[str, Consumer]) -> Expected | None:
+def expect(
+    request: Request, recorded: Mapping[str, Consumer], types: tuple[str, ...]
+) -> Expected | None:
     """The specification's answer to a request of A's; None for what is not guarded.
 
     :param recorded: the consumers that have a row or allocations
+    :param types: the consumer types that there are
     """
     routed = accepted.route(request.method, request.path)
     if routed is None:
@@ -71,6 +74,7 @@ def expect(request: Request, recorded: Mapping[str, Consumer]) -> Expected | Non
         path_ids=tuple(ids.values()),
         newline=request.path.endswith('\n'),
         recorded=recorded,
+        types=types,
     )
     claimed = None
     if operation is model.USAGES:

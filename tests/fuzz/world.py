@@ -267,6 +267,11 @@ class Scenario:
         self._generations = self._read_generations()
         self._version = self._data_version()
 
+    def read_types(self) -> tuple[str, ...]:
+        """The consumer types that there are; writes of role-holders add some."""
+        rows = self._connection.execute('SELECT name FROM consumer_types')
+        return tuple(name for (name,) in rows)
+
     def close(self) -> None:
         """Leave the database without the planted rows, the loggers as they were."""
         for table in ('consumers', 'allocations'):

@@ -252,7 +252,7 @@ def test_two_rows_of_one_consumer_have_no_owner(
     with pytest.raises(errors.OwnersUnavailable):
         find(C1)
     with pytest.raises(errors.OwnersUnavailable):
-        lookup.find_groups([C1], ['project_id'])
+        list(lookup.find_groups([C1], ['project_id']))
 
 
 def test_nothing_is_left_checked_out(lookup: DatabaseOwners) -> None:

@@ -51,6 +51,10 @@ EXPECTED = {
         'consumer_guard.commands',
         'policy_diff',
     ): 'consumer_guard.cmd.policy_diff:DiffPolicy',
+    (
+        'consumer_guard.commands',
+        'policy_suggest',
+    ): 'consumer_guard.cmd.policy_suggest:SuggestPolicy',
     ('consumer_guard.commands', 'can-i'): 'consumer_guard.cmd.can_i:CanI',
     (
         'consumer_guard.commands',

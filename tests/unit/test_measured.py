@@ -61,7 +61,7 @@ def test_a_failure_is_counted_timed_and_raised(fault: BaseException) -> None:
     measured = MeasuredGroups(owners, metrics)
     for look_up in (
         lambda: measured.find([CONSUMER]),
-        lambda: measured.find_groups([CONSUMER], ['project_id']),
+        lambda: [*measured.find_groups([CONSUMER], ['project_id'])],
     ):
         with pytest.raises(type(fault)):
             look_up()

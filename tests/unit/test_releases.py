@@ -95,11 +95,13 @@ def test_constraints_that_cannot_be_read_are_named_in_one_line(
 
 
 def test_policy_yaml_is_the_default_whatever_oslo_policy_has(
-    tmp_path: pathlib.Path,
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It was policy.json before oslo.policy 4.5."""
     path = tmp_path / 'consumer-guard.conf'
     path.write_text('[consumer_guard]\n')
+    (tmp_path / 'placement.conf').touch()
+    monkeypatch.setenv('OS_PLACEMENT_CONFIG_DIR', str(tmp_path))
     opts.set_defaults(cfg.ConfigOpts(), policy_file='policy.json')
     try:
         conf = loading.parse_files({'oslo_config_file': str(path)})

@@ -1,0 +1,342 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Candidate rules: held against the authorizer, and what they must not disturb."""
+
+import json
+import logging
+import math
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from oslo_policy import policy
+
+from consumer_guard.analysis import simulation
+from consumer_guard.analysis.access import (
+    CALLER_CLASSES,
+    FOREIGN_PROJECT_ID,
+    PROJECT_ID,
+    USER_ID,
+    Relation,
+    make_cell_request,
+)
+from consumer_guard.guard import model
+from consumer_guard.guard.authorizer import Authorizer
+from consumer_guard.guard.decision import Decision, Outcome, Reason
+from consumer_guard.guard.errors import PolicyFileError
+from consumer_guard.guard.model import Caller, Owner, OwnerStatus
+from consumer_guard.guard.obligations import Fulfilment
+from consumer_guard.guard.request import GuardedRequest
+from consumer_guard.rules.candidate import (
+    MAX_FILE_SIZE,
+    CandidateRules,
+    WouldChange,
+    build_candidate,
+    find_change,
+    read_small_status,
+)
+from consumer_guard.rules.files import PolicyText
+from consumer_guard.rules.nodes import RemoteCheck
+from consumer_guard.rules.remote import CallForRule
+from consumer_guard.rules.rulebook import Rulebook
+from tests.profiles import budget
+
+LIST, UPDATE = model.ALLOCATIONS_LIST, model.ALLOCATIONS_UPDATE
+NOBODYS = '00000000-0000-0000-0000-000000000000'
+CHECKS = (
+    *('role:admin', 'role:service', 'role:reader', 'role:member', '@', '!'),
+    *(
+        'project_id:%(project_id)s',
+        'user_id:%(user_id)s',
+        "'INSTANCE':%(consumer_type)s",
+    ),
+    *('http://127.0.0.1:1/x', 'domain_id:%(project_id)s'),
+)
+RULES = st.recursive(
+    st.sampled_from(CHECKS),
+    lambda inner: (
+        st.builds('({} and {})'.format, inner, inner)
+        | st.builds('({} or {})'.format, inner, inner)
+        | st.builds('not {}'.format, inner)
+    ),
+    max_leaves=6,
+)
+UUIDS = [f'{number:08x}-0000-4000-8000-000000000000' for number in range(6)]
+OWNERS = st.builds(
+    Owner,
+    st.just(''),
+    st.sampled_from((OwnerStatus.RECORDED, *OwnerStatus)),
+    st.sampled_from((PROJECT_ID, FOREIGN_PROJECT_ID)),
+    st.sampled_from((USER_ID, None, 'other')),
+    st.sampled_from(('INSTANCE', None)),
+    st.just(1),
+    st.just(1),
+    st.booleans() | st.just(True),
+)
+
+
+def make_book(
+    rule: str, build: Callable[[Sequence[PolicyText]], Rulebook] = Rulebook.build
+) -> Rulebook:
+    rules = {operation.rule: rule for operation in model.OPERATIONS}
+    return build([PolicyText('x', json.dumps(rules))])
+
+
+@st.composite
+def make_situations(
+    draw: st.DrawFn,
+) -> tuple[GuardedRequest, Caller, simulation.KnownOwners]:
+    """A request of any operation, about consumers of all kinds."""
+    operation = draw(st.sampled_from(model.OPERATIONS))
+    caller = draw(st.sampled_from(CALLER_CLASSES)).caller
+    count = 1 if operation is not model.ALLOCATIONS_MANAGE else draw(st.integers(0, 3))
+    owners = {uuid: draw(OWNERS)._replace(consumer_uuid=uuid) for uuid in UUIDS[:count]}
+    claims = {
+        uuid: simulation.make_claim(
+            UUIDS[5],
+            draw(st.sampled_from((PROJECT_ID, FOREIGN_PROJECT_ID))),
+            USER_ID,
+            draw(st.sampled_from((1, 1, 2, None))),
+            'INSTANCE',
+        )
+        for uuid in owners
+    }
+    if operation not in (model.ALLOCATIONS_MANAGE, UPDATE):
+        relation = draw(st.sampled_from(Relation))
+        return (
+            make_cell_request(operation, relation, NOBODYS)
+            if operation.ownership is not model.Ownership.READ
+            else _ask(operation, UUIDS[0], draw),
+            caller,
+            simulation.KnownOwners(owners),
+        )
+    path = operation.path.format(consumer_uuid=UUIDS[0])
+    request = simulation.make_request(
+        operation.method,
+        path,
+        microversion=draw(st.sampled_from(('latest', '1.28', '1.12', '9.9'))),
+        body=simulation.make_body(operation, claims),
+    )
+    assert request is not None
+    return request, caller, simulation.KnownOwners(owners)
+
+
+def _ask(operation: model.Operation, uuid: str, draw: st.DrawFn) -> GuardedRequest:
+    uuid = draw(st.sampled_from((uuid, uuid, uuid.replace('-', ''))))
+    path = operation.path.format(consumer_uuid=uuid)
+    request = simulation.make_request(operation.method, path, microversion='1.38')
+    assert request is not None
+    return request
+
+
+class Answering(NamedTuple):
+    """Remote checks that all have one answer."""
+
+    answer: bool
+
+    def build(self, files: Sequence[PolicyText]) -> Rulebook:
+        return Rulebook.build(files, self)
+
+    def prepare(self, rules: policy.Rules) -> CallForRule:
+        return self.call
+
+    def call(
+        self,
+        rule: str,
+        check: RemoteCheck,
+        target: Mapping[str, str],
+        credentials: Mapping[str, Any],
+    ) -> bool:
+        return self.answer
+
+
+class Given:
+    """A source of candidate rules that a test sets."""
+
+    def __init__(self, rules: Rulebook) -> None:
+        self.rules = rules
+        self.problem: str | None = None
+
+    def current(self) -> Rulebook:
+        return self.rules
+
+
+def decide(
+    rules: Rulebook, situation: tuple[GuardedRequest, Caller, simulation.KnownOwners]
+) -> Decision:
+    request, caller, owners = situation
+    return Authorizer(rules, owners, patience=math.inf).authorize(request, caller)
+
+
+@budget(300, 20_000)
+@given(old=RULES, new=RULES, situation=make_situations(), reads_all=st.booleans())
+def test_a_change_is_what_the_authorizer_would_decide(
+    old: str,
+    new: str,
+    situation: tuple[GuardedRequest, Caller, simulation.KnownOwners],
+    reads_all: bool,
+) -> None:
+    """With the owners that the decision knew; or it is undecided."""
+    request, caller, owners = situation
+    decision = decide(make_book(old).offline(), situation)
+    shown = Fulfilment(decision, decision.body)
+    if reads_all and decision.owners is None and request.consumer_uuid:
+        known = owners.find((request.consumer_uuid,))
+        shown = Fulfilment(decision._replace(owners=known))
+    candidate = make_book(new, build_candidate)
+    change = find_change(candidate, request, caller, shown)
+    if change is WouldChange.UNDECIDED:
+        return
+    # The candidate's remote checks are not called here, and answer anything there.
+    new_outcomes = [
+        decide(make_book(new, Answering(answer).build), situation)
+        for answer in (True, False)
+    ]
+    openness = {Outcome.REFUSE: 0, Outcome.FILTER: 1}
+    before = openness.get(decision.outcome, 2)
+    for outcome in new_outcomes:
+        after = openness.get(outcome.outcome, 2)
+        expected = None
+        if after != before:
+            expected = WouldChange.ALLOWED if after > before else WouldChange.REFUSED
+        assert change is expected, (decision, outcome)
+
+
+@given(rule=RULES, situation=make_situations())
+def test_the_rules_in_force_change_nothing_as_candidate(
+    rule: str, situation: tuple[GuardedRequest, Caller, simulation.KnownOwners]
+) -> None:
+    """Remote checks and undecidable ones included."""
+    request, caller, _ = situation
+    candidate = CandidateRules(Given(make_book(rule, build_candidate)))
+    decision = decide(make_book(rule).offline(), situation)
+    shown = Fulfilment(decision, decision.body)
+    assert candidate.compare(request, caller, shown) is None
+
+
+RULINGS: list[str] = []
+
+
+class Counting(Rulebook):
+    """Counts its rulings."""
+
+    def judge(
+        self,
+        rule: str,
+        caller: model.Caller,
+        target: Mapping[str, str],
+        *,
+        final: bool,
+    ) -> model.Truth:
+        RULINGS.append(rule)
+        return super().judge(rule, caller, target, final=final)
+
+
+@given(old=RULES, new=RULES, situation=make_situations())
+def test_a_comparison_takes_one_ruling_at_most_and_no_look_up(
+    old: str,
+    new: str,
+    situation: tuple[GuardedRequest, Caller, simulation.KnownOwners],
+) -> None:
+    request, caller, _ = situation
+    decision = decide(make_book(old).offline(), situation)
+    candidate = CandidateRules(Given(make_book(new, Counting.build)))
+    RULINGS.clear()
+    candidate.compare(request, caller, Fulfilment(decision, decision.body))
+    assert len(RULINGS) <= 1
+
+
+def make_role_situation() -> tuple[GuardedRequest, Caller, simulation.KnownOwners]:
+    request = simulation.make_request('GET', f'/allocations/{UUIDS[0]}')
+    assert request is not None
+    return request, CALLER_CLASSES[0].caller, simulation.KnownOwners({})
+
+
+def compare(
+    candidate: CandidateRules, reason: Reason = Reason.ROLE
+) -> WouldChange | None:
+    request, caller, _ = make_role_situation()
+    outcome = Outcome.ROLE if reason is Reason.ROLE else Outcome.REFUSE
+    decision = Decision(outcome, reason, rules=make_book('role:admin'))
+    change = candidate.compare(request, caller, Fulfilment(decision))
+    return WouldChange(change[0]) if change else None
+
+
+def test_a_narrower_candidate_is_reported_with_its_digest() -> None:
+    book = make_book('role:service', build_candidate)
+    request, caller, _ = situation = make_role_situation()
+    shown = Fulfilment(decide(make_book('role:admin'), situation))
+    change = CandidateRules(Given(book)).compare(request, caller, shown)
+    assert change == ('newly refused', book.digest)
+
+
+@pytest.mark.parametrize('reason', [Reason.SPENT, Reason.LOST_SWAP])
+def test_what_is_refused_to_everybody_is_not_compared(reason: Reason) -> None:
+    candidate = CandidateRules(Given(make_book('!', build_candidate)))
+    assert compare(candidate) is WouldChange.REFUSED
+    assert compare(candidate, reason) is None
+
+
+@pytest.mark.parametrize(
+    'reason', [Reason.UNAVAILABLE, Reason.NO_SEAL_STORE, Reason.UNOWNED]
+)
+def test_a_role_alone_overcomes_what_stops_owners(reason: Reason) -> None:
+    owners = CandidateRules(Given(make_book('project_id:%(project_id)s')))
+    assert compare(owners, reason) is None
+    roles = CandidateRules(Given(make_book('role:admin or role:x')))
+    assert compare(roles, reason) is WouldChange.ALLOWED
+
+
+def test_a_problem_of_the_file_stops_comparing_until_it_is_fixed() -> None:
+    source = Given(make_book('!', build_candidate))
+    candidate = CandidateRules(source)
+    source.problem = 'policy.yaml: not YAML'
+    assert compare(candidate) is None
+    source.problem = None
+    assert compare(candidate) is WouldChange.REFUSED
+
+
+class Breaking(Rulebook):
+    """Raises at every ruling."""
+
+    def judge(
+        self,
+        rule: str,
+        caller: model.Caller,
+        target: Mapping[str, str],
+        *,
+        final: bool,
+    ) -> model.Truth:
+        raise RecursionError('secret')
+
+
+def test_a_candidate_that_breaks_is_logged_once_and_left_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    source = Given(make_book('!', Breaking.build))
+    candidate = CandidateRules(source)
+    with caplog.at_level(logging.ERROR):
+        assert [compare(candidate) for _ in range(3)] == [None] * 3
+    (record,) = [r for r in caplog.records if r.levelno >= logging.ERROR]
+    assert 'RecursionError' in record.getMessage()
+    assert 'secret' not in caplog.text
+    source.rules = make_book('!', build_candidate)
+    assert compare(candidate) is WouldChange.REFUSED
+
+
+def test_a_candidate_that_would_be_slow_is_not_loaded() -> None:
+    doubled = {f'r{n}': f'rule:r{n + 1} and rule:r{n + 1}' for n in range(40)}
+    rules = {LIST.rule: 'rule:r0', **doubled, 'r40': 'role:x'}
+    with pytest.raises(PolicyFileError, match=r'^x: rule ".*list": more than 10000'):
+        build_candidate([PolicyText('x', json.dumps(rules))])
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / 'candidate.yaml'
+    path.write_text('#' * MAX_FILE_SIZE)
+    assert read_small_status(str(path)).st_size == MAX_FILE_SIZE
+    path.write_text('#' * (MAX_FILE_SIZE + 1))
+    with pytest.raises(OSError, match=f'larger than {MAX_FILE_SIZE} bytes'):
+        read_small_status(str(path))
