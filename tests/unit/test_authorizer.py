@@ -538,15 +538,16 @@ class TestVisible:
         with pytest.raises(OwnersUnavailable):
             authorizer.find_visible(LIST, CALLER, [CONSUMER, OTHER, CONSUMER])
 
-    @pytest.mark.parametrize(('projects', 'judged'), [(4096, 4096), (4097, 4098)])
-    def test_rulings_on_more_than_4096_owners_are_forgotten(
+    @pytest.mark.parametrize(('projects', 'judged'), [(256, 256), (257, 258)])
+    def test_rulings_on_more_owners_than_two_parts_have_are_forgotten(
         self, projects: int, judged: int
     ) -> None:
         """They would take more memory than the list; here the first comes again."""
         names = [f'p{number}' for number in range(projects)]
-        owners: dict[str, Owner] = {}
-        for name in (*names, names[0]):
-            owners |= make_owners(name, 1)
+        owners = {
+            f'{place:036}': RECORDED._replace(project_id=name)
+            for place, name in enumerate((*names, names[0]))
+        }
         rules = CountingRules('project_id')
         authorizer = Authorizer(rules, FixedOwners(owners), patience=10.0)
         authorizer.find_visible(LIST, CALLER, owners)
