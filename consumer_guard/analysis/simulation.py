@@ -153,7 +153,6 @@ def simulate_caller(subject: Subject, passage_role: str = '') -> Caller:
             is_admin_project=subject.is_admin_project,
             service_roles=_list_roles(subject.service_roles, passage_role),
             request_id=REQUEST_ID,
-            overwrite=False,
         )
     )
 

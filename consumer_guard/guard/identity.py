@@ -52,8 +52,7 @@ def is_proven(environ: Environ, whose: str = 'user') -> bool:
     prefix = 'HTTP_X_SERVICE_' if whose == 'service' else 'HTTP_X_'
     user_id = environ.get(f'{prefix}USER_ID')
     return (
-        token is not None
-        and environ.get('keystone.token_info') is not None
+        environ.get('keystone.token_info') is not None
         and environ.get(f'{prefix}IDENTITY_STATUS') == 'Confirmed'
         and bool(user_id)
         and user_id == getattr(token, 'user_id', None)
@@ -83,7 +82,7 @@ def make_context(environ: Environ, *, believe_headers: bool) -> GuardContext | N
         return None
     return _name_headers(
         environ,
-        user_id or None,
+        user_id,
         project_id or None,
         system_scope or None,
         believe_headers=believe_headers,
@@ -133,7 +132,6 @@ def _name_headers(
         ),
         request_id=get(ENV_REQUEST_ID),
         global_request_id=get(ENV_GLOBAL_REQUEST_ID),
-        overwrite=False,
     )
 
 
@@ -198,7 +196,6 @@ def make_anonymous_context(environ: Environ) -> GuardContext:
         global_request_id=environ.get(ENV_GLOBAL_REQUEST_ID),
         # Security: oslo.context's default is an admin project.
         is_admin_project=False,
-        overwrite=False,
     )
 
 

@@ -157,10 +157,9 @@ def parse_usages_target(query_string: str) -> Mapping[str, str]:
     :raises Unreadable: the query cannot be decoded, or says one of them twice
         (placement takes the last; what only ownership allows has to be clear)
     """
-    environ = {'REQUEST_METHOD': 'GET', 'QUERY_STRING': query_string}
     try:
-        query = webob.Request(environ).GET
-    except (UnicodeDecodeError, ValueError):
+        query = webob.Request({'QUERY_STRING': query_string}).GET
+    except ValueError:
         raise Unreadable('The query string cannot be decoded.') from None
     target: dict[str, str | None] = {}
     for name, value in query.items():

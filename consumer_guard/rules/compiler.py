@@ -153,17 +153,16 @@ class _Compiler:
 
     def _compile(self, check: object, text: RuleText, depth: int) -> Node:
         self._descend(text, depth)
-        kind = type(check)
-        if isinstance(check, policy.RuleCheck) and kind is policy.RuleCheck:
+        if type(check) is policy.RuleCheck:
             other = self._texts.get(check.match)
             if other is None:
                 raise text.error(f'refers to the unknown rule "{check.match}"')
             return Reference(check.match, self.compile_rule(other, depth + 1))
-        if isinstance(check, policy.NotCheck) and kind is policy.NotCheck:
+        if type(check) is policy.NotCheck:
             return Not(self._compile(check.rule, text, depth + 1))
-        if isinstance(check, policy.AndCheck) and kind is policy.AndCheck:
+        if type(check) is policy.AndCheck:
             return AllOf(self._compile_all(check.rules, text, depth))
-        if isinstance(check, policy.OrCheck) and kind is policy.OrCheck:
+        if type(check) is policy.OrCheck:
             return AnyOf(self._compile_all(check.rules, text, depth))
         return self._compile_leaf(check, text)
 

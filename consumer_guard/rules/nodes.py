@@ -120,7 +120,7 @@ class Junction:
 
     nodes: tuple[Node, ...]
     reads: frozenset[str] = field(init=False)
-    steps: tuple[Node, ...] = field(init=False, repr=False)
+    steps: tuple[Node, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         reads = frozenset[str]().union(*(node.reads for node in self.nodes))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from consumer_guard.guard import model
-from consumer_guard.guard.authorizer import Authorizer
+from consumer_guard.guard.authorizer import Authorizer, Rules
 from consumer_guard.guard.decision import Outcome, Reason
 from consumer_guard.guard.errors import (
     OwnersUnavailable,
@@ -61,6 +61,19 @@ class TypedOwners(FixedOwners):
         if self.types_fault is not None:
             raise self.types_fault
         return {*names} & {'INSTANCE'}
+
+
+class ChangingRules:
+    """A RuleSource whose rules can be replaced.
+
+    :ivar rules: those in force
+    """
+
+    def __init__(self) -> None:
+        self.rules = FixedRules(first=Truth.YES)
+
+    def current(self) -> Rules:
+        return self.rules
 
 
 class Payload:
@@ -144,6 +157,41 @@ class TestPreliminary:
         assert not decision.depends
         assert decision.error is rules.fault
         assert decision.rulings == ()
+
+    def test_requests_by_role_share_a_decision_until_the_rules_change(self) -> None:
+        source = ChangingRules()
+        authorizer = Authorizer(source, FixedOwners(), patience=10.0)
+        request = make_request(model.ALLOCATIONS_LIST)
+        first, second = (authorizer.authorize(request, CALLER) for _ in range(2))
+        assert first is second
+        assert first.rules is source.rules
+        source.rules = FixedRules(first=Truth.YES)
+        changed = authorizer.authorize(request, CALLER)
+        assert changed.outcome is Outcome.ROLE
+        assert changed.rules is source.rules
+
+    @pytest.mark.parametrize(
+        ('first', 'request_', 'reason'),
+        [
+            (Truth.YES, make_request(model.ALLOCATIONS_LIST), Reason.ROLE),
+            (Truth.NO, make_request(model.ALLOCATIONS_LIST), Reason.DENIED),
+            (Truth.UNKNOWN, make_request(model.RESHAPE), Reason.NEVER),
+            (Truth.UNKNOWN, make_request(model.ALLOCATIONS_LIST), Reason.OWNER),
+            (
+                Truth.UNKNOWN,
+                make_request(model.ALLOCATIONS_LIST, consumer='odd'),
+                Reason.UNREADABLE,
+            ),
+        ],
+        ids=lambda each: each.name if isinstance(each, Truth | Reason) else '',
+    )
+    def test_a_decision_names_the_rules_that_it_was_made_by(
+        self, first: Truth, request_: GuardedRequest, reason: Reason
+    ) -> None:
+        rules = FixedRules(first=first)
+        decision = make_authorizer(rules).authorize(request_, CALLER)
+        assert decision.reason is reason
+        assert decision.rules is rules
 
     @pytest.mark.parametrize('operation', [model.ALLOCATIONS_DELETE, model.RESHAPE])
     def test_an_obstacle_is_found_before_anything_is_read(
@@ -271,11 +319,12 @@ class TestWrite:
         assert (decision.outcome, decision.reason) == (Outcome.PASSAGE, Reason.OWNER)
 
     @pytest.mark.parametrize(
-        ('name', 'looked_up'), [('INSTANCE', True), ('NEW', True), ('RECORDED', False)]
+        ('name', 'looked_up'),
+        [('INSTANCE', True), ('NEW', True), ('RECORDED', False), (None, False)],
     )
     @pytest.mark.parametrize('operation', WRITES, ids=lambda one: one.name)
     def test_a_type_that_is_not_recorded_is_looked_up(
-        self, operation: model.Operation, name: str, looked_up: bool
+        self, operation: model.Operation, name: str | None, looked_up: bool
     ) -> None:
         owner = RECORDED._replace(consumer_type='RECORDED')
         owners = TypedOwners({CONSUMER: owner})
@@ -348,6 +397,7 @@ class TestWrite:
         request = make_request(model.ALLOCATIONS_MANAGE, Payload(document))
         decision = make_authorizer(owners=owners).authorize(request, CALLER)
         assert (decision.outcome, decision.reason) == (Outcome.REFUSE, reason)
+        assert decision.depends
         assert owners.asked == []
 
     def test_a_body_that_is_too_large_is_refused_with_its_error(self) -> None:
@@ -464,6 +514,43 @@ class TestVisible:
         with pytest.raises(OwnersUnavailable):
             authorizer.find_visible(LIST, CALLER, many)
         assert rules.judged == 11
+
+    def test_a_list_whose_owners_come_too_slowly_is_not_shown(self) -> None:
+        """R09: without another ruling, too."""
+        clock = [0.0]
+
+        class SlowGroups(Groups):
+            def find_groups(
+                self, consumer_ids: Collection[str], keys: Collection[str]
+            ) -> Iterable[tuple[Mapping[str, str], Collection[str]]]:
+                for uuid_ in consumer_ids:
+                    yield {'project_id': PROJECT}, [uuid_]
+                    clock[0] += 6.0
+
+        rules = CountingRules('project_id')
+        authorizer = Authorizer(
+            rules, SlowGroups(), patience=10.0, clock=lambda: clock[0]
+        )
+        two = authorizer.find_visible(LIST, CALLER, [CONSUMER, OTHER])
+        assert two == {CONSUMER, OTHER}
+        assert rules.judged == 1
+        with pytest.raises(OwnersUnavailable):
+            authorizer.find_visible(LIST, CALLER, [CONSUMER, OTHER, CONSUMER])
+
+    @pytest.mark.parametrize(('projects', 'judged'), [(256, 256), (257, 258)])
+    def test_rulings_on_more_owners_than_two_parts_have_are_forgotten(
+        self, projects: int, judged: int
+    ) -> None:
+        """They would take more memory than the list; here the first comes again."""
+        names = [f'p{number}' for number in range(projects)]
+        owners = {
+            f'{place:036}': RECORDED._replace(project_id=name)
+            for place, name in enumerate((*names, names[0]))
+        }
+        rules = CountingRules('project_id')
+        authorizer = Authorizer(rules, FixedOwners(owners), patience=10.0)
+        authorizer.find_visible(LIST, CALLER, owners)
+        assert rules.judged == judged
 
 
 def test_a_write_whose_rulings_take_too_long_is_refused() -> None:

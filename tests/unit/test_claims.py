@@ -17,7 +17,7 @@ OTHER = 'cb000000-0000-4000-8000-0000000000b1'
 
 def _request(
     operation: model.Operation = model.ALLOCATIONS_UPDATE,
-    version: tuple[int, int] = (1, 38),
+    version: tuple[int, int] | None = (1, 38),
 ) -> GuardedRequest:
     uuid = UUID if operation is model.ALLOCATIONS_UPDATE else None
     return GuardedRequest(operation, uuid, None, version, GivenPayload())
@@ -56,10 +56,19 @@ class TestReadClaims:
 
     @pytest.mark.parametrize(
         ('version', 'project_id', 'generation'),
-        [((1, 7), None, None), ((1, 8), 'p', None), ((1, 27), 'p', None)],
+        [
+            (None, None, None),
+            ((1, 7), None, None),
+            ((1, 8), 'p', None),
+            ((1, 27), 'p', None),
+            ((1, 28), 'p', 1),
+        ],
     )
     def test_old_versions(
-        self, version: tuple[int, int], project_id: str | None, generation: object
+        self,
+        version: tuple[int, int] | None,
+        project_id: str | None,
+        generation: object,
     ) -> None:
         """B17 G11: what the version's body carries counts, and nothing else."""
         document = CLAIM | {'allocations': [{}]}
@@ -67,6 +76,37 @@ class TestReadClaims:
         assert claim.project_id == project_id
         assert claim.generation == generation
         assert not claim.empties
+        claims.demand_canonical_claim(claim)
+
+    def test_a_claim_may_leave_the_type_out(self) -> None:
+        document = {key: CLAIM[key] for key in CLAIM if key != 'consumer_type'}
+        (claim,) = claims.read_claims(_request(), document)
+        assert claim.consumer_type is None
+
+    @pytest.mark.parametrize('name', ['project_id', 'user_id'])
+    @pytest.mark.parametrize('value', ['p', 'p' * 255])
+    def test_an_id_has_at_least_one_and_at_most_255_characters(
+        self, name: str, value: str
+    ) -> None:
+        (claim,) = claims.read_claims(_request(), CLAIM | {name: value})
+        assert getattr(claim, name) == value
+
+    @pytest.mark.parametrize(
+        ('operation', 'document', 'what'),
+        [
+            (model.ALLOCATIONS_UPDATE, [], 'The body of a consumer'),
+            (model.ALLOCATIONS_MANAGE, [], 'The body'),
+            (model.ALLOCATIONS_MANAGE, {UUID: []}, 'The body of a consumer'),
+            (model.RESHAPE, [], 'The body'),
+            (model.RESHAPE, {'allocations': []}, 'The allocations'),
+        ],
+    )
+    def test_an_error_names_what_is_no_object(
+        self, operation: model.Operation, document: object, what: str
+    ) -> None:
+        with pytest.raises(Unreadable) as caught:
+            claims.read_claims(_request(operation), document)
+        assert str(caught.value) == f'{what} is not a JSON object.'
 
     @pytest.mark.parametrize('document', [None, [], 'x', 5, True, [CLAIM], {}])
     @pytest.mark.parametrize(
@@ -134,6 +174,20 @@ class TestReadClaims:
             claims.demand_canonical_claim(claim)
         assert name in str(caught.value)
         assert value not in str(caught.value).replace(' ', '')
+
+    @pytest.mark.parametrize('odd', [UUID.upper(), f'{UUID}\n', 'x', ''])
+    def test_a_claim_of_an_odd_consumer_id_is_not_canonical(self, odd: str) -> None:
+        request = _request(model.ALLOCATIONS_MANAGE)
+        (claim,) = claims.read_claims(request, {odd: CLAIM})
+        with pytest.raises(Unreadable, match='uuid'):
+            claims.demand_canonical_claim(claim)
+
+    def test_a_body_is_its_document_and_the_claims_in_it(self) -> None:
+        request = _request()._replace(
+            payload=GivenPayload(body=json.dumps(CLAIM).encode())
+        )
+        body = claims.read_write_body(request)
+        assert body == model.Body(CLAIM, claims.read_claims(request, CLAIM))
 
     @pytest.mark.parametrize('name', ['project_id', 'user_id', 'consumer_generation'])
     def test_a_claim_that_lacks_a_member_is_unreadable(self, name: str) -> None:

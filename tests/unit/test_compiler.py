@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a rule's text becomes, and which texts are refused."""
 
+import dataclasses
+
 import pytest
 from oslo_policy import policy
 
@@ -23,6 +25,8 @@ from tests.unit.compiled import compile_text
         '(!',
         ') ! (',
         '"quoted"',
+        'role:a or not X!',
+        'role:a or not !X',
         "domain:'a b'",
         'consumer_guard',
         'not ' * 2000 + 'role:a',
@@ -72,6 +76,67 @@ def test_a_reference_to_an_unknown_rule_or_to_itself_is_an_error(
     """Y19: no fall to the rule ``default``; a cycle is a TypeError there."""
     with pytest.raises(PolicyFileError, match=r'unknown rule|refers to itself'):
         compile_text('rule:a', **others)
+
+
+def test_a_rule_that_a_file_has_twice_is_an_error() -> None:
+    """YAML lets the last one win, which may be the wider one."""
+    text = compiler.RuleText('r', 'role:a', 'policy.yaml', repeated=True)
+    with pytest.raises(PolicyFileError, match='twice'):
+        compiler.compile_rules({'r': text}, ['r'])
+
+
+def test_a_cycle_is_shown_by_the_rules_that_it_leads_through() -> None:
+    with pytest.raises(PolicyFileError, match=r': refers to itself: r -> a -> b -> a$'):
+        compile_text('rule:x or rule:a', x='@', a='rule:b', b='rule:a')
+
+
+@pytest.mark.parametrize(
+    ('text', 'remote'), [('role:a and not rule:b', False), ('rule:c', True)]
+)
+def test_a_check_that_is_answered_elsewhere_is_noticed(text: str, remote: bool) -> None:
+    values = {'r': text, 'b': '@', 'c': 'not http://x'}
+    texts = {
+        name: compiler.RuleText(name, value, 'policy.yaml')
+        for name, value in values.items()
+    }
+    compiled = compiler.compile_rules(texts, ['r'])
+    assert compiled.has_remote is remote
+    assert {*compiled.parsed} == {*compiled.nodes}
+    assert str(compiled.parsed['r']) == str(compiled.nodes['r'])
+    for made, field in ((texts['r'], 'value'), (compiled, 'has_remote')):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(made, field, None)
+        assert not hasattr(made, '__dict__')
+
+
+def _nest(levels: int) -> str:
+    """A check below so many joined ones."""
+    text = '@'
+    for level in range(levels):
+        text = f'(role:a {("and", "or")[level % 2]} {text})'
+    return text
+
+
+def test_a_hundred_levels_are_allowed_and_no_more() -> None:
+    for text in ('not ' * 100 + '@', _nest(100)):
+        compile_text(text)
+    for text in ('not ' * 101 + '@', _nest(101)):
+        with pytest.raises(PolicyFileError, match='nested deeper than 100'):
+            compile_text(text)
+
+
+@pytest.mark.parametrize(
+    'others',
+    [
+        {'a': 'not ' * 60 + '@'},
+        {'a': 'rule:deep or rule:flat', 'deep': 'not ' * 60 + '@', 'flat': '@'},
+    ],
+    ids=['deep', 'deep beside flat'],
+)
+def test_a_shared_rule_counts_with_all_of_its_depth(others: dict[str, str]) -> None:
+    compile_text('rule:a or ' + 'not ' * 30 + 'rule:a', **others)
+    with pytest.raises(PolicyFileError, match='nested deeper'):
+        compile_text('rule:a or ' + 'not ' * 50 + 'rule:a', **others)
 
 
 def test_nesting_deeper_than_the_limit_is_an_error() -> None:

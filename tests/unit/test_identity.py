@@ -95,10 +95,23 @@ class TestProof:
         token_auth = types.SimpleNamespace(user=user)
         assert not identity.is_proven(_environ() | {'keystone.token_auth': token_auth})
 
+    @pytest.mark.parametrize('user_id', [None, ''])
+    def test_a_token_and_headers_without_a_user_prove_nothing(
+        self, user_id: str | None
+    ) -> None:
+        environ = _environ() | {'HTTP_X_USER_ID': user_id}
+        environ['keystone.token_auth'].user.user_id = user_id
+        assert not identity.is_proven(environ)
+
     @pytest.mark.parametrize('project_id', [None, ''])
-    def test_without_a_project(self, project_id: str | None) -> None:
+    @pytest.mark.parametrize('of_token', [None, ''])
+    def test_without_a_project(
+        self, project_id: str | None, of_token: str | None
+    ) -> None:
         """I10 I11 I15: an identity, of no project; never of '' or None."""
-        user = types.SimpleNamespace(user_id='u', project_id=None, role_names=('r',))
+        user = types.SimpleNamespace(
+            user_id='u', project_id=of_token, role_names=('r',)
+        )
         environ = _environ('r') | {
             'keystone.token_auth': types.SimpleNamespace(user=user),
             'HTTP_X_PROJECT_ID': project_id,
@@ -145,7 +158,11 @@ class TestContext:
                     'HTTP_X_SERVICE_PROJECT_ID',
                     'HTTP_X_SERVICE_PROJECT_DOMAIN_ID',
                     'HTTP_X_SERVICE_ROLES',
+                    'HTTP_X_USER_NAME',
+                    'HTTP_X_PROJECT_NAME',
+                    'HTTP_X_DOMAIN_NAME',
                     'HTTP_X_USER_DOMAIN_NAME',
+                    'HTTP_X_PROJECT_DOMAIN_NAME',
                     'HTTP_X_AUTH_TOKEN',
                     'openstack.request_id',
                     'openstack.global_request_id',
@@ -172,7 +189,21 @@ class TestContext:
             # Each made one of its own.
             theirs.request_id = ours.request_id
         assert ours.to_policy_values() == theirs.to_policy_values()
+        # Log lines show them.
+        assert ours.user_name == theirs.user_name
+        assert ours.project_name == theirs.project_name
+        assert ours.domain_name == theirs.domain_name
+        assert ours.user_domain_name == theirs.user_domain_name
+        assert ours.project_domain_name == theirs.project_domain_name
         assert identity.make_caller(ours) == identity.make_caller(theirs)
+
+    def test_a_caller_has_the_ids_of_the_request(self) -> None:
+        ids = {
+            'openstack.request_id': 'req-1',
+            'openstack.global_request_id': 'req-2',
+        }
+        caller = identity.make_caller(_make(_environ('r') | ids))
+        assert (caller.request_id, caller.global_request_id) == ('req-1', 'req-2')
 
     def test_a_system_scope(self) -> None:
         """From the token alone: the header may be another's."""
@@ -184,6 +215,13 @@ class TestContext:
         caller = identity.make_caller(_make(environ))
         assert caller.scope == 'system'
         assert caller.credentials['system'] == 'all'
+
+    def test_a_token_that_does_not_tell_its_scope_has_no_system_scope(self) -> None:
+        environ = _environ('admin')
+        del environ['keystone.token_auth'].user.system_scoped
+        caller = identity.make_caller(_make(environ))
+        assert caller.scope == 'project'
+        assert caller.credentials['system_scope'] is None
 
     def test_a_token_of_a_domain_has_the_scope_domain(self) -> None:
         caller = identity.make_caller(_make(_environ('r', HTTP_X_DOMAIN_ID='d')))
@@ -329,6 +367,32 @@ class TestContext:
         assert made.service_user_id == 'su'
         assert list(made.service_roles) == ['service', 'c']
 
+    def test_believed_headers_without_roles_give_none(self) -> None:
+        made = _make({'HTTP_X_USER_ID': 'u'}, believe_headers=True)
+        assert (made.roles, made.service_roles) == ([], [])
+
+    def test_believed_headers_give_the_system_scope_and_the_newer_project(
+        self,
+    ) -> None:
+        environ = {
+            'HTTP_X_USER_ID': 'u',
+            'HTTP_X_PROJECT_ID': 'p',
+            'HTTP_X_TENANT_ID': 'older',
+            'HTTP_OPENSTACK_SYSTEM_SCOPE': 'all',
+        }
+        caller = identity.make_caller(_make(environ, believe_headers=True))
+        assert caller.credentials['project_id'] == 'p'
+        assert caller.scope == 'system'
+
+    def test_believed_headers_that_are_empty_are_none(self) -> None:
+        names = ('HTTP_X_PROJECT_ID', 'HTTP_OPENSTACK_SYSTEM_SCOPE')
+        environ = {'HTTP_X_USER_ID': 'u'} | dict.fromkeys(names, '')
+        caller = identity.make_caller(_make(environ, believe_headers=True))
+        assert caller.credentials['project_id'] is None
+        assert caller.credentials['system_scope'] is None
+        environ['HTTP_X_USER_ID'] = ''
+        assert identity.make_context(environ, believe_headers=True) is None
+
     def test_the_threads_context(self) -> None:
         """I18: neither made, nor replaced."""
         context._request_store.context = None
@@ -431,5 +495,5 @@ def test_a_request_id_is_made_where_none_is_and_then_kept() -> None:
     assert identity.ensure_request_id(environ)
     made = environ[identity.ENV_REQUEST_ID]
     assert made.startswith('req-')
-    assert not identity.ensure_request_id(environ)
+    assert identity.ensure_request_id(environ) is False
     assert environ == {identity.ENV_REQUEST_ID: made}

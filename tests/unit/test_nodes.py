@@ -6,6 +6,7 @@ import dataclasses
 import pytest
 
 from consumer_guard.guard import model
+from consumer_guard.rules import nodes
 from tests.unit.compiled import compile_text, evaluate
 
 NO, UNKNOWN, YES = model.Truth
@@ -46,10 +47,21 @@ def test_a_remote_check_reads_every_key() -> None:
         ('role:a or role:b', 'nodes'),
         ('role:a and role:b', 'steps'),
         ('not role:a', 'node'),
+        ('rule:other', 'node'),
         ('role:a', 'name'),
+        ('@', 'text'),
     ],
 )
 def test_a_node_cannot_be_changed(text: str, field: str) -> None:
     """Threads share it."""
+    node = compile_text(text, other='role:b')
     with pytest.raises(dataclasses.FrozenInstanceError):
-        setattr(compile_text(text), field, ())
+        setattr(node, field, ())
+    assert not hasattr(node, '__dict__')
+
+
+def test_a_leaf_has_neither_changes_nor_room_for_more() -> None:
+    leaf = nodes.Leaf('x', frozenset())
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        leaf.text = 'y'  # type: ignore[misc]
+    assert not hasattr(leaf, '__dict__')

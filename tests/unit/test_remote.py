@@ -55,6 +55,20 @@ def test_a_check_registered_in_place_of_oslos_is_remote() -> None:
     assert evaluate('role:reader') is YES
 
 
+class _OtherReference(policy.RuleCheck):
+    """A plugin's own kind of reference."""
+
+
+def test_a_reference_of_another_kind_is_remote() -> None:
+    policy.register('rule', _OtherReference)
+    try:
+        node = compile_text('rule:other', other='@')
+    finally:
+        policy.register('rule', policy.RuleCheck)
+    facts = nodes.Facts(CREDENTIALS, frozenset({'reader'}), TARGET)
+    assert node.evaluate(facts) is UNKNOWN
+
+
 @pytest.mark.parametrize('error', [RuntimeError, ValueError, KeyError, RecursionError])
 def test_a_remote_check_that_raises_is_unknown_and_logged_without_its_text(
     error: type[Exception],

@@ -59,6 +59,39 @@ def test_no_value_comes_twice_in_two_thousand_writes_of_one_consumer(
         stored = value + 1 + chance.randrange(3)
 
 
+def test_the_grid_begins_at_the_lowest_value_of_placements_column() -> None:
+    assert (LOWEST, SPACING) == (-2_147_483_648, 65_536)
+
+
+@pytest.mark.parametrize(
+    ('stored', 'choices', 'lowest'),
+    [
+        # Never moved, or rolled: anywhere but on the lowest two points.
+        (HIGHEST, 32_766, LOWEST + 2 * SPACING),
+        (0, 32_766, LOWEST + 2 * SPACING),
+        (LOWEST, 32_766, LOWEST + 2 * SPACING),
+        (LOWEST + SPACING - 1, 32_766, LOWEST + 2 * SPACING),
+        # Moved before: two to sixteen points on, around the end.
+        (LOWEST + SPACING, 15, LOWEST + 3 * SPACING),
+        (LOWEST + 2 * SPACING, 15, LOWEST + 4 * SPACING),
+        (-3 * SPACING, 15, -SPACING),
+        (-2 * SPACING, 15, LOWEST + 2 * SPACING),
+        (-1, 15, LOWEST + 3 * SPACING),
+    ],
+)
+def test_a_row_goes_anywhere_at_first_and_a_few_points_on_later(
+    stored: int, choices: int, lowest: int
+) -> None:
+    limits = []
+
+    def randbelow(limit: int) -> int:
+        limits.append(limit)
+        return 0
+
+    assert choose_value(stored, randbelow) == lowest
+    assert limits == [choices]
+
+
 def test_the_first_value_of_a_consumer_cannot_be_foreseen() -> None:
     assert len({choose_value(1) for _ in range(200)}) > 150
 
@@ -71,6 +104,15 @@ class TestRolled:
         self, stored: int, roll_to: int
     ) -> None:
         assert choose_rolled(stored, roll_to) == roll_to
+
+    @pytest.mark.parametrize('roll_to', [LOWEST, -1, 0, 5])
+    def test_a_counter_that_may_have_been_there_goes_where_a_sealed_row_does(
+        self, roll_to: int
+    ) -> None:
+        near = max(0, roll_to + SPACING)
+        assert choose_rolled(near, roll_to, lambda _: 0) == roll_to
+        moved = choose_rolled(near - 1, roll_to, lambda _: 0)
+        assert moved == choose_value(near - 1, lambda _: 0) != roll_to
 
     @given(
         stored=stored_values,

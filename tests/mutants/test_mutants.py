@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The operators change what they are to change, and what survives is seen."""
+
+import pathlib
+from typing import Any
+
+import pytest
+from cosmic_ray.mutating import mutate_code
+
+from tests.mutants import listing, operators
+from tests.mutants.mutations import find_marked, make_mutants
+from tests.mutants.running import Verdict, run_copy
+from tests.mutants.swapping import NotSwappable, find_changes
+
+OWN = [each for each in operators.OPERATORS if 'tests.mutants' in each.__module__]
+
+
+@pytest.mark.parametrize(
+    ('operator', 'before', 'after'),
+    [(each, *pair) for each in OWN for pair in each.EXAMPLES],
+)
+def test_an_operator_makes_its_examples(operator: Any, before: str, after: str) -> None:
+    texts: set[str] = set()
+    while text := mutate_code(before, operator(), len(texts)):
+        texts.add(text.replace('(b)', 'b').replace('(a or c)', 'a or c'))
+    assert after in texts
+
+
+@pytest.mark.parametrize(
+    'source',
+    [
+        'def f():\n    """What it does."""\n',
+        "LOG.info('A text for people')\n",
+        "raise A('A text for people')\n",
+        'import a\n',
+        'def f():\n    return None\n',
+    ],
+)
+def test_what_no_test_should_pin_has_no_mutant(source: str) -> None:
+    made = [mutant.after for mutant in make_mutants('m', source)]
+    assert made in ([], ['raise ArithmeticError'])
+
+
+def test_a_mutant_has_the_lines_of_its_original_and_names_what_changed() -> None:
+    source = 'def f(a):\n    g(\n        a,\n    )\n    return a\n'
+    mutants = {made.operator: made for made in make_mutants('m', source)}
+    dropped = mutants['DropStatement']
+    assert dropped.source == 'def f(a):\n    pass\n\n\n    return a\n'
+    assert dropped.lines == (2, 4)
+    assert dropped.key == ('m', 'f', 'g( a, )', 'pass')
+
+
+def test_the_statement_after_a_security_comment_is_marked() -> None:
+    source = 'a = 1\n# Security: b\n# and c.\nif a:\n    b = 2\nc = 3  # Security: d\n'
+    assert find_marked(source) == {4, 5, 6}
+
+
+def compare(before: str, after: str) -> list[str]:
+    """The names of the functions that differ."""
+    codes = (compile(text, 'm', 'exec') for text in (before, after))
+    return [old.co_name for old, _ in find_changes(*codes)]
+
+
+def test_only_the_changed_function_is_replaced() -> None:
+    text = 'class A:\n    def f(self): return {}\n    def g(self): return 3\n'
+    assert compare(text.format(1), text.format(2)) == ['f']
+
+
+@pytest.mark.parametrize('text', ['a = {}', 'def f(a={}): pass', 'class A:\n a = {}'])
+def test_what_runs_on_import_cannot_be_replaced(text: str) -> None:
+    with pytest.raises(NotSwappable):
+        compare(text.format(1), text.format(2))
+
+
+@pytest.mark.parametrize(
+    ('failed', 'verdict'), [(True, Verdict.KILLED), (False, Verdict.SURVIVED)]
+)
+def test_a_failed_test_kills(failed: bool, verdict: Verdict) -> None:
+    assert run_copy(lambda: failed, 60) is verdict
+
+
+def test_a_mutant_that_never_ends_is_killed() -> None:
+    def work() -> bool:
+        while True:
+            pass
+
+    assert run_copy(work, 0.1) is Verdict.KILLED
+
+
+def test_a_runner_that_breaks_is_no_kill() -> None:
+    def work() -> bool:
+        raise LookupError
+
+    with pytest.raises(RuntimeError):
+        run_copy(work, 60)
+
+
+def test_an_equivalent_mutant_needs_a_reason(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / 'equivalent.yaml'
+    path.write_text('- {module: m, where: f, before: a, after: b, reason: " "}\n')
+    with pytest.raises(ValueError, match='reason'):
+        listing.read_equivalents(path)
+
+
+def test_the_listed_reasons_can_be_read() -> None:
+    for module, _where, before, after in listing.read_equivalents():
+        assert (listing.FIGURES.parent.parent / module).is_file()
+        assert before != after
+
+
+def test_figures_of_a_module_are_replaced_and_others_kept(
+    tmp_path: pathlib.Path,
+) -> None:
+    path = tmp_path / 'mutants.csv'
+    listing.write_figures(
+        {'a': listing.Figure(1, 2, 3), 'b': listing.Figure(0, 0, 1)}, path
+    )
+    listing.write_figures({'b': listing.Figure(4, 0, 0)}, path)
+    assert path.read_text() == 'a,6,1,2,3\nb,4,4,0,0\n'
+
+
+def test_the_key_does_not_depend_on_the_line() -> None:
+    source = 'a = b == c\n'
+    keys = [
+        {made.key for made in make_mutants('m', text)}
+        for text in (source, f'\n\n{source}')
+    ]
+    assert keys[0] == keys[1] == {('m', '', 'a = b == c', 'a = b != c')}

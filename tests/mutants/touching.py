@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which tests run which lines, and for how long: measured once, and kept.
+
+What is kept of a test file counts until it changes, or a module that its tests run.
+"""
+
+import hashlib
+import json
+import pathlib
+import time
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import coverage
+import pytest
+
+from tests.mutants.running import Failures, run_copy
+
+#: Seconds for one file of tests.
+_LIMIT = 3600
+
+
+class Touching(NamedTuple):
+    """What the tests that pass run.
+
+    :ivar seconds: by test
+    :ivar lines: tests by module, as a path, and line
+    """
+
+    seconds: Mapping[str, float]
+    lines: Mapping[str, Mapping[int, Collection[str]]]
+
+    def find_tests(self, module: str, first: int, last: int) -> list[str]:
+        """The tests of these lines, the best ones first."""
+        known = self.lines.get(module, {})
+        return self._sort(
+            module,
+            {test for line in range(first, last + 1) for test in known.get(line, ())},
+        )
+
+    def find_module_tests(self, module: str) -> list[str]:
+        """The tests of any line, and all of the module's own.
+
+        What runs on import, such as a decorator, is in no test's lines.
+        """
+        tests = {test for run in self.lines.get(module, {}).values() for test in run}
+        own = _name_own(module)
+        return self._sort(
+            module, tests | {test for test in self.seconds if own in test}
+        )
+
+    def _sort(self, module: str, tests: Collection[str]) -> list[str]:
+        own = _name_own(module)
+        return sorted(
+            tests, key=lambda test: (own not in test, self.seconds[test], test)
+        )
+
+
+def _name_own(module: str) -> str:
+    return f'/test_{pathlib.PurePath(module).stem}.py::'
+
+
+def measure(
+    session: pytest.Session, root: pathlib.Path, kept: pathlib.Path
+) -> Touching:
+    """Run the tests of files that are new or have changed; read the rest."""
+    files: dict[str, list[pytest.Item]] = {}
+    for item in session.items:
+        files.setdefault(item.nodeid.partition('::')[0], []).append(item)
+    known: dict[str, Any] = json.loads(kept.read_text()) if kept.exists() else {}
+    for file, items in files.items():
+        if file not in known or known[file]['digests'] != _digest(
+            root, known[file]['digests']
+        ):
+            tests = _measure_in_copy(items, root, kept.with_suffix('.fresh'))
+            run = {module for entry in tests.values() for module in entry['lines']}
+            known[file] = {'digests': _digest(root, {file, *run}), 'tests': tests}
+            kept.write_text(json.dumps(known))
+    return _collect({file: known[file] for file in files})
+
+
+def _measure_in_copy(
+    items: Sequence[pytest.Item], root: pathlib.Path, out: pathlib.Path
+) -> Any:
+    run_copy(lambda: _measure_items(items, root, out), _LIMIT)
+    found = json.loads(out.read_text())
+    out.unlink()
+    return found
+
+
+def _digest(root: pathlib.Path, files: Collection[str]) -> dict[str, str]:
+    return {
+        file: hashlib.sha256((root / file).read_bytes()).hexdigest()
+        for file in sorted(files)
+        if (root / file).exists()
+    }
+
+
+def _measure_items(
+    items: Sequence[pytest.Item], root: pathlib.Path, out: pathlib.Path
+) -> bool:
+    """Write seconds and lines of each test that passes; returns False."""
+    measuring = coverage.Coverage(
+        data_file=None, config_file=False, include=[f'{root}/consumer_guard/*']
+    )
+    passed: dict[str, dict[str, Any]] = {}
+    failures = Failures()
+    items[0].config.pluginmanager.register(failures)
+    measuring.start()
+    for item, following in zip(items, [*items[1:], None], strict=True):
+        measuring.switch_context(item.nodeid)
+        started, failures.failed = time.monotonic(), False
+        item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+        if not failures.failed:
+            seconds = time.monotonic() - started
+            passed[item.nodeid] = {'seconds': seconds, 'lines': {}}
+    measuring.stop()
+    data = measuring.get_data()
+    for file in data.measured_files():
+        module = str(pathlib.Path(file).relative_to(root))
+        for line, tests in data.contexts_by_lineno(file).items():
+            for test in passed.keys() & tests:
+                passed[test]['lines'].setdefault(module, []).append(line)
+    out.write_text(json.dumps(passed))
+    return False
+
+
+def _collect(known: Mapping[str, Any]) -> Touching:
+    seconds: dict[str, float] = {}
+    lines: dict[str, dict[int, list[str]]] = {}
+    for kept in known.values():
+        for test, entry in kept['tests'].items():
+            seconds[test] = entry['seconds']
+            for module, numbers in entry['lines'].items():
+                for line in numbers:
+                    lines.setdefault(module, {}).setdefault(line, []).append(test)
+    return Touching(seconds, lines)
