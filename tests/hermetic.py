@@ -10,6 +10,8 @@ import os
 import pathlib
 import tempfile
 
+import pytest
+
 #: The services whose files placement, the guard and the commands look for.
 PROJECTS = ('consumer-guard', 'placement')
 
@@ -39,3 +41,14 @@ def hide_host() -> tempfile.TemporaryDirectory[str]:
             del os.environ[name]
     os.environ['HOME'] = home.name
     return home
+
+
+def hide_placement(monkeypatch: pytest.MonkeyPatch, home: pathlib.Path) -> None:
+    """Let no configuration of placement be found; skip where the host has one.
+
+    :param home: a folder without any
+    """
+    monkeypatch.delenv('OS_PLACEMENT_CONFIG_DIR', raising=False)
+    monkeypatch.setenv('HOME', str(home))
+    if pathlib.Path('/etc/placement/placement.conf').exists():
+        pytest.skip('this host has a configuration of placement')

@@ -81,14 +81,10 @@ class CanI(GuardCommand, show.ShowOne):
             'current, and a consumer type as existing',
         )
         group.add_argument(
-            '--owner-user',
-            metavar='ID',
-            help='with --owner-project: user id of the owner',
+            '--owner-user', metavar='ID', help='with --owner-project: its user'
         )
         group.add_argument(
-            '--owner-type',
-            metavar='TYPE',
-            help='with --owner-project: type of the consumers',
+            '--owner-type', metavar='TYPE', help='with --owner-project: their type'
         )
         group.add_argument(
             '--show-owner',

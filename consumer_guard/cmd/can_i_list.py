@@ -40,8 +40,8 @@ def add_list_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--list',
         action='store_true',
-        help='in place of a request: show all that the caller may do, with consumers '
-        "of its own, of others, nobody's and unknown ones",
+        help='instead of a request: show everything the caller can do, with own, foreign, '
+        'ownerless and unknown consumers',
     )
 
 

@@ -137,7 +137,7 @@ def _verify(
     if refused or gains:
         raise CommandFailed(
             f'the suggestion failed its verification: {refused} recorded requests '
-            f'refused, somebody gains in {", ".join(gains) or "no operation"}; please '
+            f'refused, access gained in {", ".join(gains) or "no operation"}; please '
             'report it'
         )
     proven = {*list_unaffected(comparisons, Change.ALLOWED)}

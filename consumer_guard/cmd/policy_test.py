@@ -40,7 +40,7 @@ _COUNTED = types.MappingProxyType(
 
 
 class TestPolicy(GuardLister):
-    """Check that the rules do what a file of assertions says.
+    """Check that the rules do what a file of assertions requires.
 
     Exit status: 0 all assertions hold; 1 some do not; 2 the question could not be
     answered; 3 none is known to fail, but some are undecided.
@@ -80,7 +80,7 @@ class TestPolicy(GuardLister):
         with plain_errors():
             policy = self._read_policy(conf, settings, parsed_args)
             files = [_read_assertions(path, policy) for path in parsed_args.files]
-            results = [one for each in files for one in _verify(each, policy)]
+            results = [one for each in files for one in _verify_all(each, policy)]
         if parsed_args.junit is not None:
             _write(parsed_args.junit, format_junit(results))
         counts = Counter(one.verified for one in results)
@@ -143,7 +143,7 @@ def _fold_result(one: Verification) -> tuple[str, str, str]:
     return one.verified.value, assertion, detail
 
 
-def _verify(assertions: Assertions, policy: Policy) -> Iterable[Verification]:
+def _verify_all(assertions: Assertions, policy: Policy) -> Iterable[Verification]:
     for case in assertions.cases:
         yield verify_case(case, policy)
     for statement in assertions.statements:

@@ -53,7 +53,7 @@ def read_policy_files(conf: cfg.ConfigOpts) -> list[PolicyText]:
         seen = locations.take_snapshot()
         if seen.main is None and loading.is_set(conf, 'policy_file', 'oslo_policy'):
             raise PolicyFileError(
-                f'{name}: there is no such file (option policy_file of [oslo_policy])'
+                f'{name}: file not found (option policy_file of [oslo_policy])'
             )
         return seen.read()
     except OSError as error:

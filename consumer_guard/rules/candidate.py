@@ -117,13 +117,13 @@ class CandidateRules:
             return None  # the source has logged why
         except Exception as error:
             # A candidate that breaks must not cost the client its answer.
-            self._broken = rules
-            LOG.error(
-                'The candidate rules are not compared any more, until their file '
-                'changes: %s',
-                type(error).__name__,
-            )
-            return None
+            self._broken, failure = rules, type(error).__name__
+        LOG.error(
+            'The candidate rules are not compared any more, until their file changes: '
+            '%s',
+            failure,
+        )
+        return None
 
     def _find_differing(self, rules: Rulebook, shown: Fulfilment) -> frozenset[str]:
         """The rules of which the candidate has another; none without any in force."""

@@ -16,6 +16,7 @@ from tests.commands import Commands, Run
 from tests.configuration import OWNER_RULES
 from tests.deployment import Deployment, Tokens
 from tests.functional.test_ownership_matrix import KINDS
+from tests.hermetic import hide_placement
 from tests.scenery import Scene
 
 OPERATIONS = ('list', 'update', 'delete', 'manage', 'reshape', 'provider', 'usages')
@@ -307,8 +308,8 @@ class TestAnswers:
             )
             assert run.status == 0
             shown[owner] = run.json['answer']
-        assert shown[scene.alice.project_id].endswith('are in it')
-        assert shown['another'].endswith('are not in it')
+        assert shown[scene.alice.project_id].endswith('are included')
+        assert shown['another'].endswith('are not included')
 
     def test_in_shadow_mode_a_refusal_is_told_as_shadowed(
         self,
@@ -401,9 +402,12 @@ class TestOwnerWithoutDatabase:
         assert commands.run(*asked, '--service-role', 'service').status == 0
 
     def test_where_placement_is_not_configured_the_output_says_so(
-        self, commands: Commands, monkeypatch: pytest.MonkeyPatch
+        self,
+        commands: Commands,
+        tmp_path: pathlib.Path,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.delenv('OS_PLACEMENT_CONFIG_DIR', raising=False)
+        hide_placement(monkeypatch, tmp_path)
         asked = ('can-i', 'GET', '/usages?project_id=p', '--project', 'p')
         allowed = commands.run(*asked, '--role', 'reader', '-f', 'json')
         assert allowed.status == 0

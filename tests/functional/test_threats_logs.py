@@ -211,7 +211,7 @@ def test_lines_name_the_proven_caller_after_a_fault(
     answer = send(scene.deployed.application, environ)
     assert answer.status == 503
     found = lines.of(answer.header('x-openstack-request-id'))
-    assert 'could not be judged' in found[0]
+    assert 'could not be decided' in found[0]
     for line in found:
         match = _PREFIX.search(line)
         assert match, line

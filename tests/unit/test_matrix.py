@@ -15,6 +15,7 @@ from consumer_guard.analysis.matrix import FIELDS, compare_cells
 from consumer_guard.guard import model
 from tests.commands import Commands
 from tests.configuration import OWNER_RULES
+from tests.hermetic import hide_placement
 
 #: Where this machine has no placement.
 ALONE = (
@@ -57,7 +58,7 @@ class Guard:
 
 @pytest.fixture
 def guard(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Guard:
-    monkeypatch.delenv('OS_PLACEMENT_CONFIG_DIR', raising=False)
+    hide_placement(monkeypatch, tmp_path)
     return Guard(tmp_path)
 
 

@@ -56,9 +56,7 @@ from consumer_guard.rules.nodes import AllOf, Node, Not
 from consumer_guard.rules.rulebook import Rulebook
 
 _UUID = '10000000-0000-4000-8000-000000000001'
-_ELSEWHERE = (
-    'depends on a check that asks elsewhere, or on an unknown rule of placement'
-)
+_ELSEWHERE = 'depends on a remote check, or on an unknown rule of placement'
 _TOO_LARGE = 'the rules are too large to decide'
 _REFUSES_ALL = Constant('!', NOTHING, Truth.NO)
 
