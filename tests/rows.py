@@ -256,12 +256,14 @@ class Tables:
         )
 
     def provide(self, uuid: str, generation: int) -> None:
-        """Add a resource provider without inventories."""
+        """Add a resource provider without inventories, below the first one."""
+        ((root,),) = self.select('SELECT MIN(id) FROM resource_providers')
         self.run(
             'INSERT INTO resource_providers (uuid, name, generation,'
-            ' root_provider_id) VALUES (:uuid, :uuid, :generation, 1)',
+            ' root_provider_id) VALUES (:uuid, :uuid, :generation, :root)',
             uuid=uuid,
             generation=generation,
+            root=root,
         )
 
     # All of them.
