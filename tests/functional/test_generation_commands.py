@@ -125,14 +125,18 @@ class TerminalRun:
         return bool(part)
 
 
-@pytest.fixture
-def shop(url: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
+def open_shop(url: str, folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
     # Placement's configuration is empty, whatever was deployed before.
-    placement = tmp_path / 'placement'
+    placement = folder / 'placement'
     placement.mkdir()
     (placement / 'placement.conf').touch()
     monkeypatch.setenv('OS_PLACEMENT_CONFIG_DIR', str(placement))
-    return Shop(url, tmp_path)
+    return Shop(url, folder)
+
+
+@pytest.fixture
+def shop(url: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
+    return open_shop(url, tmp_path, monkeypatch)
 
 
 class TestList:
@@ -497,21 +501,15 @@ def test_an_sql_mode_that_is_not_strict_warns_in_the_upgrade_check(
     tmp_path: pathlib.Path,
     mode: str,
     status: int,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    conf = tmp_path / 'consumer-guard.conf'
-    conf.write_text(f'[consumer_guard]\nconnection = {database}\n')
-    tables = Tables(database)
-    # Other tests of this process leave generations at the limit.
-    for table in ('consumers', 'resource_providers'):
-        tables.run(f'UPDATE {table} SET generation = 0')
-    [[before]] = tables.select('SELECT @@GLOBAL.sql_mode')
-    tables.run('SET GLOBAL sql_mode = :mode', mode=mode)
-    try:
-        answer = guard_status.check_upgrade(
-            ['--config-file', str(conf), 'upgrade', 'check']
-        )
-    finally:
-        tables.run('SET GLOBAL sql_mode = :mode', mode=before)
+    """That of placement's sessions, which its own option sets."""
+    shop = open_shop(database, tmp_path, monkeypatch)
+    conf = tmp_path / 'placement' / 'placement.conf'
+    conf.write_text(f'[placement_database]\nmysql_sql_mode = {mode}\n')
+    answer = guard_status.check_upgrade(
+        ['--config-file', str(shop.conf), 'upgrade', 'check']
+    )
     assert answer == status
     assert ('not strict' in capsys.readouterr().out) is bool(status)
