@@ -33,12 +33,13 @@ LANES = (
     'lowest',
     'functional-postgresql',
     'functional-mysql',
-    'release-2024.1',
+    'mysql',
     'release-2024.2',
     'release-2025.1',
     'release-2025.2',
     'release-2026.1',
     'release-2026.2',
+    'monitoring',
     'clients',
     'servers',
     'keystone',
@@ -51,6 +52,7 @@ LANES = (
     'galera',
     'faults',
     'races',
+    'timing',
     'mutants',
     'morning',
 )
@@ -139,7 +141,7 @@ def _read_revision() -> str:
     git = shutil.which('git')
     if git is None:
         return ''
-    command = [git, 'describe', '--always', '--dirty']
+    command = [git, 'describe', '--always']
     done = subprocess.run(  # noqa: S603  # our own command line
         command, cwd=ROOT, capture_output=True, text=True, check=False
     )
