@@ -12,7 +12,6 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from consumer_guard.guard import model
-from consumer_guard.guard.errors import OwnersUnavailable
 
 LOG = logging.getLogger(__name__)
 
@@ -34,15 +33,16 @@ class Written(NamedTuple):
 
 def confirm(lookup: model.OwnerLookup, written: Collection[Written]) -> None:
     """Alarm where another consumer is stored than was written; never raises."""
+    found, failure = [], ''
     try:
         owners = lookup.find([each.consumer_uuid for each in written])
-    except OwnersUnavailable:
-        owners = None
-    if owners is None:
-        LOG.warning("The check after an owner's write failed: the look-up failed")
-        return
-    for each in written:
-        differing = _compare(each, owners[each.consumer_uuid])
+        found = [(each, _compare(each, owners[each.consumer_uuid])) for each in written]
+    except Exception as error:
+        # The write has succeeded: whatever a driver raises, the client gets its answer.
+        failure = type(error).__name__
+    if failure:
+        LOG.warning("The check after an owner's write failed: %s", failure)
+    for each, differing in found:
         if differing:
             # Security: not whose it is now.
             LOG.error(

@@ -61,11 +61,14 @@ class TestConfirmation:
         assert differing in record.getMessage()
         assert 'd7' * 16 not in record.getMessage()
 
+    @pytest.mark.parametrize(
+        'fault', [OwnersUnavailable('away'), RuntimeError('a driver')], ids=repr
+    )
     def test_a_look_up_that_fails_is_logged_and_raises_nothing(
-        self, caplog: pytest.LogCaptureFixture
+        self, caplog: pytest.LogCaptureFixture, fault: Exception
     ) -> None:
         owners, fulfilment = self.write(make_owners(one=7))
-        owners.fault = OwnersUnavailable('away')
+        owners.fault = fault
         assert fulfilment.afterwards is not None
         fulfilment.afterwards()
         assert "The check after an owner's write failed" in caplog.text
