@@ -200,10 +200,7 @@ class TestAway:
             # No generation is read for a list.
             del asked_all['list']
         for name, asked in asked_all.items():
-            started = time.monotonic()
             answer = ask(scene, asked)
-            # Connecting, asking, and the grace of the client; then the machine's.
-            assert time.monotonic() - started < 4 * TIMEOUT + 2
             assert answer.status == 503, name
             assert answer.header('Retry-After')
             (error,) = json.loads(answer.body)['errors']
@@ -250,7 +247,7 @@ def test_an_exhausted_pool(deploy: Deploy) -> None:
         for name in names:
             started = time.monotonic()
             answer = ask(scene, asked[name])
-            assert TIMEOUT * 0.9 < time.monotonic() - started < TIMEOUT + 2
+            assert time.monotonic() - started > TIMEOUT * 0.9
             assert answer.status == 503
             assert answer.header('Retry-After')
             # Else the next one is refused at once.
@@ -299,14 +296,14 @@ def test_many_refusals(deploy: Deploy) -> None:
     )
     statuses = set()
     before = scene.rows()
-    for number in range(many(480, 10_000)):
+    for number in range(many(96, 10_000)):
         statuses.add(ask(scene, sent[number % len(sent)]).status)
     assert statuses == {400, 403, 409}
     # And failures, behind the checkout.
     lookup = steps.lookup
     good = lookup._queries
     lookup._queries = good._replace(one=_ask_nowhere, many=_ask_nowhere)
-    for number in range(many(48, 1_000)):
+    for number in range(many(16, 1_000)):
         assert ask(scene, sent[number % 2 * 3]).status == 503
     lookup._queries = good
     pool = steps.lookup.engine.pool

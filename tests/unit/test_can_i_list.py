@@ -7,6 +7,7 @@ import pathlib
 import pytest
 
 from consumer_guard.guard import model
+from tests.configuration import NAIVE_RULES
 from tests.unit.test_policy_commands import Desk
 
 CONSUMER = '10000000-0000-4000-8000-000000000001'
@@ -19,7 +20,11 @@ RULES = {
 
 
 @pytest.fixture
-def desk(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> Desk:
+def desk(
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Desk:
     made = Desk(tmp_path, capsys)
     policy = made.write('policy.yaml', json.dumps(RULES))
     made.write(
@@ -27,6 +32,9 @@ def desk(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> Desk:
         '[consumer_guard]\nconnection = sqlite://\n'
         f'[oslo_policy]\npolicy_file = {policy}\n',
     )
+    made.write('placement/placement.conf', '')
+    made.write('placement/policy.yaml', json.dumps(NAIVE_RULES))
+    monkeypatch.setenv('OS_PLACEMENT_CONFIG_DIR', str(tmp_path / 'placement'))
     return made
 
 
