@@ -29,8 +29,12 @@ def pytest_xdist_setupnodes(specs: Sequence[Any]) -> None:
     pytest-xdist compares what its workers collect: an id that depends on a hash,
     or on the time, stops the run.
     """
-    for number, spec in enumerate(specs):
-        spec.python = f'env PYTHONHASHSEED={number} {shlex.quote(sys.executable)}'
+    seed = os.environ.get('PYTHONHASHSEED', '')
+    first = int(seed) if seed.isdigit() else 0
+    for number, spec in enumerate(specs, first):
+        spec.python = (
+            f'env PYTHONHASHSEED={number % 2**32} {shlex.quote(sys.executable)}'
+        )
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
