@@ -108,7 +108,7 @@ class CanI(GuardCommand, show.ShowOne):
         if parsed_args.list:
             placement = find_placement(conf)
             if placement.rules is None:
-                self.app.stderr.write(f'consumer_guard alone; {placement.problem}\n')
+                self.note(f'consumer_guard alone; {placement.problem}')
             return _show_abilities(caller, rulebook, settings, placement.rules)
         return self._decide(conf, parsed_args, caller, rulebook, settings)
 
@@ -141,7 +141,7 @@ class CanI(GuardCommand, show.ShowOne):
                 raise CommandFailed('; '.join(failures) or str(exc)) from None
         _demand_decided(explanation, parsed_args, failures)
         if parsed_args.path != pasted:
-            self.app.stderr.write(f'decided for the path {parsed_args.path}\n')
+            self.note(f'decided for the path {parsed_args.path}')
         client, decided_by = _judge_both(conf, request, caller, explanation)
         self.status = 0 if client.allowed else 1
         key = None if parsed_args.show_owner else masking.make_key(settings.audit_key)

@@ -28,7 +28,6 @@ from consumer_guard.doctor import (
     rows,
 )
 from consumer_guard.doctor.paste_file import Layout, read_layout
-from consumer_guard.doctor.policies import PolicyConfiguration
 from consumer_guard.guard.errors import ConfigurationError, PolicyFileError
 from consumer_guard.guard.model import OPERATIONS, Ownership
 
@@ -149,11 +148,7 @@ def examine_policies(deployment: Deployment) -> Iterator[Finding]:
     yield from policy.check_policy_files(
         deployment.conf, deployment.settings, deployment.placement
     )
-    yield from fit.check_fit(
-        PolicyConfiguration(
-            deployment.conf, deployment.placement, deployment.settings.passage_role
-        )
-    )
+    yield from fit.check_fit(deployment.conf, deployment.placement)
 
 
 def list_database_checks(deployment: Deployment) -> dict[str, database.Check]:

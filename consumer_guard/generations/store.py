@@ -91,17 +91,12 @@ def read_highest(engine: sa.Engine, kind: Kind, limit: int) -> list[Counter]:
 
     :param limit: how many at the most
     """
-    return _read_counters(
-        engine, kind, 'ORDER BY generation DESC, uuid LIMIT :limit', limit=limit
+    query = (
+        f'SELECT uuid, generation FROM {kind.value}'
+        ' ORDER BY generation DESC, uuid LIMIT :limit'
     )
-
-
-def _read_counters(
-    engine: sa.Engine, kind: Kind, clauses: str, **parameters: object
-) -> list[Counter]:
-    statement = sa.text(f'SELECT uuid, generation FROM {kind.value} {clauses}')
     with engine.connect() as connection:
-        rows = connection.execute(statement, parameters).all()
+        rows = connection.execute(sa.text(query), {'limit': limit}).all()
     return [Counter(kind, uuid, generation) for uuid, generation in rows]
 
 

@@ -38,7 +38,7 @@ class Journal:
         self._metrics = metrics
         self._origin = {
             'schema': SCHEMA,
-            'guard_version': _find_version(),
+            'guard_version': find_guard_version(),
             'host': socket.gethostname(),
         }
 
@@ -72,7 +72,8 @@ class Journal:
         LOG.error('%s', problem)
 
 
-def _find_version() -> str:
+def find_guard_version() -> str:
+    """The version that is installed."""
     try:
         return importlib.metadata.version('consumer-guard')
     except importlib.metadata.PackageNotFoundError:
