@@ -17,7 +17,6 @@ from tests import servers
 from tests.configuration import ETC
 from tests.rows import Tables
 
-NOBODY = '00000000-0000-0000-0000-000000000000'
 DATABASE = os.environ.get('CONSUMER_GUARD_TEST_DATABASES', 'sqlite').split(',')[0]
 
 #: What auth_token needs; nothing answers there.
@@ -75,8 +74,7 @@ class Clinic:
         self.conf = self.etc / 'consumer-guard.conf'
         self.placement = self.etc / 'placement.conf'
         self.tables = Tables(house.url)
-        for table in ('allocations', 'consumers', 'projects', 'resource_providers'):
-            self.tables.run(f'DELETE FROM {table}')
+        self.tables.clear('allocations', 'consumers', 'projects', 'resource_providers')
         self.configure()
         self.configure_placement()
 
@@ -94,13 +92,7 @@ class Clinic:
         self, id_: str | None = None, project: str = 'a' * 32, generation: int = 0
     ) -> str:
         id_ = id_ or str(uuid.uuid4())
-        self.tables.run(
-            'INSERT INTO consumers (uuid, project_id, user_id, generation)'
-            ' VALUES (:uuid, :project, 1, :generation)',
-            uuid=id_,
-            project=self.tables.name('projects', 'external_id', project),
-            generation=generation,
-        )
+        self.tables.consume(id_, project, generation=generation, allocations=0)
         return id_
 
 

@@ -22,13 +22,11 @@ from consumer_guard.doctor import database, examination
 from tests import servers
 from tests.functional.clinic import (
     DATABASE,
-    NOBODY,
     CallRemote,
     Clinic,
     needs,
 )
-
-LIMIT = 2**31 - 1
+from tests.rows import LIMIT, NOBODY
 
 
 @pytest.fixture(autouse=True)
