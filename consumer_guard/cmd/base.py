@@ -76,7 +76,7 @@ class GuardCommand(command.Command):
         :raises consumer_guard.guard.errors.ConfigurationError: it cannot be used
         """
         conf = self.parse_configuration()
-        return conf, loading.load_settings(conf, self._local_conf)
+        return conf, loading.load(conf, self._local_conf).settings
 
     def note(self, text: str) -> None:
         """Show a line beside the output, on standard error."""

@@ -147,9 +147,8 @@ class CanI(GuardCommand, show.ShowOne):
         key = None if parsed_args.show_owner else masking.make_key(settings.audit_key)
         mask = masking.make_mask(caller.credentials, key)
         shown = _describe_explanation(
-            request, caller, explanation, settings, mask, client
+            request, caller, explanation, settings, mask, client, decided_by
         )
-        shown['decided_by'] = decided_by
         if explanation.document is None and parsed_args.formatter in ('shell', 'value'):
             shown['document'] = ''
         return tuple(shown), tuple(shown.values())
@@ -298,6 +297,7 @@ def _describe_explanation(
     settings: Settings,
     mask: masking.Mask,
     client: ClientAnswer,
+    decided_by: str,
 ) -> dict[str, Any]:
     """The fields that are shown.
 
@@ -316,7 +316,7 @@ def _describe_explanation(
         answer = f'{prediction.SHADOWED} {answer}'
     return {
         'allowed': _FormattedValue(client.allowed, ['yes' if client.allowed else 'no']),
-        'decided_by': client.decider.value,
+        'decided_by': decided_by,
         'reason': decision.reason.value,
         'answer': answer,
         'rule': request.operation.rule,

@@ -104,11 +104,6 @@ class Configuration:
             raise _name_places(exc, self.places) from None
 
 
-def load_settings(conf: cfg.ConfigOpts, local_conf: Mapping[str, str]) -> Settings:
-    """Freeze the options of one guard; see :func:`load`."""
-    return load(conf, local_conf).settings
-
-
 def load(conf: cfg.ConfigOpts, local_conf: Mapping[str, str]) -> Configuration:
     """Freeze the options of one guard.
 

@@ -282,7 +282,9 @@ def check_rights(
     return ok('the account can update generations')
 
 
-def check_excess(engine: sa.Engine, own_account: bool) -> Assessment:
+def check_excess(
+    engine: sa.Engine, _settings: Settings, *, own_account: bool
+) -> Assessment:
     """An account of the guard's own may not change the tables.
 
     :param own_account: the guard has a ``connection`` that is not placement's

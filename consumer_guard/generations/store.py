@@ -73,31 +73,8 @@ class Kind(enum.Enum):
     PROVIDER = 'resource_providers'
 
 
-@dataclass(frozen=True, slots=True)
-class Counter:
-    """One stored generation."""
-
-    kind: Kind
-    uuid: str
-    generation: int
-
-
 class _Lost(Exception):
     """A row was not as expected."""
-
-
-def read_highest(engine: sa.Engine, kind: Kind, limit: int) -> list[Counter]:
-    """The highest generations of a table, highest first; scans the table.
-
-    :param limit: how many at the most
-    """
-    query = (
-        f'SELECT uuid, generation FROM {kind.value}'
-        ' ORDER BY generation DESC, uuid LIMIT :limit'
-    )
-    with engine.connect() as connection:
-        rows = connection.execute(sa.text(query), {'limit': limit}).all()
-    return [Counter(kind, uuid, generation) for uuid, generation in rows]
 
 
 #: What is compared beside the generation where the row was judged.

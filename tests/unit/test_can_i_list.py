@@ -8,6 +8,7 @@ import pytest
 
 from consumer_guard.guard import model
 from tests.commands import Cli
+from tests.hermetic import hide_placement
 
 CONSUMER = '10000000-0000-4000-8000-000000000001'
 READER = ('--user', 'u', '--project', 'p', '--role', 'reader')
@@ -19,7 +20,8 @@ RULES = {
 
 
 @pytest.fixture
-def cli(tmp_path: pathlib.Path) -> Cli:
+def cli(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    hide_placement(monkeypatch, tmp_path)
     made = Cli(tmp_path)
     policy = made.write('policy.yaml', json.dumps(RULES))
     made.write(

@@ -123,6 +123,6 @@ def test_without_a_candidate_or_a_destination_nothing_is_compared() -> None:
         ('denied', NONE, candidate, CandidateRecorder),
     ):
         local = {'connection': 'sqlite://', 'audit': audit}
-        settings = loading.load_settings(loading.parse_files({}), local)
+        settings = loading.load(loading.parse_files({}), local).settings
         made = assembly.make_recorder(settings, owners, metrics, rules)
         assert type(made) is expected

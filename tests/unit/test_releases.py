@@ -121,7 +121,7 @@ def test_rules_are_watched_without_the_option_remote_timeout(
     path.write_text('[consumer_guard]\nconnection = sqlite://\n')
     (tmp_path / 'policy.yaml').touch()
     local_conf = {'oslo_config_file': str(path)}
-    settings = loading.load_settings(loading.parse_files(local_conf), local_conf)
+    settings = loading.load(loading.parse_files(local_conf), local_conf).settings
     conf = cfg.ConfigOpts()
     ((group, options),) = opts.list_opts()
     conf.register_opts(
