@@ -20,6 +20,7 @@ from tests.deployment import Deploy, Deployment
 from tests.functional.between import Steps, step_into
 from tests.functional.conftest import Records
 from tests.fuzz.wire import Answer, send
+from tests.ports import find_free_port
 from tests.profiles import many
 from tests.rows import Tables
 from tests.scenery import Scene
@@ -121,22 +122,16 @@ def bad_project(path: pathlib.Path, scene: Scene) -> Iterator[str]:
     yield url
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        return int(probe.getsockname()[1])
-
-
 @contextlib.contextmanager
 def postgresql_down(_path: pathlib.Path, _scene: Scene) -> Iterator[str]:
     """A server that is not running."""
-    yield f'postgresql+psycopg2://u:secret@127.0.0.1:{_free_port()}/placement'
+    yield f'postgresql+psycopg2://u:secret@127.0.0.1:{find_free_port()}/placement'
 
 
 @contextlib.contextmanager
 def mysql_down(_path: pathlib.Path, _scene: Scene) -> Iterator[str]:
     """A server that is not running."""
-    yield f'mysql+pymysql://u:secret@127.0.0.1:{_free_port()}/placement'
+    yield f'mysql+pymysql://u:secret@127.0.0.1:{find_free_port()}/placement'
 
 
 @contextlib.contextmanager
