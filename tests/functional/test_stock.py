@@ -45,13 +45,13 @@ def _read(deployed: Deployment, **ids: str) -> dict[str, list[dict[str, Any]]]:
 def test_rows_written_for_tests_equal_those_of_the_api(
     guarded: Deployment, version: str
 ) -> None:
-    owners = [User((), f'project of {version}-{number}') for number in range(2)]
-    found = []
-    for maker, owner in zip((Deployment, Administrator), owners, strict=True):
-        provider = maker.add_provider(guarded, 7)
-        consumer = maker.add_consumer(
-            guarded, provider, owner, version=version, amount=3
-        )
-        found.append(_read(guarded, provider=provider, consumer=consumer))
-    assert found[0] == found[1]
-    assert all(len(rows) == 1 for rows in found[0].values())
+    owner, other = (User((), f'project of {version}-{number}') for number in range(2))
+    provider = guarded.add_provider(7)
+    written = guarded.add_consumer(provider, owner, version=version, amount=3)
+    found = _read(guarded, provider=provider, consumer=written)
+    provider = Administrator.add_provider(guarded, 7)
+    made = Administrator.add_consumer(
+        guarded, provider, other, version=version, amount=3
+    )
+    assert found == _read(guarded, provider=provider, consumer=made)
+    assert all(len(rows) == 1 for rows in found.values())
