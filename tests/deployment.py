@@ -84,7 +84,12 @@ class Deployment(Administrator):
         self.configuration = Configuration(
             directory,
             database,
-            options={'policy_poll_interval': 0.05, **(options or {})},
+            # A busy machine is no database that is away.
+            options={
+                'policy_poll_interval': 0.05,
+                'lookup_timeout': 30,
+                **(options or {}),
+            },
             rules=rules or {},
             placement_rules=NAIVE_RULES if placement_rules is None else placement_rules,
             placement_options={
