@@ -15,7 +15,7 @@ from consumer_guard.config import places
 from consumer_guard.doctor import database, examination, keystone
 from consumer_guard.doctor.examination import Deployment
 from consumer_guard.guard.errors import GuardError
-from consumer_guard.telemetry.journal import find_guard_version
+from consumer_guard.telemetry.version import find_guard_version
 
 _CODES = types.MappingProxyType(
     {

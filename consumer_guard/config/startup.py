@@ -6,7 +6,7 @@ import re
 
 from consumer_guard.config.loading import Configuration
 from consumer_guard.config.options import OPTS
-from consumer_guard.telemetry.journal import find_guard_version
+from consumer_guard.telemetry.version import find_guard_version
 
 LOG = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ import pytest
 
 from consumer_guard import middleware
 from consumer_guard.config import startup
-from consumer_guard.telemetry.journal import find_guard_version
+from consumer_guard.telemetry.version import find_guard_version
 
 NAME = 'consumer_guard.config.startup'
 
