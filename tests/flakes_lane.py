@@ -17,6 +17,13 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 
+#: A process that never rests, and ends with the one that started it.
+_BUSY = """
+import os, sys
+while os.getppid() == int(sys.argv[1]):
+    sum(range(100_000))
+"""
+
 
 @contextlib.contextmanager
 def keep_busy(count: int) -> Iterator[None]:
@@ -24,7 +31,7 @@ def keep_busy(count: int) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         for _ in range(count):
             process = stack.enter_context(
-                subprocess.Popen([sys.executable, '-c', 'while True: pass'])
+                subprocess.Popen([sys.executable, '-c', _BUSY, str(os.getpid())])
             )
             stack.callback(process.kill)
         yield
