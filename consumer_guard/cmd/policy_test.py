@@ -18,7 +18,7 @@ from consumer_guard.analysis.assertions.evaluation import (
     verify_statement,
 )
 from consumer_guard.analysis.assertions.junit import format_junit
-from consumer_guard.analysis.diff import can_prove
+from consumer_guard.analysis.comparing import can_prove
 from consumer_guard.analysis.lint.callers import list_roles
 from consumer_guard.analysis.source import read_paths
 from consumer_guard.cmd.base import CommandFailed, GuardLister, plain_errors, read_file

@@ -5,7 +5,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from consumer_guard.analysis.diff import can_prove
+from consumer_guard.analysis.comparing import can_prove
 from consumer_guard.analysis.proof.installed import ServiceRule, load_defaults
 from consumer_guard.analysis.proof.services import ServicePolicy, normalize_text
 from consumer_guard.analysis.source import read_paths
