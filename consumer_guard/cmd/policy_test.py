@@ -9,9 +9,9 @@ from typing import Any
 
 from oslo_config import cfg
 
+from consumer_guard.analysis.answering import Policy
 from consumer_guard.analysis.assertions.document import Assertions, read_assertions
 from consumer_guard.analysis.assertions.evaluation import (
-    Policy,
     Verification,
     Verified,
     verify_case,

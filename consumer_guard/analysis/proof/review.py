@@ -83,7 +83,7 @@ class RuleVerdict(NamedTuple):
 
 def compare_policies(old: ServicePolicy, new: ServicePolicy) -> list[RuleVerdict]:
     """All who gain and all who lose, rule by rule; by name, gains first."""
-    before, after = old.compile(), new.compile()
+    before, after = old.compile(new.names), new.compile(old.names)
     verdicts = []
     for name in sorted({*before, *after}):
         if name not in before:
