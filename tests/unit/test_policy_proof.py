@@ -225,8 +225,8 @@ def test_complete_files_need_no_service(policies: Policies) -> None:
 def test_a_rule_that_complete_files_leave_out_falls_to_the_default(
     policies: Policies, fallback: str, change: Row | None
 ) -> None:
-    old = policies.write('old.yaml', a='role:x', default=fallback)
-    new = policies.write('new.yaml', default=fallback)
+    old = policies.write_rules('old.yaml', a='role:x', default=fallback)
+    new = policies.write_rules('new.yaml', default=fallback)
     run = policies.diff('--namespace', 'any', '--complete', old, new)
     found = [(row['change'], row['rule'], row['who']) for row in run.json]
     assert found[:1] == [change or ('newly refused', 'a', 'x')]
