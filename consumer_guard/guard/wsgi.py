@@ -252,9 +252,9 @@ class ConsumerGuard:
     def _filter(
         self, request: GuardedRequest, caller: Caller, made_id: bool
     ) -> Application:
-        find_visible = functools.partial(self._authorizer.find_visible, request, caller)
+        make_filter = functools.partial(self._authorizer.make_filter, request, caller)
         bad_gateway = self._refuse(refusals.UNREADABLE, made_id)
-        filtered = listing.keep_visible(self._application, find_visible, bad_gateway)
+        filtered = listing.keep_visible(self._application, make_filter, bad_gateway)
 
         def answer(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
             if not self._filters.acquire(blocking=False):
