@@ -52,7 +52,7 @@ class Row(NamedTuple):
 
 
 # Security: in these characters there is no SQL, in any mode of a server.
-_PLAIN = re.compile('[0-9a-fA-F-]+')
+_UNQUOTED = re.compile('[0-9a-fA-F-]+')
 
 #: From ids to a text and its parameters, as the drivers take them.
 Query = Callable[[Sequence[str]], tuple[str, Mapping[str, str]]]
@@ -97,7 +97,7 @@ def _with_each(text: str) -> Query:
     # where the server's mode has NO_BACKSLASH_ESCAPES. What placement writes needs no
     # quoting, which costs more than all else of a list.
     def expand(ids: Sequence[str]) -> tuple[str, Mapping[str, str]]:
-        if _PLAIN.fullmatch(''.join(ids)):
+        if _UNQUOTED.fullmatch(''.join(ids)):
             literals = "', '".join(ids)
             return text.replace(':ids', f"'{literals}'"), {}
         parameters = {f'id{number}': id_ for number, id_ in enumerate(ids)}
