@@ -573,16 +573,16 @@ class TestEnvironmentOfAWorker:
 
     def test_the_configuration_is_read_as_the_worker_reads_it(
         self,
-        clinic: Clinic,
-        ask: CallRemote,
+        host: Host,
+        examine: RunDoctor,
         start: Callable[[dict[str, str]], str],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         pid = start(
             {
                 'OS_CONSUMER_GUARD__DENIAL': 'conceal',
-                'OS_PLACEMENT_CONFIG_DIR': str(clinic.etc),
-                'CONSUMER_GUARD_PASTE_CONFIG': str(clinic.paste),
+                'OS_PLACEMENT_CONFIG_DIR': str(host.etc),
+                'CONSUMER_GUARD_PASTE_CONFIG': str(host.paste),
                 'OTHER': 'sesame',
             }
         )
@@ -591,11 +591,11 @@ class TestEnvironmentOfAWorker:
         monkeypatch.setenv('OS_PLACEMENT_CONFIG_DIR', '/nowhere')
         monkeypatch.delenv('CONSUMER_GUARD_PASTE_CONFIG')
         before = dict(os.environ)
-        report = ask('--environment-of', pid)
+        report = examine('--environment-of', pid)
         shown = report.of('configuration')
         assert "denial='conceal'" in shown['finding']
         assert 'audit' not in shown['finding'].replace('audit_key', '')
-        assert str(clinic.placement) in shown['where']
+        assert str(host.placement) in shown['where']
         found = report.of('environment')
         assert found['severity'] == 'ok'
         assert f'process {pid}' in found['finding']
@@ -604,17 +604,17 @@ class TestEnvironmentOfAWorker:
         assert dict(os.environ) == before
 
     def test_a_mistake_in_the_workers_variables_is_one_line(
-        self, clinic: Clinic, ask: CallRemote, start: Callable[[dict[str, str]], str]
+        self, host: Host, examine: RunDoctor, start: Callable[[dict[str, str]], str]
     ) -> None:
         pid = start({'OS_PLACEMENT_CONFIG_DIR': '/nowhere/of/the/worker'})
-        assert '/nowhere/of/the/worker' in ask.one_line('--environment-of', pid)
-        assert os.environ['OS_PLACEMENT_CONFIG_DIR'] == str(clinic.etc)
+        assert '/nowhere/of/the/worker' in examine.one_line('--environment-of', pid)
+        assert os.environ['OS_PLACEMENT_CONFIG_DIR'] == str(host.etc)
 
     @pytest.mark.parametrize('pid', ['0', '-1', '4194305'])
     def test_a_process_that_is_not_there_is_one_line(
-        self, clinic: Clinic, ask: CallRemote, pid: str
+        self, host: Host, examine: RunDoctor, pid: str
     ) -> None:
-        line = ask.one_line(f'--environment-of={pid}')
+        line = examine.one_line(f'--environment-of={pid}')
         assert f'--environment-of {pid}' in line
         assert f'/proc/{pid}/environ' in line
 

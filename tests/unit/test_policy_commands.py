@@ -428,20 +428,20 @@ def test_no_cell_shows_none_for_what_is_missing(cli: Cli, form: str) -> None:
     ids=' '.join,
 )
 def test_rules_that_refer_to_each_other_twice_are_refused_by_every_command(
-    desk: Desk, command: tuple[str, ...]
+    cli: Cli, command: tuple[str, ...]
 ) -> None:
     """40 levels would be 2 to the 40th checks."""
     rules = {f'n{i}': f'rule:n{i + 1} or rule:n{i + 1}' for i in range(40)}
     rules |= {'n40': 'role:reader', LIST: 'rule:n0'}
-    bad = desk.write('bad.yaml', json.dumps(rules))
-    good = desk.write('good.yaml', json.dumps({LIST: 'role:reader'}))
-    conf = desk.write(
+    bad = cli.write('bad.yaml', json.dumps(rules))
+    good = cli.write('good.yaml', json.dumps({LIST: 'role:reader'}))
+    conf = cli.write(
         'guard.conf',
         '[consumer_guard]\nconnection = sqlite:////nowhere.db\n'
         f'[oslo_policy]\npolicy_file = {bad}\n',
     )
     argv = [part.format(bad=bad, good=good, conf=conf) for part in command]
-    status, out, err = desk.run(*argv)
-    assert 'more than 10000 checks' in out + err
-    assert 'Traceback' not in out + err
-    assert status
+    run = cli.run(*argv)
+    assert 'more than 10000 checks' in run.out + run.err
+    assert 'Traceback' not in run.out + run.err
+    assert run.status
