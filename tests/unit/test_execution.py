@@ -71,6 +71,16 @@ def opened(engine: sa.Engine) -> list[object]:
     return made
 
 
+def test_the_text_of_an_error_has_no_statement_and_no_ids(engine: sa.Engine) -> None:
+    def wrong(ids: Sequence[str]) -> tuple[str, dict[str, str]]:
+        return f"SELECT '{ids[0]}' FROM nothing", {}
+
+    with pytest.raises(sa.exc.OperationalError, match='nothing') as caught:
+        Executor(engine, 5.0).run(wrong, ['secret-id'], read)
+    assert 'secret-id' not in str(caught.value)
+    assert 'SELECT' not in repr(caught.value)
+
+
 @pytest.mark.parametrize('ids', [ONE, MANY])
 def test_rows_are_read_and_the_connection_goes_back(
     engine: sa.Engine, opened: list[object], ids: list[str]

@@ -170,9 +170,8 @@ class Fixed:
         decision = self.authorizer.authorize(request, simulate_caller(person))
         visible = frozenset[str]()
         if decision.outcome is Outcome.FILTER:
-            visible = frozenset(
-                self.authorizer.find_visible(request, simulate_caller(person), IDS)
-            )
+            find_visible = self.authorizer.make_filter(request, simulate_caller(person))
+            visible = frozenset(find_visible(IDS))
         return request, decision, visible
 
 
