@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The operators change what they are to change, and what survives is seen."""
 
+import os
 import pathlib
 from typing import Any
 
@@ -9,7 +10,7 @@ from cosmic_ray.mutating import mutate_code
 
 from tests.mutants import listing, operators
 from tests.mutants.mutations import find_marked, make_mutants
-from tests.mutants.running import Verdict, run_copy
+from tests.mutants.running import TIMEOUT, run_copy
 from tests.mutants.swapping import NotSwappable, find_changes
 
 OWN = [each for each in operators.OPERATORS if 'tests.mutants' in each.__module__]
@@ -55,6 +56,20 @@ def test_the_statement_after_a_security_comment_is_marked() -> None:
     assert find_marked(source) == {4, 5, 6}
 
 
+@pytest.mark.parametrize(
+    ('source', 'lines'),
+    [
+        ('f(\n    # Security: a\n    b=(\n        1\n    ),\n    c=2,\n)\n', {3, 4, 5}),
+        ('try:\n    f()\n# Security: a\nexcept A:\n    g()\nh()\n', {4, 5}),
+        ('def f():\n    """Security: a"""\n    g()\nh()\n', {1, 2, 3}),
+    ],
+)
+def test_parts_of_statements_and_functions_are_marked(
+    source: str, lines: set[int]
+) -> None:
+    assert find_marked(source) == lines
+
+
 def compare(before: str, after: str) -> list[str]:
     """The names of the functions that differ."""
     codes = (compile(text, 'm', 'exec') for text in (before, after))
@@ -72,23 +87,25 @@ def test_what_runs_on_import_cannot_be_replaced(text: str) -> None:
         compare(text.format(1), text.format(2))
 
 
-@pytest.mark.parametrize(
-    ('failed', 'verdict'), [(True, Verdict.KILLED), (False, Verdict.SURVIVED)]
-)
-def test_a_failed_test_kills(failed: bool, verdict: Verdict) -> None:
-    assert run_copy(lambda: failed, 60) is verdict
+@pytest.mark.parametrize('failed', ['a::test', ''])
+def test_what_failed_in_a_copy_is_returned(failed: str) -> None:
+    assert run_copy(lambda: failed, 60) == failed
 
 
 def test_a_mutant_that_never_ends_is_killed() -> None:
-    def work() -> bool:
+    def work() -> str:
         while True:
             pass
 
-    assert run_copy(work, 0.1) is Verdict.KILLED
+    assert run_copy(work, 0.1) == TIMEOUT
+
+
+def test_a_mutant_that_ends_the_process_is_killed() -> None:
+    assert run_copy(lambda: os._exit(3), 60)
 
 
 def test_a_runner_that_breaks_is_no_kill() -> None:
-    def work() -> bool:
+    def work() -> str:
         raise LookupError
 
     with pytest.raises(RuntimeError):

@@ -98,8 +98,8 @@ def _digest(root: pathlib.Path, files: Collection[str]) -> dict[str, str]:
 
 def _measure_items(
     items: Sequence[pytest.Item], root: pathlib.Path, out: pathlib.Path
-) -> bool:
-    """Write seconds and lines of each test that passes; returns False."""
+) -> str:
+    """Write seconds and lines of each test that passes; returns nothing."""
     measuring = coverage.Coverage(
         data_file=None, config_file=False, include=[f'{root}/consumer_guard/*']
     )
@@ -109,9 +109,9 @@ def _measure_items(
     measuring.start()
     for item, following in zip(items, [*items[1:], None], strict=True):
         measuring.switch_context(item.nodeid)
-        started, failures.failed = time.monotonic(), False
+        started, failures.first = time.monotonic(), ''
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-        if not failures.failed:
+        if not failures.first:
             seconds = time.monotonic() - started
             passed[item.nodeid] = {'seconds': seconds, 'lines': {}}
     measuring.stop()
@@ -122,7 +122,7 @@ def _measure_items(
             for test in passed.keys() & tests:
                 passed[test]['lines'].setdefault(module, []).append(line)
     out.write_text(json.dumps(passed))
-    return False
+    return ''
 
 
 def _collect(known: Mapping[str, Any]) -> Touching:
