@@ -64,7 +64,7 @@ class Trial:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Instead of running the tests."""
-        touching = measure(session, ROOT, KEPT)
+        touching = measure(session, ROOT, KEPT, self._choice.modules)
         functions = find_functions(ROOT / 'consumer_guard')
         bench = Bench(
             session, touching, functions, KEPT.with_name('mutants-killers.json')

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which mutants are tried."""
 
+import csv
 import pathlib
 import re
 import shutil
@@ -14,7 +15,7 @@ from tests.mutants.trying import ROOT
 _PACKAGE = ROOT / 'consumer_guard'
 #: What decides.
 DECIDING = ('guard', 'rules', 'generations', 'owners')
-#: What is not on the way of a request.
+#: What no request reaches.
 _ASIDE = ('analysis', 'cmd', 'doctor', 'testing')
 #: Run once, before any request.
 _START_UP = frozenset(('drivers.py', 'engine.py'))
@@ -27,9 +28,13 @@ class Choice:
     """
 
     def __init__(self, modules: Sequence[str], since: str | None, security: bool):
-        self.modules = modules
         self.whole = since is None and not security
         self._changed = read_changed(since) if since else None
+        self.modules = [
+            module
+            for module in modules
+            if self._changed is None or module in self._changed
+        ]
         self._security = security
 
     def find_mutants(self, module: str) -> list[Mutant]:
@@ -68,11 +73,16 @@ def find_modules() -> list[str]:
 
 
 def find_others() -> list[str]:
-    """The other modules that a request can reach."""
-    aside = {*DECIDING, *_ASIDE}
-    paths = _PACKAGE.rglob('*.py')
+    """The other modules that a request can reach.
+
+    They are all that no reviewer has to read: ``doc/review.csv`` lists the rest.
+    """
+    with (ROOT / 'doc' / 'review.csv').open(newline='', encoding='utf-8') as file:
+        read = {f'{_PACKAGE}/{row[1].replace(".", "/")}.py' for row in csv.reader(file)}
     return _list_modules(
-        path for path in paths if path.relative_to(_PACKAGE).parts[0] not in aside
+        path
+        for path in _PACKAGE.rglob('*.py')
+        if str(path) not in read and path.relative_to(_PACKAGE).parts[0] not in _ASIDE
     )
 
 
@@ -88,10 +98,16 @@ def read_changed(since: str) -> Mapping[str, frozenset[int]]:
     :raises subprocess.CalledProcessError: there is no such revision
     """
     git = shutil.which('git') or 'git'
-    command = [git, 'diff', '-U0', '--no-prefix', since, '--', 'consumer_guard']
+    options = ('--no-ext-diff', '-U0', '--no-prefix', since)
+    command = [git, 'diff', *options, '--', 'consumer_guard']
     diff = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
+    return parse_diff(diff)
+
+
+def parse_diff(diff: str) -> Mapping[str, frozenset[int]]:
+    """The changed lines of each file, of a diff without context and prefixes."""
     changed: dict[str, frozenset[int]] = {}
     file = ''
     for line in diff.splitlines():
@@ -99,6 +115,7 @@ def read_changed(since: str) -> Mapping[str, frozenset[int]]:
             file = line[4:]
         elif match := re.match(r'@@ -\S+ \+(\d+)(?:,(\d+))? @@', line):
             start, count = int(match[1]), int(match[2] or 1)
-            lines = range(start, start + count)
+            # Where lines were removed, the one before.
+            lines = range(start, start + max(count, 1))
             changed[file] = changed.get(file, frozenset()) | frozenset(lines)
     return changed

@@ -156,16 +156,21 @@ class CatchNothing(_Replacement):
     EXAMPLES = (
         ('try: f()\nexcept A: pass', 'try: f()\nexcept (): pass'),
         ('try: f()\nexcept (A, B): pass', 'try: f()\nexcept (B,): pass'),
+        ('try: f()\nexcept BaseException: g()', 'try: f()\nexcept Exception: g()'),
     )
 
     def texts(self, node: Any) -> Sequence[str]:
-        """One for each exception."""
+        """One for each exception; what ends a thread is one more."""
         if node.type != 'except_clause':
             return ()
         caught, rest = node.children[1], node.children[2:]
         tail = f' {_code(rest)}' if rest else ''
         if caught.type != 'atom' or caught.children[1].type != 'testlist_comp':
-            return (f'except (){tail}',)
+            narrow = (f'except Exception{tail}',)
+            return (
+                f'except (){tail}',
+                *(narrow if _code([caught]) == 'BaseException' else ()),
+            )
         names = caught.children[1].children
         count = len(names)
         return [f'except ({_without(names, i)},){tail}' for i in range(0, count, 2)]
@@ -198,7 +203,8 @@ class ReplaceString(_Replacement):
 
 
 def _is_prose(node: Any) -> bool:
-    if node.value.endswith(('"""', "'''")):
+    # The second one: what a function returns.
+    if node.value.endswith(('"""', "'''")) or node.parent.type == 'funcdef':
         return True
     for kind in ('raise_stmt', 'annassign', 'tfpdef', 'param'):
         if parso.python.tree.search_ancestor(node, kind) is not None:

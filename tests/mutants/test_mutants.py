@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from cosmic_ray.mutating import mutate_code
 
-from tests.mutants import listing, operators
+from tests.mutants import choosing, listing, operators
+from tests.mutants.doors import Answer, opens
 from tests.mutants.mutations import find_marked, make_mutants
 from tests.mutants.running import TIMEOUT, run_copy
 from tests.mutants.swapping import NotSwappable, find_changes
@@ -34,6 +35,8 @@ def test_an_operator_makes_its_examples(operator: Any, before: str, after: str) 
         "LOG.info('A text for people')\n",
         "raise A('A text for people')\n",
         'import a\n',
+        "def f() -> 'A': ...\n",
+        '@dataclass(frozen=True, slots=True)\nclass A:\n    pass\n',
         'def f():\n    return None\n',
     ],
 )
@@ -134,6 +137,46 @@ def test_figures_of_a_module_are_replaced_and_others_kept(
     )
     listing.write_figures({'b': listing.Figure(4, 0, 0)}, path)
     assert path.read_text() == 'a,6,1,2,3\nb,4,4,0,0\n'
+
+
+def test_lines_that_differ_are_those_that_are_there_now() -> None:
+    diff = (
+        'diff --git a.py a.py\n--- a.py\n+++ a.py\n'
+        '@@ -1 +1 @@ def f():\n-a\n+b\n'
+        '@@ -5,0 +6,2 @@\n+c\n+d\n'
+        '@@ -9,2 +11,0 @@\n-e\n-f\n'
+        '--- b.py\n+++ /dev/null\n@@ -1 +0,0 @@\n-g\n'
+    )
+    assert choosing.parse_diff(diff)['a.py'] == {1, 6, 7, 11}
+
+
+@pytest.mark.parametrize('module', ['guard/wsgi', 'rules/nodes', 'owners/reading'])
+def test_what_a_reviewer_reads_is_not_among_the_others(module: str) -> None:
+    assert f'consumer_guard/{module}.py' not in choosing.find_others()
+    assert 'consumer_guard/telemetry/recorder.py' in choosing.find_others()
+
+
+REFUSED, PASSED = ('GET', '/a', 403), ('GET', '/a', 200)
+OTHER = ('GET', '/b', 200)
+
+
+@pytest.mark.parametrize(
+    ('usual', 'answers', 'door'),
+    [
+        ([REFUSED], [PASSED], True),
+        ([PASSED, REFUSED], [PASSED, PASSED], True),
+        ([REFUSED], [REFUSED], False),
+        ([PASSED], [REFUSED], False),
+        ([REFUSED], [('GET', '/a', 503)], False),
+        ([REFUSED], [], False),
+        ([REFUSED], [OTHER], False),
+        ([PASSED, REFUSED], [OTHER, PASSED], False),
+    ],
+)
+def test_a_door_is_a_refusal_that_has_become_a_pass(
+    usual: list[Answer], answers: list[Answer], door: bool
+) -> None:
+    assert opens(usual, answers) is door
 
 
 def test_the_key_does_not_depend_on_the_line() -> None:

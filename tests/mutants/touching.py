@@ -61,17 +61,23 @@ def _name_own(module: str) -> str:
 
 
 def measure(
-    session: pytest.Session, root: pathlib.Path, kept: pathlib.Path
+    session: pytest.Session,
+    root: pathlib.Path,
+    kept: pathlib.Path,
+    modules: Collection[str],
 ) -> Touching:
-    """Run the tests of files that are new or have changed; read the rest."""
+    """Run the tests of files that are new or have changed; read the rest.
+
+    :param modules: whose tests are wanted; those of others are not run again
+    """
     files: dict[str, list[pytest.Item]] = {}
     for item in session.items:
         files.setdefault(item.nodeid.partition('::')[0], []).append(item)
     known: dict[str, Any] = json.loads(kept.read_text()) if kept.exists() else {}
     for file, items in files.items():
-        if file not in known or known[file]['digests'] != _digest(
-            root, known[file]['digests']
-        ):
+        before = known[file]['digests'] if file in known else {}
+        changed = {name for name, _ in before.items() ^ _digest(root, before).items()}
+        if not before or file in changed or (changed and before.keys() & {*modules}):
             tests = _measure_in_copy(items, root, kept.with_suffix('.fresh'))
             run = {module for entry in tests.values() for module in entry['lines']}
             known[file] = {'digests': _digest(root, {file, *run}), 'tests': tests}
