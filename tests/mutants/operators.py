@@ -63,7 +63,9 @@ class _Replacement(Operator):  # type: ignore[misc]
 
 
 def _code(nodes: Sequence[Any]) -> str:
-    return ''.join(node.get_code() for node in nodes).strip()
+    """Their text, without comments before the first one."""
+    texts = [node.get_code(include_prefix=n > 0) for n, node in enumerate(nodes)]
+    return ''.join(texts).strip()
 
 
 def _without(children: Sequence[Any], index: int) -> str:
@@ -188,6 +190,18 @@ class RaiseOther(_Replacement):
         return ('raise ArithmeticError',)
 
 
+class KeepChain(_Replacement):
+    """Not ``from None``: the exception that was handled is shown, too."""
+
+    EXAMPLES = (('raise A from None', 'raise A'),)
+
+    def texts(self, node: Any) -> Sequence[str]:
+        """One, where the chain is cut."""
+        if node.type != 'raise_stmt' or _code(node.children[-2:]) != 'from None':
+            return ()
+        return (_code(node.children[:-2]),)
+
+
 class ReplaceString(_Replacement):
     """Another string; not in docstrings, annotations and texts for people."""
 
@@ -238,5 +252,6 @@ OPERATORS: Sequence[Any] = (
     DropKeyword,
     CatchNothing,
     RaiseOther,
+    KeepChain,
     ReplaceString,
 )

@@ -33,6 +33,7 @@ def test_an_operator_makes_its_examples(operator: Any, before: str, after: str) 
     [
         'def f():\n    """What it does."""\n',
         "LOG.info('A text for people')\n",
+        "# A comment.\nLOG.info('A text for people')\n",
         "raise A('A text for people')\n",
         'import a\n',
         "def f() -> 'A': ...\n",

@@ -127,7 +127,8 @@ def test_a_transaction_that_was_not_ended_is_nobody_elses(
     executor = Executor(engine, 5.0)
     with pytest.raises(type(fault)):
         executor.run(query, ONE, Failing(sqlite3.OperationalError('gone'), fault))
-    assert executor.run(query, ONE, read) == ONE
+    for _ in range(2):
+        assert executor.run(query, ONE, read) == ONE
     assert len(opened) == 3
     assert get_pool(engine).checkedout() == 0
 
