@@ -68,7 +68,7 @@ class Listener:
             finally:
                 self._switch('')
 
-        ConsumerGuard.__call__ = listening  # type: ignore[method-assign]
+        setattr(ConsumerGuard, '__call__', listening)  # noqa: B010  # a method
 
     def _switch(self, context: str) -> None:
         if self._measuring is not None:

@@ -13,6 +13,7 @@ from tests.mutants.doors import Answer, opens
 from tests.mutants.mutations import find_marked, make_mutants
 from tests.mutants.running import TIMEOUT, run_copy
 from tests.mutants.swapping import NotSwappable, find_changes
+from tests.mutants.touching import Touching
 
 OWN = [each for each in operators.OPERATORS if 'tests.mutants' in each.__module__]
 
@@ -178,6 +179,25 @@ def test_a_door_is_a_refusal_that_has_become_a_pass(
     usual: list[Answer], answers: list[Answer], door: bool
 ) -> None:
     assert opens(usual, answers) is door
+
+
+@pytest.mark.parametrize(
+    ('text', 'found'),
+    [
+        ('from consumer_guard.rules.nodes import NO\n', True),
+        ('from consumer_guard.rules import leaves, nodes\n', True),
+        ('from consumer_guard.rules import (\n    leaves,\n    nodes,\n)\n', True),
+        ('from consumer_guard.rules import leaves\n', False),
+        ('from consumer_guard.rules.nodes_of_others import NO\n', False),
+    ],
+)
+def test_tables_are_tested_by_files_that_import_them(
+    text: str, found: bool, tmp_path: pathlib.Path
+) -> None:
+    file = tmp_path / 'test_some.py'
+    file.write_text(text)
+    touching = Touching({f'{file}::test': 1.0}, {})
+    assert bool(touching.find_module_tests('consumer_guard/rules/nodes.py')) is found
 
 
 def test_the_key_does_not_depend_on_the_line() -> None:

@@ -7,6 +7,7 @@ What is kept of a test file counts until it changes, or a module that its tests 
 import hashlib
 import json
 import pathlib
+import re
 import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -39,21 +40,27 @@ class Touching(NamedTuple):
         )
 
     def find_module_tests(self, module: str) -> list[str]:
-        """The tests of any line, and all of the module's own.
+        """The tests of any line, and all of files that import the module.
 
-        What runs on import, such as a decorator, is in no test's lines.
+        What runs on import, such as a decorator or a table, is in no test's lines.
         """
         tests = {test for run in self.lines.get(module, {}).values() for test in run}
-        own = _name_own(module)
-        return self._sort(
-            module, tests | {test for test in self.seconds if own in test}
-        )
+        files = {test.partition('::')[0] for test in self.seconds}
+        importing = {file for file in files if _imports(file, module)}
+        tests |= {test for test in self.seconds if test.partition('::')[0] in importing}
+        return self._sort(module, tests)
 
     def _sort(self, module: str, tests: Collection[str]) -> list[str]:
         own = _name_own(module)
         return sorted(
             tests, key=lambda test: (own not in test, self.seconds[test], test)
         )
+
+
+def _imports(file: str, module: str) -> bool:
+    *_, package, name = module.removesuffix('.py').split('/')
+    pattern = rf'consumer_guard\.{package}(\.|\s+import\s[^)]*?\b){name}\b'
+    return re.search(pattern, pathlib.Path(file).read_text('utf-8')) is not None
 
 
 def _name_own(module: str) -> str:

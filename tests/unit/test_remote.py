@@ -63,7 +63,7 @@ def test_a_check_registered_in_place_of_oslos_is_remote() -> None:
     ],
 )
 def test_a_plugins_check_is_remote_whatever_it_inherits(kind: type) -> None:
-    class Plugin(kind):
+    class Plugin(kind):  # type: ignore[misc]
         def __init__(self, kind: str, match: str) -> None:
             self.kind, self.match = kind, match
 
