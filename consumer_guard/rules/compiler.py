@@ -146,7 +146,7 @@ class _Compiler:
             denials += int(type(node) is self._false)
             if type(node) is policy.NotCheck:
                 rest.append(node.rule)
-            elif type(node) in (policy.AndCheck, policy.OrCheck):
+            elif type(node) is policy.AndCheck or type(node) is policy.OrCheck:
                 rest.extend(node.rules)
         tokens = [token.lstrip('(').rstrip(')') for token in re.split(r'\s+', written)]
         return denials == tokens.count('!')

@@ -161,7 +161,8 @@ class DoorTrial:
             total, doors = total + len(mutants), doors + len(opened)
             print(f'{module}: {len(mutants)} mutants, {len(opened)} doors', flush=True)
             if self._choice.whole:
-                listing.write_rows({module: (len(mutants), len(opened))}, listing.DOORS)
+                row = len(attacks.answers), len(mutants), len(opened)
+                listing.write_rows({module: row}, listing.DOORS)
         print(f'{total} mutants in the way of the attacks: {doors} doors')
         self.ok = not doors
         return True

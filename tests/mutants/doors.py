@@ -119,7 +119,10 @@ def opens(usual: Sequence[Answer], answers: Sequence[Answer]) -> bool:
 def measure_attacks(
     session: pytest.Session, root: pathlib.Path, out: pathlib.Path
 ) -> Attacks:
-    """Run all attacks once, without a mutant."""
+    """Run all attacks once, without a mutant.
+
+    :raises RuntimeError: some of them fail, as on a machine that is overloaded
+    """
 
     def work() -> str:
         measuring = coverage.Coverage(
@@ -138,6 +141,8 @@ def measure_attacks(
 
     run_copy(work, _LIMIT)
     made = json.loads(out.read_text())
+    if made['failed']:
+        raise RuntimeError(f'these fail without a mutant: {made["failed"]}')
     lines = {
         module: {int(line): tests for line, tests in found.items()}
         for module, found in made['lines'].items()
@@ -152,8 +157,8 @@ def measure_attacks(
 def _summarize(
     listener: Listener, data: coverage.CoverageData, root: pathlib.Path
 ) -> dict[str, Any]:
-    """What :func:`measure_attacks` reads, without the tests that fail."""
-    tests = {test for test in listener.answers if test not in listener.failed}
+    """What :func:`measure_attacks` reads."""
+    tests = listener.answers.keys()
     lines: dict[str, dict[int, list[str]]] = {}
     for file in data.measured_files():
         found = {
@@ -166,4 +171,5 @@ def _summarize(
         'answers': {test: listener.answers[test] for test in sorted(tests)},
         'seconds': {test: listener.seconds[test] for test in sorted(tests)},
         'lines': lines,
+        'failed': sorted(listener.failed),
     }

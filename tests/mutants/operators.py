@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Operators that cosmic-ray lacks, and the selection of its own that is used."""
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -199,7 +200,9 @@ class KeepChain(_Replacement):
         """One, where the chain is cut."""
         if node.type != 'raise_stmt' or _code(node.children[-2:]) != 'from None':
             return ()
-        return (_code(node.children[:-2]),)
+        text = _code(node.children[:-2])
+        # A request's error ends in an answer, and is not logged with its chain.
+        return () if re.match('raise _?(Unreadable|TooLarge)', text) else (text,)
 
 
 class ReplaceString(_Replacement):

@@ -37,6 +37,7 @@ def test_an_operator_makes_its_examples(operator: Any, before: str, after: str) 
         "# A comment.\nLOG.info('A text for people')\n",
         "raise A('A text for people')\n",
         'import a\n',
+        "raise Unreadable('A text for people') from None\n",
         "def f() -> 'A': ...\n",
         '@dataclass(frozen=True, slots=True)\nclass A:\n    pass\n',
         'def f():\n    return None\n',
