@@ -16,16 +16,14 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from consumer_guard.analysis.answering import CaseConsumer, JudgedBy, Policy
 from consumer_guard.analysis.assertions.document import (
-    CaseConsumer,
-    JudgedBy,
     Ownerships,
     RequestCase,
     SameUser,
     Statement,
 )
 from consumer_guard.analysis.assertions.evaluation import (
-    Policy,
     Verified,
     verify_case,
     verify_statement,
@@ -179,7 +177,7 @@ def list_consumers(
 
 @pytest.mark.parametrize('library', ['z3', 'none'])
 @seeded('statements')
-@budget(150, 5000)
+@budget(100, 5000)
 @example(
     # A role-holder gets no passage role.
     statement=make_statement(always=True, ownership=Ownerships.OWN, held=('reader',)),

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from consumer_guard.analysis.equivalence import Change, compare_rules
@@ -31,6 +31,7 @@ from consumer_guard.telemetry.journal import LOG, Journal
 from consumer_guard.telemetry.metrics import NONE
 from consumer_guard.telemetry.recorder import Recorder
 from tests.loglines import keep_lines
+from tests.profiles import budget
 
 P, Q = 'p' * 32, 'q' * 32
 U, V = 'u' * 32, 'v' * 32
@@ -200,7 +201,7 @@ def write_record(
     return lines.lines
 
 
-@settings(max_examples=1200, deadline=None)
+@budget(300, 20_000)
 @given(
     made=make_requests(),
     texts=st.tuples(TEXTS, TEXTS, TEXTS),
