@@ -73,7 +73,7 @@ def keep_visible(
 def _extract_list(response: webob.Response) -> bytes:
     if response.status_code != 200:
         raise _Unreadable(f'its status is {response.status_code}')
-    if response.content_type != 'application/json' or response.content_encoding:
+    if response.content_type != 'application/json':
         raise _Unreadable(f'it is {response.content_type!r}')
     return response.body
 

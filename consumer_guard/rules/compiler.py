@@ -161,9 +161,9 @@ class _Compiler:
         while rest:
             node = rest.pop()
             denials += int(type(node) is self._false)
-            if isinstance(node, policy.NotCheck):
+            if type(node) is policy.NotCheck:
                 rest.append(node.rule)
-            elif isinstance(node, policy.AndCheck | policy.OrCheck):
+            elif type(node) is policy.AndCheck or type(node) is policy.OrCheck:
                 rest.extend(node.rules)
         tokens = [token.lstrip('(').rstrip(')') for token in re.split(r'\s+', written)]
         return denials == tokens.count('!')

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from consumer_guard.owners.api import OwnerLookupSettings
 from consumer_guard.owners.engine import make_engine
 from consumer_guard.owners.execution import Executor
+from consumer_guard.owners.sessions import BEGIN
 from tests.rows import NOBODY
 from tests.servers import get_pool
 
@@ -122,6 +123,23 @@ def test_an_answer_that_was_not_read_to_its_end_is_nobody_elses(
     assert reader.calls == 1
     assert executor.run(query, ids, read) == ids
     assert len(opened) == 2
+    assert get_pool(engine).checkedout() == 0
+
+
+@pytest.mark.parametrize('fault', [Killed(), ValueError()], ids=repr)
+def test_a_transaction_that_was_not_ended_is_nobody_elses(
+    engine: sa.Engine, opened: list[object], fault: BaseException
+) -> None:
+    def note(_connection: object, record: Any) -> None:
+        record.info[BEGIN] = 'BEGIN'
+
+    sa.event.listen(engine, 'connect', note)
+    executor = Executor(engine, 5.0)
+    with pytest.raises(type(fault)):
+        executor.run(query, ONE, Failing(sqlite3.OperationalError('gone'), fault))
+    for _ in range(2):
+        assert executor.run(query, ONE, read) == ONE
+    assert len(opened) == 3
     assert get_pool(engine).checkedout() == 0
 
 

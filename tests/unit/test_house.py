@@ -339,6 +339,30 @@ def test_planted_tables_are_no_state() -> None:
     assert list(_find_state(module, source)) == []
 
 
+#: Classes whose fields change, and why.
+GROWING = {
+    'analysis.evidence.Evidence': 'collects while it reads records',
+    'analysis.replay.ReplaySummary': 'counts while it reads records',
+    'owners.watchdog._Watched': 'the connections in use',
+}
+
+
+@pytest.mark.parametrize('name', MODULES)
+def test_dataclasses_are_frozen_and_have_slots(name: str) -> None:
+    for node in ast.walk(ast.parse(_modules()[name].read_text())):
+        for mark in node.decorator_list if isinstance(node, ast.ClassDef) else ():
+            if 'dataclass' in ast.unparse(mark):
+                assert isinstance(mark, ast.Call)
+                on = {
+                    word.arg
+                    for word in mark.keywords
+                    if ast.unparse(word.value) == 'True'
+                }
+                assert isinstance(node, ast.ClassDef)
+                assert 'slots' in on, node.name
+                assert ('frozen' in on) is (f'{name}.{node.name}' not in GROWING)
+
+
 # The tests themselves ----------------------------------------------------------
 
 TESTS = pathlib.Path(__file__).parent.parent

@@ -7,6 +7,8 @@ import json
 import threading
 import tracemalloc
 from collections.abc import Collection, Iterable
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import pytest
@@ -89,6 +91,17 @@ class TestFilter:
         assert 'secret' not in answer.everything
         assert OTHERS not in answer.everything
         assert [chunks.closed for chunks in recorder.answers] == [1]
+
+    def test_the_time_of_a_list_is_that_of_the_answer(self) -> None:
+        """O16: the newest allocation's would tell of others' writes."""
+        recorder = Recorder([RAW])
+        recorder.headers.append(('Last-Modified', 'Thu, 01 Jan 1970 00:00:00 GMT'))
+        before = datetime.now(timezone.utc).replace(microsecond=0)
+        answer = send(make_guard(recorder), ask_for(LISTS))
+        text = answer.header('Last-Modified') or ''
+        assert text.endswith(' GMT')
+        shown = parsedate_to_datetime(text)
+        assert before <= shown <= datetime.now(timezone.utc)
 
     def test_a_list_with_a_content_encoding_is_a_bad_gateway(self) -> None:
         recorder = Recorder([gzip.compress(RAW)])
