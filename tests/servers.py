@@ -31,7 +31,7 @@ from typing import IO, Any
 import sqlalchemy as sa
 
 #: Seconds that a server may take to start, stop or be made.
-PATIENCE = 60
+PATIENCE = 300
 
 _PASSWORD = 'thrown-away'
 

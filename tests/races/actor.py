@@ -116,11 +116,12 @@ class Actor:
         """One operation of a role-holder."""
         owner = self._chance.choice(self._scene.owners)
         kind = self._chance.random()
-        if kind < 0.1:
+        # Most of all what was just made: made again, it has that generation again.
+        if kind < (0.4 if row.generation == 1 else 0.1):
             self._delete(uuid)
             if self._chance.random() < 0.7:
                 self._create(uuid)
-        elif kind < 0.2:
+        elif kind < 0.2 and row.generation != 1:
             self._roll(uuid, row.generation)
         elif kind < 0.3:
             self._administer(uuid, owner, None, '1.12')

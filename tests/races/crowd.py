@@ -4,7 +4,6 @@
 import random
 import threading
 import time
-from collections.abc import Iterable
 
 import sqlalchemy as sa
 
@@ -16,6 +15,9 @@ from tests.rows import Tables
 #: How often a database statement waits before it runs, and for how many seconds at
 #: the most, so that requests meet each other at every step of theirs.
 _NOISE, _LONGEST = 0.05, 0.02
+
+#: How often the guard's swap waits until others are done, and how many at the most.
+_PASSED, _OTHERS = 0.3, 4
 
 #: Every other half minute a few act, so that more writes land; all act in between, so
 #: that more requests meet.
@@ -41,15 +43,19 @@ def make_scene(deployed: Deployment, consumers: int, actors: int) -> Scene:
     )
 
 
-def make_noise(engines: Iterable[sa.Engine]) -> None:
-    """Let some statements wait before they run."""
+def make_noise(meetings: Meetings, guard: sa.Engine, placement: sa.Engine) -> None:
+    """Let some statements wait before they run, and some swaps let others pass."""
 
     def wait(*_statement: object) -> None:
         if random.random() < _NOISE:  # noqa: S311  # not a secret
             time.sleep(random.random() * _LONGEST)  # noqa: S311
 
-    for engine in engines:
-        sa.event.listen(engine, 'before_cursor_execute', wait)
+    def let_pass(_connection: object, _cursor: object, text: str, *_: object) -> None:
+        if text.startswith('UPDATE') and random.random() < _PASSED:  # noqa: S311
+            meetings.let_pass(random.randint(1, _OTHERS), 1)  # noqa: S311
+
+    sa.event.listen(guard, 'before_cursor_execute', let_pass)
+    sa.event.listen(placement, 'before_cursor_execute', wait)
 
 
 def run(scene: Scene, wanted: int, seconds: float, seed: int) -> Account:

@@ -34,7 +34,14 @@ class Meetings:
         self.interleavings = 0
         self.both_landed = 0
         self._active: set[Operation] = set()
-        self._lock = threading.Lock()
+        self._ended = 0
+        self._lock = threading.Condition()
+
+    def let_pass(self, count: int, seconds: float) -> None:
+        """Wait until so many operations have ended, or for so long."""
+        with self._lock:
+            goal = self._ended + count
+            self._lock.wait_for(lambda: self._ended >= goal, seconds)
 
     @contextlib.contextmanager
     def operate(self, *consumers: str, by_owner: bool) -> Iterator[Operation]:
@@ -52,6 +59,8 @@ class Meetings:
         finally:
             with self._lock:
                 self._active.remove(mine)
+                self._ended += 1
+                self._lock.notify_all()
                 mine.over = True
                 self.both_landed += mine.landed and sum(
                     other.over and other.landed for other in mine.met
