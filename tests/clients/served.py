@@ -64,13 +64,11 @@ def _touch(consumer: str, writer: Mapping[str, str]) -> None:
     headers = {**writer, 'OpenStack-API-Version': 'placement 1.28'}
     url = f'/allocations/{consumer}'
     read = webob.Request.blank(url, headers=headers).get_response(_application)
-    write = webob.Request.blank(
-        url,
-        method='PUT',
-        headers=headers,
-        body=read.body,
-        content_type='application/json',
-    )
+    shown = read.json
+    for held in shown['allocations'].values():
+        # To an owner it is null, and nobody needs it.
+        del held['generation']
+    write = webob.Request.blank(url, method='PUT', headers=headers, json=shown)
     written = write.get_response(_application)
     if written.status_int != 204:
         raise RuntimeError(f'the other writer was answered {written.text}')

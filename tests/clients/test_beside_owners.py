@@ -117,7 +117,8 @@ def _raise_ingress(stage: Stage, instance: str, device: str) -> int:
         'OpenStack-API-Version': 'placement 1.28',
     }
     body = requests.get(url, headers=headers, timeout=30).json()
-    body['allocations'][device]['resources'][INGRESS] += 1
+    held = body['allocations'][device]['resources']
+    body['allocations'] = {device: {'resources': held | {INGRESS: held[INGRESS] + 1}}}
     return requests.put(url, json=body, headers=headers, timeout=30).status_code
 
 

@@ -78,9 +78,7 @@ def race(database: str, options: argparse.Namespace) -> dict[str, Any]:
             mutants.apply(options.mutant)
         scene = crowd.make_scene(deployed, _CONSUMERS, _ACTORS)
         evidence.install(scene.tables.engine)
-        crowd.make_noise(
-            scene.meetings, steps.lookup.engine, db_api.get_placement_engine()
-        )
+        crowd.make_noise(scene, steps.lookup.engine, db_api.get_placement_engine())
         gc.freeze()
         account = crowd.run(scene, options.count, 60 * options.minutes, options.seed)
         log = evidence.read(scene.tables.engine)

@@ -157,7 +157,8 @@ class Actor:
         if len(writes) == 1:
             method, path = 'PUT', f'/allocations/{writes[0].uuid}'
             body = claims[writes[0].uuid]
-        status = self._send(method, path, caller, [*claims], version, body)
+        makes = version == VERSION and writes[0].generation is None
+        status = self._send(method, path, caller, [*claims], version, body, makes)
         if status == 204:
             self.account.acknowledged += writes
         elif status == 500:
@@ -174,10 +175,13 @@ class Actor:
         uuids: Sequence[str],
         version: str = VERSION,
         body: object = None,
+        makes: bool = False,
     ) -> int:
         by_owner = caller is not self._scene.deployed.admin
         request = make_request(method, path, caller, version=version, body=body)
-        with self._scene.meetings.operate(*uuids, by_owner=by_owner) as operation:
+        with self._scene.meetings.operate(
+            *uuids, by_owner=by_owner, makes=makes
+        ) as operation:
             answer = request.get_response(self._scene.deployed.application)
             operation.landed = answer.status_int == 204
         who = 'owner' if by_owner else 'role'

@@ -4,6 +4,7 @@
 import random
 import threading
 import time
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -16,8 +17,9 @@ from tests.rows import Tables
 #: the most, so that requests meet each other at every step of theirs.
 _NOISE, _LONGEST = 0.05, 0.02
 
-#: How often the guard's swap waits until others are done, and how many at the most.
-_PASSED, _OTHERS = 0.3, 4
+#: How often the guard's swap waits until others have made the consumer again, and for
+#: how many seconds at the most.
+_LET_PASS, _PATIENCE = 0.2, 5
 
 #: Every other half minute a few act, so that more writes land; all act in between, so
 #: that more requests meet.
@@ -43,19 +45,23 @@ def make_scene(deployed: Deployment, consumers: int, actors: int) -> Scene:
     )
 
 
-def make_noise(meetings: Meetings, guard: sa.Engine, placement: sa.Engine) -> None:
-    """Let some statements wait before they run, and some swaps let others pass."""
+def make_noise(scene: Scene, guard: sa.Engine, placement: sa.Engine) -> None:
+    """Let statements of placement wait, and swaps until the consumer is another one."""
 
     def wait(*_statement: object) -> None:
         if random.random() < _NOISE:  # noqa: S311  # not a secret
             time.sleep(random.random() * _LONGEST)  # noqa: S311
 
-    def let_pass(_connection: object, _cursor: object, text: str, *_: object) -> None:
-        if text.startswith('UPDATE') and random.random() < _PASSED:  # noqa: S311
-            meetings.let_pass(random.randint(1, _OTHERS), 1)  # noqa: S311
+    def let_pass(
+        _connection: object, _cursor: object, text: str, given: Any, *_: object
+    ) -> None:
+        if text.startswith('UPDATE') and random.random() < _LET_PASS:  # noqa: S311
+            values = given.values() if hasattr(given, 'values') else given
+            for consumer in {*scene.consumers}.intersection(values):
+                scene.meetings.wait_for_another(consumer, _PATIENCE)
 
-    sa.event.listen(guard, 'before_cursor_execute', let_pass)
     sa.event.listen(placement, 'before_cursor_execute', wait)
+    sa.event.listen(guard, 'before_cursor_execute', let_pass)
 
 
 def run(scene: Scene, wanted: int, seconds: float, seed: int) -> Account:

@@ -3,6 +3,7 @@
 
 import contextlib
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -11,11 +12,13 @@ from dataclasses import dataclass, field
 class Operation:
     """One request, or one roll, from its start to its end.
 
+    :ivar makes: it makes a consumer that is not there
     :ivar landed: it has changed what it was about
     :ivar met: others on the same consumer, of which one at least was an owner's write
     """
 
     by_owner: bool
+    makes: bool
     consumers: frozenset[str]
     landed: bool = False
     over: bool = False
@@ -34,19 +37,21 @@ class Meetings:
         self.interleavings = 0
         self.both_landed = 0
         self._active: set[Operation] = set()
-        self._ended = 0
+        self._made = Counter[str]()
         self._lock = threading.Condition()
 
-    def let_pass(self, count: int, seconds: float) -> None:
-        """Wait until so many operations have ended, or for so long."""
+    def wait_for_another(self, consumer: str, seconds: float) -> None:
+        """Wait until the consumer has been made again, or for so long."""
         with self._lock:
-            goal = self._ended + count
-            self._lock.wait_for(lambda: self._ended >= goal, seconds)
+            before = self._made[consumer]
+            self._lock.wait_for(lambda: self._made[consumer] > before, seconds)
 
     @contextlib.contextmanager
-    def operate(self, *consumers: str, by_owner: bool) -> Iterator[Operation]:
+    def operate(
+        self, *consumers: str, by_owner: bool, makes: bool = False
+    ) -> Iterator[Operation]:
         """Take note of an operation as long as the ``with`` lasts."""
-        mine = Operation(by_owner, frozenset(consumers))
+        mine = Operation(by_owner, makes, frozenset(consumers))
         with self._lock:
             for other in self._active:
                 if (by_owner or other.by_owner) and mine.consumers & other.consumers:
@@ -59,8 +64,9 @@ class Meetings:
         finally:
             with self._lock:
                 self._active.remove(mine)
-                self._ended += 1
-                self._lock.notify_all()
+                if mine.makes and mine.landed:
+                    self._made.update(mine.consumers)
+                    self._lock.notify_all()
                 mine.over = True
                 self.both_landed += mine.landed and sum(
                     other.over and other.landed for other in mine.met
