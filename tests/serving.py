@@ -13,7 +13,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 
 #: Seconds that a server may take to start or to stop.
-PATIENCE = 60
+PATIENCE = 300
 
 
 def find_free_port() -> int:

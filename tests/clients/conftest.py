@@ -51,4 +51,4 @@ def guarded(_serve: Serve) -> Serve:
 @pytest.fixture(scope='session')
 def opened(_serve: Serve) -> Placement:
     """Placement behind a guard whose rules let owners write."""
-    return _serve('opened', {}, opened=True)
+    return _serve('opened', {'lookup_timeout': 30}, opened=True)

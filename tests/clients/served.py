@@ -68,7 +68,13 @@ def _touch(consumer: str, writer: Mapping[str, str]) -> None:
     for held in shown['allocations'].values():
         # To an owner it is null, and nobody needs it.
         del held['generation']
-    write = webob.Request.blank(url, method='PUT', headers=headers, json=shown)
+    write = webob.Request.blank(
+        url,
+        method='PUT',
+        headers=headers,
+        json=shown,
+        content_type='application/json',
+    )
     written = write.get_response(_application)
     if written.status_int != 204:
         raise RuntimeError(f'the other writer was answered {written.text}')

@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for database in databases:
             wrong += _replay(database, path)
     if not wrong and not options.small:
-        figures.write_searches(found, figures.SEARCHES)
+        figures.write_searches(found)
         figures.write_replays(recorded, databases)
     print('FAILED' if wrong else 'passed')
     return bool(wrong)

@@ -37,7 +37,9 @@ _SITUATIONS = {
 }
 
 
-def write_searches(found: Mapping[Variant, Search], path: pathlib.Path) -> None:
+def write_searches(
+    found: Mapping[Variant, Search], path: pathlib.Path = SEARCHES
+) -> None:
     """A row for each search of the guard as it is, and one of each sum."""
     rows = [[*_describe(variant), f'{found[variant].states:,}'] for variant in GUARD]
     lengths = [len(found[variant].counterexample) for variant in MUTANTS]
@@ -72,7 +74,9 @@ def _describe(variant: Variant) -> tuple[str, str, str]:
     )
 
 
-def write_replays(recorded: Sequence[Trace], databases: Iterable[str]) -> None:
+def write_replays(
+    recorded: Sequence[Trace], databases: Iterable[str], path: pathlib.Path = REPLAYS
+) -> None:
     """A row for each database on which every run was replayed as expected."""
     rows = []
     for database in databases:
@@ -82,7 +86,7 @@ def write_replays(recorded: Sequence[Trace], databases: Iterable[str]) -> None:
         steps = sum(len(trace.steps) for trace in chosen)
         counterexamples = len(chosen) - mutants - random
         rows.append([database, random, counterexamples, mutants, f'{steps:,}'])
-    _write(REPLAYS, rows)
+    _write(path, rows)
 
 
 def _write(path: pathlib.Path, rows: Iterable[Sequence[object]]) -> None:

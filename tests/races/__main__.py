@@ -74,13 +74,15 @@ def race(database: str, options: argparse.Namespace) -> dict[str, Any]:
             },
         )
         steps = step_into(deployed)
-        if options.mutant:
-            mutants.apply(options.mutant)
         scene = crowd.make_scene(deployed, _CONSUMERS, _ACTORS)
         evidence.install(scene.tables.engine)
         crowd.make_noise(scene, steps.lookup.engine, db_api.get_placement_engine())
         gc.freeze()
-        account = crowd.run(scene, options.count, 60 * options.minutes, options.seed)
+        mutant = options.mutant and mutants.applied(options.mutant)
+        with mutant or contextlib.nullcontext():
+            account = crowd.run(
+                scene, options.count, 60 * options.minutes, options.seed
+            )
         log = evidence.read(scene.tables.engine)
         scene.tables.engine.dispose()
         tokens.close()

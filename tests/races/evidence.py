@@ -92,6 +92,17 @@ def install(engine: sa.Engine) -> None:
                 )
 
 
+def remove(engine: sa.Engine) -> None:
+    """Remove the log and its triggers."""
+    on_table = ' ON consumers' if engine.dialect.name == 'postgresql' else ''
+    with engine.begin() as connection:
+        for event, _ in _EVENTS:
+            connection.execute(sa.text(f'DROP TRIGGER race_{event}{on_table}'))
+            if on_table:
+                connection.execute(sa.text(f'DROP FUNCTION race_{event}()'))
+        connection.execute(sa.text('DROP TABLE race_log'))
+
+
 def _make_trigger(dialect: str, event: str, values: str) -> str:
     insert = f'{_INSERT} ({values});'
     if dialect == 'postgresql':

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The guard without a part of its seal: what the races must notice."""
 
+import contextlib
 import itertools
 import pathlib
+from collections.abc import Iterator
 from types import CodeType, FunctionType, ModuleType
 from typing import NamedTuple
 
@@ -72,7 +74,15 @@ def find_changes(name: str) -> list[tuple[FunctionType, CodeType]]:
     return changes
 
 
-def apply(name: str) -> None:
-    """Make it of what is imported, for good."""
-    for function, code in find_changes(name):
+@contextlib.contextmanager
+def applied(name: str) -> Iterator[None]:
+    """The mutant instead of what is imported, as long as the ``with`` lasts."""
+    changes = find_changes(name)
+    originals = [(function, function.__code__) for function, _ in changes]
+    for function, code in changes:
         function.__code__ = code
+    try:
+        yield
+    finally:
+        for function, code in originals:
+            function.__code__ = code
