@@ -12,10 +12,10 @@ from oslo_upgradecheck.upgradecheck import Code, Result
 from consumer_guard.analysis.findings import Finding, Severity, find_worst
 from consumer_guard.cmd.terminal import shown_output
 from consumer_guard.config import places
-from consumer_guard.config.startup import find_guard_version
 from consumer_guard.doctor import database, examination, keystone
 from consumer_guard.doctor.examination import Deployment
 from consumer_guard.guard.errors import GuardError
+from consumer_guard.telemetry.version import find_guard_version
 
 _CODES = types.MappingProxyType(
     {
@@ -29,10 +29,6 @@ _CODES = types.MappingProxyType(
 
 def _examine_pipeline(deployment: Deployment) -> Iterable[Finding]:
     return examination.examine_pipeline(deployment) if deployment.layout else ()
-
-
-def _examine_policy_files(deployment: Deployment) -> Iterable[Finding]:
-    return examination.examine_policies(deployment)
 
 
 def _examine_passage_role(deployment: Deployment) -> Iterable[Finding]:
@@ -79,7 +75,7 @@ class Checks(upgradecheck.UpgradeCommands):
         ),
         ('Newest rows', (_check_database, {'names': ['primary', 'wsrep_sync_wait']})),
         ('Pipeline', (_check, {'examine': _examine_pipeline})),
-        ('Policy files', (_check, {'examine': _examine_policy_files})),
+        ('Policy files', (_check, {'examine': examination.examine_policies})),
         ('Passage role', (_check, {'examine': _examine_passage_role})),
     )
 
