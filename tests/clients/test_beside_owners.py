@@ -13,7 +13,8 @@ import pytest
 import requests
 from keystoneauth1 import exceptions
 
-from tests.clients.accounts import CASTS, OWNER, Account, Cast
+from tests.clients.accounts import ACCOUNTS, OWNER, Account, ServiceAccounts
+from tests.clients.execution import ClientRun
 from tests.clients.placements import Placement
 from tests.clients.qos import EGRESS, INGRESS, TRIES, make_port, read_bandwidth
 from tests.clients.scenarios import (
@@ -24,7 +25,6 @@ from tests.clients.scenarios import (
     make_instance,
     read,
 )
-from tests.clients.stage import Stage
 
 #: Nova's tries, by its decorator ``retries``.
 NOVA_TRIES = 4
@@ -32,88 +32,88 @@ NOVA_TRIES = 4
 #: Of each client, while an owner writes.
 UPDATES = 12
 
-SERVICE = CASTS[1]
-BY_CAST = pytest.mark.parametrize('cast', CASTS, ids=lambda cast: cast.name)
+SERVICE = ACCOUNTS[1]
+BY_ACCOUNTS = pytest.mark.parametrize(
+    'accounts', ACCOUNTS, ids=lambda accounts: accounts.name
+)
 
 
-def _owner_of(stage: Stage) -> Account:
-    """A member of the project that the play's consumers belong to."""
-    return dataclasses.replace(OWNER, project=get_project(stage))
+def _owner_of(run: ClientRun) -> Account:
+    """A member of the project that the run's consumers belong to."""
+    return dataclasses.replace(OWNER, project=get_project(run))
 
 
-def _let_owner_first(stage: Stage, instance: str, times: int) -> None:
+def _let_owner_first(run: ClientRun, instance: str, times: int) -> None:
     """The owner writes before each of so many writes of a client."""
     request = f'PUT /allocations/{instance}'
-    stage.placement.write_before(request, instance, times, _owner_of(stage))
+    run.placement.write_before(request, instance, times, _owner_of(run))
 
 
-def _assert_sealed(stage: Stage, instance: str) -> None:
+def _assert_sealed(run: ClientRun, instance: str) -> None:
     """The owner's last write was sealed: it has left a generation below zero."""
-    row = stage.placement.read_consumer(instance)
+    row = run.placement.read_consumer(instance)
     assert row is not None
     assert row.generation < 0
-    assert row.project_id == get_project(stage)
+    assert row.project_id == get_project(run)
 
 
-@BY_CAST
+@BY_ACCOUNTS
 def test_neutrons_last_try_lands_after_writes_of_the_owner(
-    opened: Placement, cast: Cast
+    opened: Placement, accounts: ServiceAccounts
 ) -> None:
-    stage = Stage(opened, cast, f'beside owners/qos/{cast.name}')
-    instance, device = make_port(stage)
-    _let_owner_first(stage, instance, TRIES - 1)
-    stage.step(stage.neutron.update_qos_allocation, instance, {device: {EGRESS: 1}})
-    assert stage.placement.plan_is_done()
-    assert read_bandwidth(stage, instance, device) == {EGRESS: 1001, INGRESS: 1000}
-    _assert_sealed(stage, instance)
+    run = ClientRun(opened, accounts, f'beside owners/qos/{accounts.name}')
+    instance, device = make_port(run)
+    _let_owner_first(run, instance, TRIES - 1)
+    run.step(run.neutron.update_qos_allocation, instance, {device: {EGRESS: 1}})
+    assert run.placement.plan_is_done()
+    assert read_bandwidth(run, instance, device) == {EGRESS: 1001, INGRESS: 1000}
+    _assert_sealed(run, instance)
 
 
-@BY_CAST
+@BY_ACCOUNTS
 def test_novas_last_try_lands_after_writes_of_the_owner(
-    opened: Placement, cast: Cast
+    opened: Placement, accounts: ServiceAccounts
 ) -> None:
-    stage = Stage(opened, cast, f'beside owners/attach/{cast.name}')
-    host = make_host(stage, 'host')
-    instance = make_instance(stage, host)
+    run = ClientRun(opened, accounts, f'beside owners/attach/{accounts.name}')
+    host = make_host(run, 'host')
+    instance = make_instance(run, host)
     more = {host: {'resources': {'DISK_GB': 5}}}
     for call, held in (
-        (stage.nova.add_resources_to_instance_allocation, FLAVOR | {'DISK_GB': 5}),
-        (stage.nova.remove_resources_from_instance_allocation, FLAVOR),
+        (run.nova.add_resources_to_instance_allocation, FLAVOR | {'DISK_GB': 5}),
+        (run.nova.remove_resources_from_instance_allocation, FLAVOR),
     ):
-        _let_owner_first(stage, instance, NOVA_TRIES - 1)
-        stage.step(call, stage.context, instance, more)
-        assert stage.placement.plan_is_done()
-        assert read(stage, instance) == {host: held}
-        _assert_sealed(stage, instance)
+        _let_owner_first(run, instance, NOVA_TRIES - 1)
+        run.step(call, run.context, instance, more)
+        assert run.placement.plan_is_done()
+        assert read(run, instance) == {host: held}
+        _assert_sealed(run, instance)
 
 
 def test_nova_moves_and_deletes_what_its_owner_has_written(opened: Placement) -> None:
     """It sends back the generation that it reads, negative or not."""
-    stage = Stage(opened, SERVICE, 'beside owners/move')
-    source, target = make_host(stage, 'source'), make_host(stage, 'target')
-    instance, migration = make_instance(stage, source), stage.make_id('migration')
-    _let_owner_first(stage, instance, 1)
-    stage.step(
-        *(stage.nova.add_resources_to_instance_allocation, stage.context, instance),
+    run = ClientRun(opened, SERVICE, 'beside owners/move')
+    source, target = make_host(run, 'source'), make_host(run, 'target')
+    instance, migration = make_instance(run, source), run.make_id('migration')
+    _let_owner_first(run, instance, 1)
+    run.step(
+        *(run.nova.add_resources_to_instance_allocation, run.context, instance),
         {source: {'resources': {'DISK_GB': 5}}},
     )
-    assert stage.placement.plan_is_done()
-    _assert_sealed(stage, instance)
-    assert stage.step(stage.nova.move_allocations, stage.context, instance, migration)
-    claim(stage, instance, target)
+    assert run.placement.plan_is_done()
+    _assert_sealed(run, instance)
+    assert run.step(run.nova.move_allocations, run.context, instance, migration)
+    claim(run, instance, target)
     for consumer, held in ((migration, source), (instance, target)):
-        assert set(read(stage, consumer)) == {held}
-        gone = stage.step(
-            stage.nova.delete_allocation_for_instance, stage.context, consumer
-        )
+        assert set(read(run, consumer)) == {held}
+        gone = run.step(run.nova.delete_allocation_for_instance, run.context, consumer)
         assert gone is True
 
 
-def _raise_ingress(stage: Stage, instance: str, device: str) -> int:
+def _raise_ingress(run: ClientRun, instance: str, device: str) -> int:
     """What an owner's client does: read, add 1, write; the status."""
-    url = f'{stage.placement.url}/allocations/{instance}'
+    url = f'{run.placement.url}/allocations/{instance}'
     headers = {
-        **_owner_of(stage).headers,
+        **_owner_of(run).headers,
         'OpenStack-API-Version': 'placement 1.28',
     }
     body = requests.get(url, headers=headers, timeout=30).json()
@@ -124,8 +124,8 @@ def _raise_ingress(stage: Stage, instance: str, device: str) -> int:
 
 def test_updates_of_a_client_and_of_an_owner_add_up(opened: Placement) -> None:
     """Whoever is refused is told so; all others are in the sum."""
-    stage = Stage(opened, SERVICE, 'beside owners/at once')
-    instance, device = make_port(stage)
+    run = ClientRun(opened, SERVICE, 'beside owners/at once')
+    instance, device = make_port(run)
     # One write of the owner at the most for each update, so that ten tries suffice.
     turn, over = threading.Event(), threading.Event()
 
@@ -136,7 +136,7 @@ def test_updates_of_a_client_and_of_an_owner_add_up(opened: Placement) -> None:
             turn.clear()
             if over.is_set():
                 return statuses
-            statuses.append(_raise_ingress(stage, instance, device))
+            statuses.append(_raise_ingress(run, instance, device))
 
     landed = 0
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
@@ -144,7 +144,7 @@ def test_updates_of_a_client_and_of_an_owner_add_up(opened: Placement) -> None:
         for _ in range(UPDATES):
             turn.set()
             try:
-                stage.neutron.update_qos_allocation(instance, {device: {EGRESS: 1}})
+                run.neutron.update_qos_allocation(instance, {device: {EGRESS: 1}})
                 landed += 1
             except exceptions.InternalServerError as exc:
                 # SQLite has one writer, and placement answers so to the other.
@@ -158,5 +158,5 @@ def test_updates_of_a_client_and_of_an_owner_add_up(opened: Placement) -> None:
     written = statuses.count(204)
     assert written
     assert landed
-    found = stage.neutron.list_allocations(instance)['allocations'][device]
+    found = run.neutron.list_allocations(instance)['allocations'][device]
     assert found['resources'] == {EGRESS: 1000 + landed, INGRESS: 1000 + written}

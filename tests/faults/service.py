@@ -29,7 +29,7 @@ def post_worker_init(worker):
 """
 
 #: Seconds that a service may take to start.
-PATIENCE = 60
+PATIENCE = 300
 
 
 class Service:
