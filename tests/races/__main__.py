@@ -53,6 +53,12 @@ def _start(database: str, folder: str) -> Iterator[str]:
         yield running.url(running.create_database())
 
 
+def _deploy(folder: pathlib.Path, tokens: Tokens, url: str) -> Deployment:
+    """The guard, with patience for as many as act at once."""
+    options = {'lookup_pool_size': _ACTORS, 'lookup_timeout': 120, 'audit': 'none'}
+    return Deployment(folder / 'etc', tokens, url, rules=OWNER_RULES, options=options)
+
+
 def race(database: str, options: argparse.Namespace) -> dict[str, Any]:
     """Race on one database, in this process."""
     started = time.monotonic()
@@ -63,17 +69,7 @@ def race(database: str, options: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder, _start(database, folder) as url:
         servers.create_schema(url)
         tokens = Tokens()
-        deployed = Deployment(
-            pathlib.Path(folder) / 'etc',
-            tokens,
-            url,
-            rules=OWNER_RULES,
-            options={
-                'lookup_pool_size': _ACTORS,
-                'lookup_timeout': 120,
-                'audit': 'none',
-            },
-        )
+        deployed = _deploy(pathlib.Path(folder), tokens, url)
         steps = step_into(deployed)
         scene = crowd.make_scene(deployed, _CONSUMERS, _ACTORS)
         evidence.install(scene.tables.engine)
