@@ -67,7 +67,7 @@ _COUNTS = re.compile(
 #: Lines that say how to see a failure again.
 _FAILURES = re.compile(r'^(?:FAILED |ERROR |You can reproduce|.*--seed )')
 #: Lines of each kind that are kept, the last ones.
-_KEPT = 6
+_KEPT = 8
 #: Colours.
 _ESCAPE = re.compile(r'\x1b\[[0-9;]*m')
 

@@ -21,6 +21,11 @@ class Account:
         """What the client sends as X-Auth-Token."""
         return f'{self.user}:{self.project}'
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """Who it is, for a request that no client sends."""
+        return {'X-Auth-Token': self.token, 'X-Roles': ','.join(self.roles)}
+
 
 @dataclasses.dataclass(frozen=True)
 class ServiceAccounts:

@@ -19,10 +19,12 @@ def _serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
     running: dict[str, Placement] = {}
     with contextlib.ExitStack() as stack:
 
-        def start(name: str, options: dict[str, object] | None) -> Placement:
+        def start(
+            name: str, options: dict[str, object] | None, *, opened: bool = False
+        ) -> Placement:
             if name not in running:
                 running[name] = stack.enter_context(
-                    placements.serve(folder / name, options)
+                    placements.serve(folder / name, options, opened=opened)
                 )
             return running[name]
 
@@ -44,3 +46,9 @@ def guarded(_serve: Serve) -> Serve:
         return _serve(f'guarded-{name}', options)
 
     return start
+
+
+@pytest.fixture(scope='session')
+def opened(_serve: Serve) -> Placement:
+    """Placement behind a guard whose rules let owners write."""
+    return _serve('opened', {'lookup_timeout': 30}, opened=True)

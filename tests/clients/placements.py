@@ -10,7 +10,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tests import ports, servers, serving
-from tests.configuration import Configuration, make_environment
+from tests.clients.accounts import INTERLOPER, Account
+from tests.configuration import (
+    OPEN_RULES,
+    OWNER_RULES,
+    Configuration,
+    make_environment,
+)
 from tests.rows import NamedRow, Row, Tables
 
 _ROOT = pathlib.Path(__file__).parent.parent.parent
@@ -42,14 +48,21 @@ class Placement:
         """Make a consumer old."""
         self._tables.set_generation(consumer, generation)
 
-    def write_before(self, request: str, consumer: str, times: int = 1) -> None:
+    def write_before(
+        self, request: str, consumer: str, times: int = 1, writer: Account = INTERLOPER
+    ) -> None:
         """Let another writer come before the request reaches placement.
 
         :param request: method and path, as in ``PUT /allocations/...``
-        :param consumer: whose generation grows by that write
+        :param consumer: whose generation moves by that write
         :param times: before how many such requests
         """
-        plan = {'request': request, 'consumer': consumer, 'times': times}
+        plan = {
+            'request': request,
+            'consumer': consumer,
+            'times': times,
+            'headers': writer.headers,
+        }
         (self.folder / 'plan.json').write_text(json.dumps(plan))
 
     def plan_is_done(self) -> bool:
@@ -71,11 +84,15 @@ class Placement:
 
 @contextlib.contextmanager
 def serve(
-    folder: pathlib.Path, options: Mapping[str, object] | None
+    folder: pathlib.Path,
+    options: Mapping[str, object] | None,
+    *,
+    opened: bool = False,
 ) -> Iterator[Placement]:
     """Placement on loopback, over SQLite, with noauth2.
 
     :param options: of ``[consumer_guard]``; None is placement without the guard
+    :param opened: whether the rules let owners write
     """
     database = f'sqlite:///{folder}/placement.db'
     guarded = options is not None
@@ -83,8 +100,9 @@ def serve(
         folder,
         database,
         options=options,
+        rules=OWNER_RULES if opened else None,
         # Bare placement has its own defaults, guarded placement the sample's.
-        placement_rules=None if guarded else {},
+        placement_rules=OPEN_RULES if opened else None if guarded else {},
         placement_options={'api': {'auth_strategy': 'noauth2'}},
     )
     servers.create_schema(database)

@@ -11,12 +11,12 @@ import importlib
 import json
 import os
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import webob
 
-from tests.clients.accounts import INTERLOPER, ROLES
+from tests.clients.accounts import ROLES
 
 _FOLDER = pathlib.Path(os.environ['CLIENTS_FOLDER'])
 _application = importlib.import_module(os.environ['CLIENTS_SERVED']).application
@@ -56,23 +56,23 @@ def _let_others_first(request: str) -> None:
         if wanted['request'] != request or not wanted['times']:
             return
         plan.write_text(json.dumps(wanted | {'times': wanted['times'] - 1}))
-        _touch(wanted['consumer'])
+        _touch(wanted['consumer'], wanted['headers'])
 
 
-def _touch(consumer: str) -> None:
-    """Write a consumer as it is: its generation grows, nothing else."""
-    headers = {
-        'X-Auth-Token': INTERLOPER.token,
-        'X-Roles': ','.join(INTERLOPER.roles),
-        'OpenStack-API-Version': 'placement 1.28',
-    }
+def _touch(consumer: str, writer: Mapping[str, str]) -> None:
+    """Write a consumer as it is: its generation moves, nothing else."""
+    headers = {**writer, 'OpenStack-API-Version': 'placement 1.28'}
     url = f'/allocations/{consumer}'
     read = webob.Request.blank(url, headers=headers).get_response(_application)
+    shown = read.json
+    for held in shown['allocations'].values():
+        # To an owner it is null, and nobody needs it.
+        del held['generation']
     write = webob.Request.blank(
         url,
         method='PUT',
         headers=headers,
-        body=read.body,
+        json=shown,
         content_type='application/json',
     )
     written = write.get_response(_application)

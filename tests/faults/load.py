@@ -14,6 +14,9 @@ from typing import Any
 from tests.administrator import VERSION, Administrator, User, make_claim
 from tests.faults.http import Answer, Client, ask
 from tests.faults.service import Service
+from tests.races import evidence
+from tests.races.evidence import Write
+from tests.rows import Tables
 
 #: How many requests one thread sends at the most in one test.
 MOST = 20_000
@@ -77,14 +80,15 @@ class Load(Administrator):
         admin: User | None = None,
     ) -> None:
         self._port = service.port
+        self._tables = Tables(service.database)
         self._make_headers = make_headers
         self._admin = admin or User(('admin',), uuid.uuid4().hex)
         self._users = [
             User(('member', 'reader'), uuid.uuid4().hex) for _ in range(threads)
         ]
         self.account = Account()
-        self.writes: collections.Counter[str] = collections.Counter()
-        self.unsure: collections.Counter[str] = collections.Counter()
+        self.acknowledged: list[Write] = []
+        self.unsure: list[Write] = []
         self._lock = threading.Lock()
         self._over = threading.Event()
 
@@ -95,10 +99,15 @@ class Load(Administrator):
 
     def prepare(self) -> None:
         """Make a provider, and a consumer for every owner."""
+        evidence.install(self._tables.engine)
         self.provider = self.add_provider(100_000)
         self.consumers = {
             user: self.add_consumer(self.provider, user) for user in self._users
         }
+        self.acknowledged += [
+            Write(consumer, user.project_id or '', None)
+            for user, consumer in self.consumers.items()
+        ]
 
     def must(
         self, method: str, path: str, body: object = None, version: str = VERSION
@@ -206,12 +215,13 @@ class Load(Administrator):
         claim = make_claim(self.provider, user, generation)
         consumer = self.consumers[user]
         answer = self._ask(client, 'write own', 'PUT', consumer, user, claim)
+        write = Write(consumer, user.project_id or '', generation, sealed=True)
         if answer.status == 204:
-            self.writes[consumer] += 1
+            self.acknowledged.append(write)
         elif answer.status in (0, -1, 500):
             # Cut on its way, or placement failed: done or not. A 503 is the
             # guard's: not done.
-            self.unsure[consumer] += 1
+            self.unsure.append(write)
 
     def _write_foreign(self, client: Client, user: User, other: User) -> None:
         claim = make_claim(self.provider, user, 1)
@@ -229,21 +239,16 @@ class Load(Administrator):
             self.account.wrong.append(what)
 
     def check(self) -> None:
-        """After it all: every owner has its own, and no write is lost."""
+        """After it all: every owner has its own, and every write is accounted for."""
         assert not self.account.wrong, self.account
         assert not [kind for kind, status in self.account.answers if status == -1]
-        with contextlib.closing(Client(self._port)) as client:
-            for user, consumer in self.consumers.items():
-                headers = self._make_headers(self._admin)
-                answer = client.ask('GET', f'/allocations/{consumer}', headers)
-                assert answer.status == 200, answer
-                shown = answer.json
-                assert shown.get('project_id') == user.project_id, answer
-                # Each sealed write moves it to a value of its own; that none is
-                # lost is shown by the lane of races.
-                moved = shown['consumer_generation'] < 0
-                assert moved or not self.writes[consumer], consumer
-                assert not moved or self.writes[consumer] or self.unsure[consumer]
+        stored = self._tables.read_consumers()
+        found = {each: stored[each].project_id for each in self.consumers.values()}
+        assert found == {each: user.project_id for user, each in self.consumers.items()}
+        log = [
+            each for each in evidence.read(self._tables.engine) if each.uuid in found
+        ]
+        assert not evidence.find_faults(log, self.acknowledged, self.unsure)
 
     def read_own(self, user: User) -> Answer:
         """One read more, on a connection of its own; the account has it not."""

@@ -29,13 +29,14 @@ def post_worker_init(worker):
 """
 
 #: Seconds that a service may take to start.
-PATIENCE = 60
+PATIENCE = 300
 
 
 class Service:
     """One gunicorn; everything of it is in one folder.
 
     :ivar policy_file: the guard's
+    :ivar database: URL of placement's
     :param path: where the service finds modules first
     :param output: path of what it prints, in its folder unless said
     """
@@ -52,6 +53,7 @@ class Service:
         output: str | None = None,
     ) -> None:
         self.folder = folder
+        self.database = placement_database
         configuration = Configuration(
             folder,
             placement_database,

@@ -3,7 +3,8 @@
 
 Searches every interleaving of the model and of its mutants. Then takes the
 counterexamples, and runs at random, through the guard and placement. Exits with
-1 when something does not end as expected.
+1 when something does not end as expected. A whole run writes the tables of the
+documentation.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Sequence
 
-from tests.formal import spin, traces
+from tests.formal import figures, spin, traces
 from tests.formal.conftest import TRACES
 from tests.formal.spin import Search
 from tests.formal.traces import Trace
@@ -45,8 +46,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix='formal-') as folder:
         path = options.traces or pathlib.Path(folder, 'traces.json')
         traces.write(path, recorded)
-        for database in options.databases.split(','):
+        databases = options.databases.split(',')
+        for database in databases:
             wrong += _replay(database, path)
+    if not wrong and not options.small:
+        figures.write_searches(found)
+        figures.write_replays(recorded, databases)
     print('FAILED' if wrong else 'passed')
     return bool(wrong)
 
@@ -131,20 +136,21 @@ def _simulate(runs: int) -> Iterable[Trace]:
             yield Trace(f'{name}, {seed}', switches, False, steps)
 
 
-def _print_coverage(recorded: Iterable[Trace]) -> None:
-    """What the runs at random do, so that nobody takes them for idle."""
+def _print_coverage(recorded: Sequence[Trace]) -> None:
+    """What the runs do, so that nobody takes them for idle."""
     answers = collections.Counter[tuple[str, int]]()
-    steps = 0
     for trace in recorded:
         owners = trace.get_bound('OWNERS', 1)
         for step in trace.steps:
-            steps += 1
             if step.answer:
                 who = 'owners' if step.writer < owners else 'role-holders'
                 answers[who, step.answer] += 1
-    print(f'\n{len(list(recorded))} runs to be replayed, {steps:,} steps; answers:')
-    for (who, answer), number in sorted(answers.items()):
-        print(f'  {who:12} {answer} {number:6,}')
+    steps = sum(len(trace.steps) for trace in recorded)
+    shown = [f'{who} {code}: {n:,}' for (who, code), n in sorted(answers.items())]
+    print(
+        f'\n{len(recorded)} runs to be replayed, {steps:,} steps; answers to'
+        f' {", ".join(shown)}'
+    )
 
 
 def _replay(database: str, path: pathlib.Path) -> bool:

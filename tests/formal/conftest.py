@@ -30,23 +30,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     chosen = [
         trace
         for trace in traces.read(pathlib.Path(os.environ[TRACES]))
-        if trace.mutant is wants_mutants and _can_happen(trace)
+        if trace.mutant is wants_mutants and trace.can_happen(WANTED[0])
     ]
     name = 'mutant' if wants_mutants else 'trace'
     metafunc.parametrize(name, chosen, ids=[trace.name for trace in chosen])
-
-
-def _can_happen(trace: Trace) -> bool:
-    """Whether it can, and is made of requests alone.
-
-    SQLite alone gives ids again, and it alone lets nobody write while another
-    transaction, that has read, is open.
-    """
-    if any(step.kind == 'roll' for step in trace.steps):
-        return False
-    if WANTED[0] == 'sqlite':
-        return all(step.name != 'delete_find' for step in trace.steps)
-    return 'REUSE' not in trace.defines
 
 
 @pytest.fixture(scope='session')

@@ -71,6 +71,18 @@ class Trace(NamedTuple):
         values = dict(switch.partition('=')[::2] for switch in self.defines)
         return int(values.get(name, default))
 
+    def can_happen(self, database: str) -> bool:
+        """Whether it can on that database, and is made of requests alone.
+
+        SQLite alone gives ids again, and it alone lets nobody write while another
+        transaction, that has read, is open.
+        """
+        if any(step.kind == 'roll' for step in self.steps):
+            return False
+        if database == 'sqlite':
+            return all(step.name != 'delete_find' for step in self.steps)
+        return 'REUSE' not in self.defines
+
 
 def write(path: pathlib.Path, traces: Iterable[Trace]) -> None:
     """Write them as JSON: a list of objects, with the names of the fields."""

@@ -2,10 +2,12 @@
 """The log that triggers keep of the consumers table, and what it proves."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import sqlalchemy as sa
+
+from consumer_guard.generations.values import LOWEST, SPACING
 
 _TABLE = {
     'sqlite': 'seq INTEGER PRIMARY KEY AUTOINCREMENT',
@@ -19,13 +21,16 @@ _INSERTED = 'NEW.id, NEW.uuid, NULL, NEW.generation, NEW.project_id'
 _DELETED = 'OLD.id, OLD.uuid, OLD.generation, NULL, OLD.project_id'
 _EVENTS = (('UPDATE', _UPDATED), ('INSERT', _INSERTED), ('DELETE', _DELETED))
 
+#: A consumer, a generation of it, and whose it was then.
+Key = tuple[str, int, str]
+
 
 class Change(NamedTuple):
     """One change of a consumers row.
 
     :ivar was: the generation before; None where the row was created
     :ivar generation: the one after; None where the row was deleted
-    :ivar project: placement's own id of the project before (after, when created)
+    :ivar project: keystone's id of the project before (after, when created)
     """
 
     seq: int
@@ -33,31 +38,41 @@ class Change(NamedTuple):
     uuid: str
     was: int | None
     generation: int | None
-    project: int
+    project: str
 
 
-class Swapped(NamedTuple):
-    """The judged row as the guard moved it for one write that was acknowledged.
+class Write(NamedTuple):
+    """What one write did to one consumer, if it landed.
 
-    :ivar project: placement's own id of the writer's project
+    :ivar project: keystone's id of the claimed project
+    :ivar generation: of the body; None is null, or a body without one
+    :ivar sealed: whether ownership alone allows it
     """
 
-    row_id: int
     uuid: str
-    expected: int
-    new: int
-    project: int
+    project: str
+    generation: int | None
+    sealed: bool = False
+
+    @property
+    def key(self) -> Key:
+        """Its predecessor, where it names one."""
+        assert self.generation is not None
+        return self.uuid, self.generation, self.project
 
 
-class Told(NamedTuple):
-    """A role-holder's write that was acknowledged, upon a generation."""
+class Roll(NamedTuple):
+    """A counter that an operator moved."""
 
     uuid: str
     generation: int
+    to: int
 
 
 def install(engine: sa.Engine) -> None:
-    """Make the log and its triggers."""
+    """Make the log and its triggers, where they are missing."""
+    if sa.inspect(engine).has_table('race_log'):
+        return
     dialect = engine.dialect.name
     with engine.begin() as connection:
         connection.execute(
@@ -77,6 +92,17 @@ def install(engine: sa.Engine) -> None:
                 )
 
 
+def remove(engine: sa.Engine) -> None:
+    """Remove the log and its triggers."""
+    on_table = ' ON consumers' if engine.dialect.name == 'postgresql' else ''
+    with engine.begin() as connection:
+        for event, _ in _EVENTS:
+            connection.execute(sa.text(f'DROP TRIGGER race_{event}{on_table}'))
+            if on_table:
+                connection.execute(sa.text(f'DROP FUNCTION race_{event}()'))
+        connection.execute(sa.text('DROP TABLE race_log'))
+
+
 def _make_trigger(dialect: str, event: str, values: str) -> str:
     insert = f'{_INSERT} ({values});'
     if dialect == 'postgresql':
@@ -92,58 +118,113 @@ def _make_trigger(dialect: str, event: str, values: str) -> str:
 
 def read(engine: sa.Engine) -> list[Change]:
     """The whole log, in order."""
-    columns = ', '.join(Change._fields)
     with engine.connect() as connection:
         rows = connection.execute(
-            sa.text(f'SELECT {columns} FROM race_log ORDER BY seq')
+            sa.text(
+                'SELECT seq, row_id, uuid, was, generation, external_id'
+                ' FROM race_log JOIN projects ON projects.id = project ORDER BY seq'
+            )
         ).all()
     return [Change(*row) for row in rows]
 
 
 def find_faults(
-    log: Sequence[Change], owners: Iterable[Swapped], told: Iterable[Told]
+    log: Sequence[Change],
+    acknowledged: Iterable[Write],
+    unsure: Iterable[Write] = (),
+    rolls: Iterable[Roll] = (),
 ) -> list[str]:
-    """What must not be: empty when every acknowledged write is accounted for.
+    """What must not be: empty when every write is accounted for.
 
-    * A write by ownership: the row was moved to its own generation, the very next
-      change of that row is placement's increment of it, and the project was the
-      writer's at both.
-    * A write upon a generation: there are as many steps from that generation to
-      the next as were acknowledged, so none was lost.
+    * A write by ownership: the row moved from the body's generation to one of the
+      guard's own, the very next change of that row is placement's increment of it,
+      and the project was the writer's at both.
+    * Another write upon a generation: a step from that generation, of the claimed
+      project, that is no other write's.
+    * A write without one: a step of that project that is no other write's.
+    * Nothing else: no further step, but of writes whose answer says neither.
+    * A roll: a move from the one generation to the other.
+
+    :param unsure: writes that may have landed
     """
-    faults: list[str] = []
-    history: defaultdict[int, list[Change]] = defaultdict(list)
-    steps: Counter[tuple[str, int]] = Counter()
-    for change in log:
-        history[change.row_id].append(change)
-        if change.was is not None and change.generation == change.was + 1:
-            steps[change.uuid, change.was] += 1
-    for swap in owners:
-        changes = history[swap.row_id]
-        starts = [
-            number
-            for number, change in enumerate(changes)
-            if (change.was, change.generation) == (swap.expected, swap.new)
-        ]
-        found = [_follow(swap, changes[number:]) for number in starts]
-        if not found:
-            faults.append(f'{swap}: acknowledged, and not in the log')
-        elif None not in found:
-            faults.append(f'{swap}: {found[0]}')
-    for one, count in Counter(told).items():
-        if steps[one.uuid, one.generation] < count:
-            faults.append(f'{one}: acknowledged {count} times, and lost')
+    steps = Counter(_find_steps(log))
+    seals = _find_seals(log)
+    writes = list(acknowledged)
+    loose = Counter((w.uuid, w.project) for w in writes if w.generation is None)
+    named = [w for w in writes if w.generation is not None]
+    moves = Counter((c.uuid, c.was, c.generation) for c in log)
+    faults = [
+        f'{roll}: acknowledged {count} times, and lost'
+        for roll, count in Counter(rolls).items()
+        if moves[roll] < count
+    ]
+    for key, count in Counter(w.key for w in named if not w.sealed).items():
+        if steps[key] < count:
+            faults.append(f'{key}: acknowledged {count} times, and lost')
+        steps[key] = max(0, steps[key] - count)
+    for key, count in Counter(w.key for w in named if w.sealed).items():
+        for _ in range(count):
+            step = next((s for s in seals[key] if steps[s]), None)
+            if step is None:
+                faults.append(f'{key}: acknowledged to its owner, {_explain(key, log)}')
+            else:
+                steps[step] -= 1
+    left = Counter[tuple[str, str]]()
+    for (uuid, _generation, project), count in steps.items():
+        left[uuid, project] += count
+    possible = loose + Counter((w.uuid, w.project) for w in unsure)
+    faults += [
+        f'{each}: {loose[each]} to {possible[each]} writes, {left[each]} in the log'
+        for each in {*left, *loose}
+        if not loose[each] <= left[each] <= possible[each]
+    ]
     return faults
 
 
-def _follow(swap: Swapped, changes: Sequence[Change]) -> str | None:
-    """What is wrong with a write, from its swap on; None when nothing is."""
-    # Placement may name the owner again, which is no change of generation.
-    moves = [change for change in changes if change.was != change.generation][:2]
-    if len(moves) < 2:
-        return 'acknowledged, and not in the log'
-    if any(change.project != swap.project for change in moves):
-        return f'landed on a foreign consumer: {moves}'
-    if (moves[1].was, moves[1].generation) != (swap.new, swap.new + 1):
-        return f'something came in between: {moves}'
-    return None
+def _find_steps(log: Iterable[Change]) -> Iterator[Key]:
+    """Placement's increments: a write each."""
+    for change in log:
+        if change.was is not None and change.generation == change.was + 1:
+            yield change.uuid, change.was, change.project
+
+
+def _find_seals(log: Iterable[Change]) -> defaultdict[Key, list[Key]]:
+    """What the guard moved, and the step that came next, of the same project."""
+    last: dict[int, Change] = {}
+    seals = defaultdict[Key, list[Key]](list)
+    for change in log:
+        # Placement may name another owner, which is no change of generation.
+        if change.was == change.generation:
+            continue
+        before, last[change.row_id] = last.get(change.row_id), change
+        if before is None or before.was is None or not _is_own(before.generation):
+            continue
+        came_next = change.was == before.generation == (change.generation or 0) - 1
+        if came_next and change.project == before.project:
+            moved = before.uuid, before.was, before.project
+            seals[moved].append((change.uuid, change.was or 0, change.project))
+    return seals
+
+
+def _is_own(generation: int | None) -> bool:
+    """Whether it is one of the guard's, which lie on a grid."""
+    return (
+        generation is not None
+        and LOWEST + SPACING < generation < 0
+        and (generation - LOWEST) % SPACING == 0
+    )
+
+
+def _explain(key: Key, log: Sequence[Change]) -> str:
+    """What came of a write by ownership that is not in the log as it must be."""
+    uuid, generation, project = key
+    rows = {change.row_id for change in log if change.uuid == uuid}
+    history = [change for change in log if change.row_id in rows]
+    for number, change in enumerate(history):
+        if (change.uuid, change.was) != (uuid, generation):
+            continue
+        if change.generation == generation + 1 and change.project == project:
+            return 'and was not sealed'
+        if _is_own(change.generation):
+            return f'and landed on something else: {history[number : number + 3]}'
+    return 'and is not in the log'
