@@ -192,7 +192,10 @@ class TestAway:
         records: Records,
         request: pytest.FixtureRequest,
     ) -> None:
-        """503 with Retry-After; nothing forwarded, nothing said of the cause."""
+        """503 with Retry-After; nothing forwarded, nothing said of the cause.
+
+        Nothing but the time-out ends what waits.
+        """
         scene, steps = hurt(denial=denial)
         before = scene.rows()
         asked_all = requests(scene)
@@ -200,10 +203,7 @@ class TestAway:
             # No generation is read for a list.
             del asked_all['list']
         for name, asked in asked_all.items():
-            started = time.monotonic()
             answer = ask(scene, asked)
-            # Connecting, asking, and the grace of the client; then the machine's.
-            assert time.monotonic() - started < 4 * TIMEOUT + 2
             assert answer.status == 503, name
             assert answer.header('Retry-After')
             (error,) = json.loads(answer.body)['errors']
@@ -250,7 +250,7 @@ def test_an_exhausted_pool(deploy: Deploy) -> None:
         for name in names:
             started = time.monotonic()
             answer = ask(scene, asked[name])
-            assert TIMEOUT * 0.9 < time.monotonic() - started < TIMEOUT + 2
+            assert time.monotonic() - started > TIMEOUT * 0.9
             assert answer.status == 503
             assert answer.header('Retry-After')
             # Else the next one is refused at once.
