@@ -18,14 +18,14 @@ fi
 
 sh "$(dirname "$0")/unpack-unstable.sh" "$directory" "python$2" "python$2-dev"
 
-# With its own C library, and under the name by which an environment calls it.
+# With its own C library, and under the name by which an environment calls it. Whole
+# paths: tests run it without any PATH.
+libraries=$(echo "$directory"/usr/lib/*-linux-gnu)
+loader=$(echo "$directory"/usr/lib64/ld-linux-*.so.2)
 mv "$python" "$python.unpacked"
-cat >"$python" <<'COMMAND'
+cat >"$python" <<COMMAND
 #!/bin/sh
-python=$(readlink -f "$0")
-root=${python%/usr/bin/*}
-exec "$root"/usr/lib64/ld-linux-*.so.2 --argv0 "$0" \
-    --library-path "$(echo "$root"/usr/lib/*-linux-gnu)" "$python.unpacked" "$@"
+exec "$loader" --argv0 "\$0" --library-path "$libraries" "$python.unpacked" "\$@"
 COMMAND
 chmod 755 "$python"
 "$python" --version
