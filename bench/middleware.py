@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """P1, P2, P3 and P7: the guard without a database behind it."""
 
+import contextlib
 import functools
 from typing import Any
 
 from oslo_context import context
 
-from bench import peers, results, scene, stores, timing
+from bench import cerbos, peers, results, scene, stores, timing
 from bench.results import Chapter, Finding
 from bench.scene import NoOperation, Nothing
 from bench.straightforward import StraightforwardGuard
@@ -72,15 +73,21 @@ def pass_through(effort: timing.Effort) -> Chapter:
 def decide(effort: timing.Effort) -> Chapter:
     """P2: one decision, beside everybody else's."""
     case = peers.OWN
-    with peers.decision_point() as port:
+    with contextlib.ExitStack() as stack:
+        port = stack.enter_context(peers.check_server())
         made = {
             'the guard': peers.make_guard(),
             'cedarpy': peers.make_cedar(),
             'pycasbin': peers.make_casbin(),
             'oslo.policy authorize': peers.make_authorize(),
-            'a decision point over HTTP': peers.make_remote(port),
             'oslo.policy with an http: check': peers.make_http_check(port),
         }
+        program = cerbos.find_cerbos()
+        if program is None:
+            print('Cerbos is left out: npm could not install it')
+        else:
+            served = stack.enter_context(cerbos.run_cerbos(program))
+            made['Cerbos over HTTP'] = cerbos.make_cerbos(served)
         peers.check_answers(made)
         samples = timing.measure(
             {name: functools.partial(peer, case) for name, peer in made.items()},

@@ -5,7 +5,6 @@ The rule is the default of ``allocations:list``: an admin or a service may, or
 a reader of the owning project, with a token of a project.
 """
 
-import http.client
 import http.server
 import json
 import multiprocessing
@@ -188,20 +187,16 @@ class _Object:
         self.project_id = project_id
 
 
-class _DecisionPoint(http.server.BaseHTTPRequestHandler):
-    """Answers as fast as Python can: its own cost is not in our figures."""
+class _CheckServer(http.server.BaseHTTPRequestHandler):
+    """What an ``http:`` check asks; its own cost is not in our figures."""
 
     protocol_version = 'HTTP/1.1'
 
     def do_POST(self) -> None:
         raw = self.rfile.read(int(self.headers['Content-Length'])).decode()
-        if self.path == '/json':
-            asked = json.loads(raw)
-            facts, target = asked['credentials'], asked['target']
-        else:
-            form = urllib.parse.parse_qs(raw)
-            facts = json.loads(form['credentials'][0])
-            target = json.loads(form['target'][0])
+        form = urllib.parse.parse_qs(raw)
+        facts = json.loads(form['credentials'][0])
+        target = json.loads(form['target'][0])
         allowed = not facts.get('domain_id') and (
             not {'admin', 'service'}.isdisjoint(facts['roles'])
             or (
@@ -220,15 +215,15 @@ class _DecisionPoint(http.server.BaseHTTPRequestHandler):
 
 
 def _serve(port: Any) -> None:
-    server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), _DecisionPoint)
+    server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), _CheckServer)
     server.daemon_threads = True
     port.send(server.server_port)
     server.serve_forever()
 
 
 @contextmanager
-def decision_point() -> Iterator[int]:
-    """A decision point in a process of its own; its port."""
+def check_server() -> Iterator[int]:
+    """Answers ``http:`` checks in a process of its own; its port."""
     ours, theirs = multiprocessing.Pipe()
     # A chapter's process may have children: it is no daemon itself.
     process = multiprocessing.get_context('spawn').Process(
@@ -237,30 +232,16 @@ def decision_point() -> Iterator[int]:
     process.start()
     try:
         if not ours.poll(60):
-            raise SystemExit('the local decision point did not start')
+            raise SystemExit('the server of the http: check did not start')
         yield ours.recv()
     finally:
         process.terminate()
         process.join(10)
 
 
-def make_remote(port: int) -> Peer:
-    """A remote decision point over one kept connection, as a client sees it."""
-    connection = http.client.HTTPConnection('127.0.0.1', port, timeout=10)
-    prepared = {case: (case.credentials, case.target) for case in CASES}
-
-    def decide(case: Case) -> bool:
-        credentials, target = prepared[case]
-        body = json.dumps({'credentials': credentials, 'target': target})
-        connection.request('POST', '/json', body)
-        return connection.getresponse().read() == b'True'
-
-    return decide
-
-
 def make_http_check(port: int) -> Peer:
     """oslo.policy's ``http:`` check in the rule's place."""
-    enforcer = straightforward.make_enforcer({RULE: f'http://127.0.0.1:{port}/form'})
+    enforcer = straightforward.make_enforcer({RULE: f'http://127.0.0.1:{port}/'})
     prepared = {case: (case.credentials, case.target) for case in CASES}
 
     def decide(case: Case) -> bool:

@@ -126,14 +126,11 @@ def make_recorder(
 
     :raises ConfigurationError: the unmasked file exists and is not private
     """
-    mode, is_silent = settings.enforcement, settings.audit == 'none'
     journal = Journal(settings.audit_key or '', settings.audit_unmasked_file, metrics)
-    recorder = Recorder(settings.audit, mode, journal, metrics, lookup)
-    if candidate is None or (is_silent and metrics is NONE):
-        return recorder
-    return CandidateRecorder(
-        recorder, candidate, mode, None if is_silent else journal, metrics
-    )
+    parts = (settings.audit, settings.enforcement, journal, metrics, lookup)
+    if candidate is None or (settings.audit == 'none' and metrics is NONE):
+        return Recorder(*parts)
+    return CandidateRecorder(candidate, *parts)
 
 
 def make_authorizer(

@@ -89,7 +89,7 @@ def _make_parts(conf: Mapping[str, Any]) -> _Parts | None:
     local_conf = {key: str(conf[key]) for key in _SECTION_KEYS & set(conf)}
     try:
         parsed = loading.parse_files(local_conf)
-        read = loading.load_settings(parsed, local_conf)
+        read = loading.load(parsed, local_conf).settings
         settings = dataclasses.replace(read, lookup_pool_size=1)
         return _Parts(
             settings,

@@ -33,7 +33,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         '--database',
         nargs='+',
-        choices=('PostgreSQL', 'MariaDB'),
+        choices=('PostgreSQL', 'MariaDB', 'Galera'),
+        metavar='NAME',
+        help='PostgreSQL, MariaDB, or Galera (three nodes behind haproxy)',
         default=['PostgreSQL', 'MariaDB'],
     )
     parser.add_argument('--server', nargs='+', choices=('gunicorn', 'uwsgi'))

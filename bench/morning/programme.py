@@ -21,6 +21,7 @@ from hdrh.histogram import HdrHistogram
 from bench.morning import client, ledger, trouble
 from bench.morning.client import Outcome, Plan, make_histogram
 from bench.morning.cloud import Cloud, fill
+from bench.morning.databases import DATABASES, Database
 from bench.morning.model import Share
 from bench.morning.stage import (
     BARE,
@@ -43,14 +44,6 @@ _TRIAL = 6.0
 _PATIENCE = 300.0
 #: Rates that are tried, in steps of a quarter or so.
 LADDER = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0)
-
-DATABASES: Mapping[
-    str, Callable[..., contextlib.AbstractContextManager[servers.Server]]
-]
-DATABASES = {
-    'PostgreSQL': servers.postgresql,
-    'MariaDB': servers.mariadb,
-}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -258,7 +251,7 @@ def _trouble(
     cloud: Cloud,
     url: str,
     effort: Effort,
-    database: servers.Server,
+    database: Database,
 ) -> None:
     """Half of the highest rate: who is at the limit comes back late by that alone."""
     for variant in (BARE, GUARDED):

@@ -14,8 +14,8 @@ import psutil
 import sqlalchemy as sa
 
 from bench.morning.cloud import Cloud
+from bench.morning.databases import Database
 from bench.morning.stage import RULES, Placement
-from tests.servers import Server
 
 #: Where in a turn each of them is: its part of the seconds.
 MOMENTS = {
@@ -40,7 +40,7 @@ class Trouble:
     """
 
     placement: Placement
-    database: Server
+    database: Database
     url: str
     cloud: Cloud
     rolled: list[int] = field(default_factory=list)

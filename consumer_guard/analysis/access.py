@@ -39,7 +39,7 @@ FOREIGN_USER_ID = 'e' * 32
 
 
 class CallerClass(NamedTuple):
-    """A row: callers that are told apart by role, scope and project.
+    """A row: callers that differ in role, scope and project.
 
     :ivar name: unique; stands in files that are compared later
     """

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from consumer_guard.guard.model import Truth
 from consumer_guard.rules.leaves import (
+    DENY_ALL,
     NOTHING,
     Constant,
     CredentialIs,
@@ -42,7 +43,7 @@ class Rank(enum.IntEnum):
     SERVICE = 1
     ROLE = 2
     ADMIN = 3
-    USER = 4  #: one user, of whom no role can be told
+    USER = 4  #: one user, whose roles are not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +175,7 @@ def _narrow(grant: Grant, *more: Node) -> Grant:
 def join_grants(grants: Sequence[Grant]) -> Node:
     """The rule of some grants; ``!`` for none."""
     if not grants:
-        return Constant('!', NOTHING, Truth.NO)
+        return DENY_ALL
     return grants[0].node if len(grants) == 1 else AnyOf(tuple(g.node for g in grants))
 
 

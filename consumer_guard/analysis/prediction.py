@@ -5,7 +5,7 @@ from consumer_guard.guard import refusals
 from consumer_guard.guard.decision import Decision, Outcome
 from consumer_guard.guard.request import GuardedRequest
 
-#: Outcomes that hand the request on; placement's own rule is asked then.
+#: Outcomes that hand the request on; placement's own rule decides then.
 UNTOUCHED = 'forwarded untouched; the rule of placement decides'
 WITH_PASSAGE = 'forwarded with the passage role; the rule of placement decides'
 WITHOUT_PASSAGE = 'forwarded without a passage role; the rule of placement decides'

@@ -37,16 +37,6 @@ _CHANGES = types.MappingProxyType(
     }
 )
 
-_OWNING = types.MappingProxyType(
-    {
-        ('project_id', 'project_id'): ('of the owning project', 'of another project'),
-        ('user_id', 'user_id'): (
-            'who is the owning user',
-            'who is not the owning user',
-        ),
-    }
-)
-
 #: What a proven identity of project scope brings (:func:`identity.make_caller`).
 _OF_IDENTITIES: Mapping[str, Values] = types.MappingProxyType(
     {
@@ -75,7 +65,7 @@ def prove_rules(old: nodes.Node, new: nodes.Node, operation: Operation) -> Compa
     groups = []
     for (shape, _, where), covers in zip(passes, results, strict=True):
         for effect, cover in covers.items():
-            for who, example in describe_cubes(cover.cubes, _OWNING):
+            for who, example in describe_cubes(cover.cubes):
                 scenario = make_scenario(example, shape)
                 groups.append(CallerGroup(_CHANGES[effect], who + where, scenario))
     decided = all(cover.decided for covers in results for cover in covers.values())
@@ -95,7 +85,7 @@ def prove_on(old: nodes.Node, new: nodes.Node, shape: Shape) -> Comparison:
     groups = [
         CallerGroup(_CHANGES[effect], who, make_scenario(example, shape))
         for effect, cover in covers.items()
-        for who, example in describe_cubes(cover.cubes, _OWNING)
+        for who, example in describe_cubes(cover.cubes)
     ]
     decided = all(cover.decided for cover in covers.values())
     return Comparison({}, decided, tuple(groups), proven=True)

@@ -259,7 +259,7 @@ def _simulate(case: Case) -> tuple[GuardedRequest, OwnerLookup]:
     numbered: list[tuple[str | None, Target]] = [
         (str(number), target) for number, target in enumerate(case.targets, 1)
     ]
-    recorded, claimed, asked = (
+    recorded, claimed, queried = (
         [each for each in numbered if each[1].about == about] or [_UNNAMED]
         for about in ('recorded owner', 'claimed owner', 'asked owner')
     )
@@ -279,7 +279,7 @@ def _simulate(case: Case) -> tuple[GuardedRequest, OwnerLookup]:
             has_allocations=True,
         )
         claims[uuid] = simulation.make_claim(_ID, _ID, _ID, _GENERATION, claim_number)
-    number, target = asked[0]
+    number, target = queried[0]
     has_project = 'project_id' in {*dict(target.known), *target.masked}
     query = make_target(consumer_type=number, project_id=_ID if has_project else None)
     request = GuardedRequest(

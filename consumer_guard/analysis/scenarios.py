@@ -176,7 +176,7 @@ def _list_texts(terms: Terms, name: str, target: Mapping[str, str]) -> set[str]:
 
 
 def _list_values(terms: Terms, name: str, target: Mapping[str, str]) -> list[Any]:
-    """The values of one credential that can be told apart."""
+    """The values of one credential that can be distinguished."""
     if name == 'is_admin_project':
         return [True, False]
     filled = [right.fill(target) for right in terms.templates[name]]

@@ -37,7 +37,7 @@ class Subject:
     :ivar project_id: None when the token is not of a project
     :ivar domain_id: of a domain-scoped token, else None
     :ivar system: whether the token is of the whole system
-    :ivar is_admin_project: as keystoneauth has it, True when nothing is said
+    :ivar is_admin_project: as keystoneauth has it, True by default
     :ivar service_roles: of the service token that came along
     """
 

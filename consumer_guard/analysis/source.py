@@ -67,7 +67,7 @@ def read_source(file: PolicyText) -> SourceFile:
 
 
 def read_paths(paths: Iterable[str]) -> list[PolicyText]:
-    """The files that some paths stand for, in the order in which they override.
+    """The files of some paths, in the order in which they override.
 
     A directory stands for its files as one of ``policy_dirs`` does; with a
     folder ``policy.d`` in it, for its ``policy.yaml`` and that folder.

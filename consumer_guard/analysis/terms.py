@@ -71,7 +71,7 @@ class Terms(NamedTuple):
     :ivar groups: the group of each target key that is compared
     :ivar remote: remote checks
     :ivar is_exact: whether each right side is one text or one key, so that
-        listing texts and keys lists all that can be told apart
+        listing texts and keys lists all that can be distinguished
     """
 
     roles: tuple[str, ...]

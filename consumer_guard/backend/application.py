@@ -70,7 +70,7 @@ def app_factory(
 
     :param local_conf: ``auth_strategy``, else that of the ``[consumer_guard]``
         of ``oslo_config_file``, else that of placement's ``[api]``; with
-        ``noauth2`` no proof of an identity is asked
+        ``noauth2`` no proof of an identity is required
     :raises ConfigurationError: placement's configuration cannot be used
     """
     unknown = set(local_conf) - {'auth_strategy', *loading.LOCATION_KEYS}
@@ -193,19 +193,19 @@ def _read_placement_conf() -> cfg.ConfigOpts:
 
 
 def _read_auth_strategy(conf: cfg.ConfigOpts, local_conf: Mapping[str, str]) -> str:
-    said = local_conf.get('auth_strategy')
-    if said is None and 'oslo_config_file' in local_conf:
+    strategy = local_conf.get('auth_strategy')
+    if strategy is None and 'oslo_config_file' in local_conf:
         own = loading.parse_files(local_conf)
         if loading.is_set(own, 'auth_strategy', GROUP):
-            said = own[GROUP].auth_strategy
-    if said is None:
-        said = conf.api.auth_strategy
-    if said not in ('keystone', 'noauth2'):
+            strategy = own[GROUP].auth_strategy
+    if strategy is None:
+        strategy = conf.api.auth_strategy
+    if strategy not in ('keystone', 'noauth2'):
         raise ConfigurationError(
             "option 'auth_strategy' in the paste section of the placement "
-            f'application is {said!r}; it must be keystone or noauth2'
+            f'application is {strategy!r}; it must be keystone or noauth2'
         )
-    return str(said)
+    return str(strategy)
 
 
 def _has_cors_filter(global_conf: Mapping[str, Any]) -> bool:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Placement's own auth_token, which says 503 whenever keystone cannot be asked."""
+"""Placement's own auth_token, which answers 503 whenever keystone does not."""
 
 import logging
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ def make_authtoken(
         def fetch_token(self, *args: Any, **named: Any) -> Any:
             """Fetch the token's data.
 
-            :raises webob.exc.HTTPServiceUnavailable: keystone cannot be asked
+            :raises webob.exc.HTTPServiceUnavailable: keystone does not answer
             """
             try:
                 return super().fetch_token(*args, **named)

@@ -56,12 +56,31 @@ class GuardCommand(command.Command):
         """The file that ``--config-file`` names."""
         return getattr(self.app_args, 'config_file', None)
 
+    @property
+    def _local_conf(self) -> dict[str, str]:
+        """The keys of a paste section that names this file."""
+        return (
+            {} if self.config_file is None else {'oslo_config_file': self.config_file}
+        )
+
+    def parse_configuration(self) -> cfg.ConfigOpts:
+        """The guard's files, whether its options can be used or not.
+
+        :raises consumer_guard.guard.errors.ConfigurationError: one cannot be read
+        """
+        return loading.parse_files(self._local_conf)
+
     def read_configuration(self) -> tuple[cfg.ConfigOpts, Settings]:
         """The guard's configuration.
 
         :raises consumer_guard.guard.errors.ConfigurationError: it cannot be used
         """
-        return loading.read_configuration(self.config_file)
+        conf = self.parse_configuration()
+        return conf, loading.load(conf, self._local_conf).settings
+
+    def note(self, text: str) -> None:
+        """Show a line beside the output, on standard error."""
+        self.app.stderr.write(f'{text}\n')
 
 
 class GuardLister(GuardCommand, lister.Lister):
@@ -110,6 +129,18 @@ def read_file(path: str, option: str) -> bytes:
     try:
         with open(path, 'rb') as file:
             return file.read()
+    except OSError as exc:
+        raise CommandFailed(f'{option} {path}: {exc.strerror}') from None
+
+
+def write_file(path: str, option: str, content: bytes) -> None:
+    """Write a file that an option names.
+
+    :raises CommandFailed: it cannot be written
+    """
+    try:
+        with open(path, 'wb') as file:
+            file.write(content)
     except OSError as exc:
         raise CommandFailed(f'{option} {path}: {exc.strerror}') from None
 

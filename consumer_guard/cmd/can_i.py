@@ -108,7 +108,7 @@ class CanI(GuardCommand, show.ShowOne):
         if parsed_args.list:
             placement = find_placement(conf)
             if placement.rules is None:
-                self.app.stderr.write(f'consumer_guard alone; {placement.problem}\n')
+                self.note(f'consumer_guard alone; {placement.problem}')
             return _show_abilities(caller, rulebook, settings, placement.rules)
         return self._decide(conf, parsed_args, caller, rulebook, settings)
 
@@ -141,15 +141,14 @@ class CanI(GuardCommand, show.ShowOne):
                 raise CommandFailed('; '.join(failures) or str(exc)) from None
         _demand_decided(explanation, parsed_args, failures)
         if parsed_args.path != pasted:
-            self.app.stderr.write(f'decided for the path {parsed_args.path}\n')
+            self.note(f'decided for the path {parsed_args.path}')
         client, decided_by = _judge_both(conf, request, caller, explanation)
         self.status = 0 if client.allowed else 1
         key = None if parsed_args.show_owner else masking.make_key(settings.audit_key)
         mask = masking.make_mask(caller.credentials, key)
         shown = _describe_explanation(
-            request, caller, explanation, settings, mask, client
+            request, caller, explanation, settings, mask, client, decided_by
         )
-        shown['decided_by'] = decided_by
         if explanation.document is None and parsed_args.formatter in ('shell', 'value'):
             shown['document'] = ''
         return tuple(shown), tuple(shown.values())
@@ -298,6 +297,7 @@ def _describe_explanation(
     settings: Settings,
     mask: masking.Mask,
     client: ClientAnswer,
+    decided_by: str,
 ) -> dict[str, Any]:
     """The fields that are shown.
 
@@ -316,7 +316,7 @@ def _describe_explanation(
         answer = f'{prediction.SHADOWED} {answer}'
     return {
         'allowed': _FormattedValue(client.allowed, ['yes' if client.allowed else 'no']),
-        'decided_by': client.decider.value,
+        'decided_by': decided_by,
         'reason': decision.reason.value,
         'answer': answer,
         'rule': request.operation.rule,

@@ -48,7 +48,7 @@ def add_list_option(parser: argparse.ArgumentParser) -> None:
 def check_options(parsed_args: argparse.Namespace) -> None:
     """Tell a request from a list of all.
 
-    :raises CommandFailed: neither is asked for, or both are
+    :raises CommandFailed: neither is requested, or both are
     """
     if not parsed_args.list:
         if parsed_args.method is None or parsed_args.path is None:

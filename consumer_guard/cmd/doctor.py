@@ -79,9 +79,9 @@ class Doctor(GuardLister):
         if not problems:
             checks = ', '.join(dict.fromkeys(one.subject for one in findings))
             skipped = sum(one.text.startswith('skipped') for one in findings)
-            self.app.stderr.write(
+            self.note(
                 f'no problems in {len(findings)} results, {skipped} of them skipped; '
-                f'checked: {checks}\n'
+                f'checked: {checks}'
             )
         return problems
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from consumer_guard.cmd.base import GuardLister
 from consumer_guard.doctor.database import open_database
-from consumer_guard.generations import store
-from consumer_guard.generations.store import Counter, Kind
+from consumer_guard.generations.rolling import StoredRow, read_highest
+from consumer_guard.generations.store import Kind
 from consumer_guard.generations.thresholds import Thresholds
 
 
@@ -53,27 +53,32 @@ class ListGenerations(GuardLister):
         """Read both tables; highest first."""
         _, settings = self.read_configuration()
         thresholds = settings.thresholds
-        counters: list[Counter] = []
         with open_database(settings) as engine:
-            for kind in Kind:
-                counters += store.read_highest(engine, kind, parsed_args.limit)
-        counters.sort(key=lambda counter: -counter.generation)
+            counters = [
+                (kind, row)
+                for kind in Kind
+                for row in read_highest(engine, kind, parsed_args.limit)
+            ]
+        counters.sort(key=lambda counter: -counter[1].generation)
         return (
             ('kind', 'uuid', 'generation', 'remaining', 'percent left', 'step', 'days'),
-            [_format_counter(each, thresholds, parsed_args.rate) for each in counters],
+            [
+                _format_counter(*counter, thresholds, parsed_args.rate)
+                for counter in counters
+            ],
         )
 
 
 def _format_counter(
-    counter: Counter, thresholds: Thresholds, rate: float | None
+    kind: Kind, row: StoredRow, thresholds: Thresholds, rate: float | None
 ) -> tuple[Any, ...]:
-    remaining = thresholds.remaining(counter.generation)
+    remaining = thresholds.remaining(row.generation)
     return (
-        counter.kind.name.lower(),
-        counter.uuid,
-        counter.generation,
+        kind.name.lower(),
+        row.uuid,
+        row.generation,
         remaining,
-        round(thresholds.percent_left(counter.generation), 2),
-        thresholds.step_of(counter.generation).name.lower(),
+        round(thresholds.percent_left(row.generation), 2),
+        thresholds.step_of(row.generation).name.lower(),
         None if rate is None else int(remaining / rate),
     )

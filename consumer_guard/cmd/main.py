@@ -10,8 +10,8 @@ from cliff import app, commandmanager
 from cliff import help as help_
 
 from consumer_guard.cmd.terminal import shown_output
-from consumer_guard.config.startup import find_guard_version
 from consumer_guard.guard.errors import GuardError
+from consumer_guard.telemetry.version import find_guard_version
 
 #: The loggers of the guard's own modules begin with it.
 _PACKAGE = 'consumer_guard.'

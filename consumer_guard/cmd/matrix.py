@@ -14,7 +14,7 @@ from consumer_guard.analysis.matrix import (
 )
 from consumer_guard.assembly import read_rules
 from consumer_guard.cmd import matrix_page
-from consumer_guard.cmd.base import CommandFailed, GuardLister, read_json
+from consumer_guard.cmd.base import CommandFailed, GuardLister, read_json, write_file
 from consumer_guard.cmd.narrow import exceeds_display
 from consumer_guard.config.settings import Settings
 from consumer_guard.doctor.policies import FoundPlacement, find_placement
@@ -75,12 +75,13 @@ class ShowMatrix(GuardLister):
             placement=placement.rules,
         )
         if parsed_args.html is not None:
-            _write_page(parsed_args.html, matrix_page.make_page(matrix, settings))
+            page = matrix_page.make_page(matrix, settings)
+            write_file(parsed_args.html, '--html', page.encode())
         self._write_notes(matrix, settings, placement)
         if before is not None:
             differences = compare_cells(before, matrix.records())
             self.status = 1 if differences else 0
-            self._note(f'{len(differences)} of {len(matrix.cells)} cells differ')
+            self.note(f'{len(differences)} of {len(matrix.cells)} cells differ')
             return CellDifference._fields, [
                 (each.change.value, *each[1:]) for each in differences
             ]
@@ -94,22 +95,19 @@ class ShowMatrix(GuardLister):
     ) -> None:
         """What the table does not show."""
         if settings.shadow:
-            self._note(
+            self.note(
                 'enforcement = shadow: these are the decisions; nothing is refused'
             )
         for name, callers in matrix.list_refused_by_placement().items():
-            self._note(
+            self.note(
                 f'{name}: placement refuses what the guard allows: {", ".join(callers)}'
             )
         for name in matrix.remote:
-            self._note(
+            self.note(
                 f'the rule of {name} contains a remote check, which is not called here'
             )
         if placement.rules is None:
-            self._note(f"{placement.problem}: this shows the guard's rules alone")
-
-    def _note(self, text: str) -> None:
-        self.app.stderr.write(f'{text}\n')
+            self.note(f"{placement.problem}: this shows the guard's rules alone")
 
 
 def _as_table(matrix: Matrix) -> tuple[Sequence[str], list[Sequence[Any]]]:
@@ -159,11 +157,3 @@ def _read_records(path: str) -> list[tuple[str | bool, ...]]:
             f'--compare {path}: a cell value is neither text nor true or false'
         )
     return records
-
-
-def _write_page(path: str, text: str) -> None:
-    try:
-        with open(path, 'w', encoding='utf-8') as file:
-            file.write(text)
-    except OSError as exc:
-        raise CommandFailed(f'--html {path}: {exc.strerror}') from None

@@ -9,7 +9,6 @@ from typing import Any
 from consumer_guard.analysis.findings import Severity, find_worst
 from consumer_guard.analysis.lint.linter import lint
 from consumer_guard.cmd.base import GuardLister, plain_errors
-from consumer_guard.config import loading
 from consumer_guard.doctor.policies import read_policies
 
 #: How the list names severities.
@@ -47,11 +46,8 @@ class CheckPolicy(GuardLister):
     ) -> tuple[Sequence[str], Iterable[tuple[Any, ...]]]:
         """Lint; the worst first."""
         with plain_errors():
-            local_conf = {}
-            if self.config_file is not None:
-                local_conf['oslo_config_file'] = self.config_file
             policies = read_policies(
-                loading.parse_files(local_conf),
+                self.parse_configuration(),
                 parsed_args.files,
                 parsed_args.placement_policy or (),
             )

@@ -15,9 +15,9 @@ from consumer_guard.analysis.diff import (
 from consumer_guard.analysis.equivalence import Change, Comparison
 from consumer_guard.analysis.replay import EFFECTS, ReplaySummary, replay
 from consumer_guard.analysis.source import read_paths
-from consumer_guard.cmd.base import CommandFailed, GuardLister, plain_errors
+from consumer_guard.cmd.base import GuardLister, plain_errors
 from consumer_guard.cmd.narrow import exceeds_display
-from consumer_guard.cmd.records import open_records
+from consumer_guard.cmd.records import NoRecords, open_records
 from consumer_guard.cmd.service_diff import (
     add_service_options,
     check_service_options,
@@ -88,11 +88,7 @@ class DiffPolicy(GuardLister):
             with open_records(parsed_args.replay, 'option --replay') as lines:
                 replayed = replay(lines, old, new, equal)
             if not replayed.totals:
-                raise CommandFailed(
-                    f'{parsed_args.replay} (option --replay): no line holds a '
-                    'decision record; records are written at INFO by the logger '
-                    'consumer_guard.audit'
-                )
+                raise NoRecords(parsed_args.replay, 'option --replay')
             self._write_totals(replayed)
         self._write_proof(comparisons)
         return list_differences(old, new, comparisons, replayed)
@@ -103,7 +99,7 @@ class DiffPolicy(GuardLister):
         """The rules of another service."""
         result = compare_services(parsed_args)
         self.status = result.status
-        self.app.stderr.write(f'{result.summary}\n')
+        self.note(result.summary)
         names, rows = result.columns, result.rows
         if exceeds_display(parsed_args, names, rows):
             return (names[0], 'rule', 'decision'), [
@@ -116,20 +112,19 @@ class DiffPolicy(GuardLister):
         if proven:
             names = ', '.join(proven)
             names = 'all operations' if len(proven) == len(comparisons) else names
-            self.app.stderr.write(f'nobody gains: proven for {names}\n')
+            self.note(f'nobody gains: proven for {names}')
 
     def _write_totals(self, replayed: ReplaySummary) -> None:
-        write = self.app.stderr.write
         parts = [f'{replayed.totals[effect]} {effect.value}' for effect in EFFECTS]
-        write(f'{replayed.totals.total()} decisions: {", ".join(parts)}\n')
+        self.note(f'{replayed.totals.total()} decisions: {", ".join(parts)}')
         if replayed.invalid:
             lines = ', '.join(map(str, replayed.invalid_lines))
             more = ', ...' if replayed.invalid > len(replayed.invalid_lines) else ''
-            write(f'{replayed.invalid} lines are not records (line {lines}{more})\n')
+            self.note(f'{replayed.invalid} lines are not records (line {lines}{more})')
         if replayed.unexplained:
-            write(
+            self.note(
                 f'{replayed.unexplained} decisions differ from those of OLD: other '
-                'rules were in force\n'
+                'rules were in force'
             )
 
 

@@ -16,8 +16,7 @@ from consumer_guard.analysis.suggestion import (
     suggest_rules,
 )
 from consumer_guard.cmd.base import CommandFailed, GuardCommand, plain_errors
-from consumer_guard.cmd.records import open_records
-from consumer_guard.config import loading
+from consumer_guard.cmd.records import NoRecords, open_records
 from consumer_guard.doctor.policies import read_policy_files
 from consumer_guard.guard import model
 from consumer_guard.rules.files import PolicyText
@@ -67,27 +66,20 @@ class SuggestPolicy(GuardCommand):
             with open_records(parsed_args.records, 'argument RECORDS') as lines:
                 evidence = gather(lines, rules)
             if not evidence.counts:
-                raise CommandFailed(
-                    f'{parsed_args.records} (argument RECORDS): no line holds a '
-                    'decision record; records are written at INFO by the logger '
-                    'consumer_guard.audit'
-                )
+                raise NoRecords(parsed_args.records, 'argument RECORDS')
             learner = Learner(rules)
             if parsed_args.unused:
                 text = ''.join(_list_unused(evidence, learner))
             else:
                 text = _suggest(parsed_args, evidence, learner, rules)
         if evidence.invalid:
-            self.app.stderr.write(f'{evidence.invalid} lines are no records\n')
+            self.note(f'{evidence.invalid} lines are no records')
         self.app.stdout.write(text)
 
     def _read_rules(self, paths: list[str] | None) -> Rulebook:
         if paths:
             return Rulebook.build(read_paths(paths))
-        local_conf = {}
-        if self.config_file is not None:
-            local_conf['oslo_config_file'] = self.config_file
-        return Rulebook.build(read_policy_files(loading.parse_files(local_conf)))
+        return Rulebook.build(read_policy_files(self.parse_configuration()))
 
 
 def _suggest(

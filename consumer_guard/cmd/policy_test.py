@@ -21,7 +21,13 @@ from consumer_guard.analysis.assertions.junit import format_junit
 from consumer_guard.analysis.diff import can_prove
 from consumer_guard.analysis.lint.callers import list_roles
 from consumer_guard.analysis.source import read_paths
-from consumer_guard.cmd.base import CommandFailed, GuardLister, plain_errors, read_file
+from consumer_guard.cmd.base import (
+    CommandFailed,
+    GuardLister,
+    plain_errors,
+    read_file,
+    write_file,
+)
 from consumer_guard.cmd.narrow import exceeds_display
 from consumer_guard.config.settings import Settings
 from consumer_guard.doctor.policies import find_placement, read_policy_files
@@ -82,7 +88,7 @@ class TestPolicy(GuardLister):
             files = [_read_assertions(path, policy) for path in parsed_args.files]
             results = [one for each in files for one in _verify_all(each, policy)]
         if parsed_args.junit is not None:
-            _write(parsed_args.junit, format_junit(results))
+            write_file(parsed_args.junit, '--junit', format_junit(results))
         counts = Counter(one.verified for one in results)
         self.status = 0
         if counts[Verified.FAILS]:
@@ -90,7 +96,7 @@ class TestPolicy(GuardLister):
         elif counts[Verified.UNDECIDED]:
             self.status = 3
         totals = ', '.join(f'{counts[each]} {_COUNTED[each]}' for each in Verified)
-        self._note(f'{totals} ({"by proof" if can_prove() else "without z3"})')
+        self.note(f'{totals} ({"by proof" if can_prove() else "without z3"})')
         shown = [
             one
             for one in results
@@ -110,16 +116,13 @@ class TestPolicy(GuardLister):
         )
         placement = find_placement(conf, parsed_args.placement_policy or ())
         if placement.rules is None:
-            self._note(f"{placement.problem}: judged by the guard's rules alone")
+            self.note(f"{placement.problem}: judged by the guard's rules alone")
         return Policy(
             rulebook,
             placement.rules,
             settings.passage_role,
             settings.incomplete_consumer_project_id,
         )
-
-    def _note(self, text: str) -> None:
-        self.app.stderr.write(f'{text}\n')
 
 
 def _read_assertions(path: str, policy: Policy) -> Assertions:
@@ -148,11 +151,3 @@ def _verify_all(assertions: Assertions, policy: Policy) -> Iterable[Verification
         yield verify_case(case, policy)
     for statement in assertions.statements:
         yield from verify_statement(statement, policy)
-
-
-def _write(path: str, content: bytes) -> None:
-    try:
-        with open(path, 'wb') as file:
-            file.write(content)
-    except OSError as error:
-        raise CommandFailed(f'--junit {path}: {error.strerror}') from None

@@ -11,6 +11,16 @@ from consumer_guard.cmd.base import CommandFailed
 from consumer_guard.cmd.progress import show_progress
 
 
+class NoRecords(CommandFailed):
+    """A file has no decision record in it."""
+
+    def __init__(self, path: str, name: str) -> None:
+        super().__init__(
+            f'{path} ({name}): no line holds a decision record; records are written '
+            'at INFO by the logger consumer_guard.audit'
+        )
+
+
 def _count_lines(
     lines: Iterable[str], update: Callable[[int], object]
 ) -> Iterator[str]:

@@ -89,8 +89,7 @@ class RollGenerations(GuardCommand):
             return
         choose = functools.partial(choose_rolled, roll_to=roll_to)
         swaps = rolling.roll_rows(engine, kind, [row.row_id], choose)
-        for line in _describe_swaps(kind, swaps or ()):
-            self.app.stdout.write(f'{line}\n')
+        self._write_swaps(kind, swaps or ())
         # A row that is gone meanwhile needs no roll.
         self._report(len(swaps or ()), left=int(swaps is None))
 
@@ -109,9 +108,9 @@ class RollGenerations(GuardCommand):
             rolled = self._roll_counted(engine, above, roll_to, total, interruption)
         self._report(rolled, _count_all(engine, above))
         if interruption.signal is not None:
-            self.app.stderr.write(
+            self.note(
                 f'interrupted by {interruption.signal.name}; run the command again to '
-                'roll the rest\n'
+                'roll the rest'
             )
             self.status = interruption.status
 
@@ -130,9 +129,7 @@ class RollGenerations(GuardCommand):
                 for kind, swaps in _roll_batches(engine, above, roll_to):
                     rolled += len(swaps)
                     progress.clear()
-                    for line in _describe_swaps(kind, swaps):
-                        self.app.stdout.write(f'{line}\n')
-                    self.app.stdout.flush()
+                    self._write_swaps(kind, swaps)
                     progress.update(len(swaps))
                     if interruption.signal is not None:
                         break
@@ -163,6 +160,14 @@ class RollGenerations(GuardCommand):
                 f'{where}\n'
             )
         self.app.stdout.write(f'{number} to roll\n')
+
+    def _write_swaps(self, kind: Kind, swaps: Iterable[Swap]) -> None:
+        for swap in swaps:
+            self.app.stdout.write(
+                f'rolled {kind.name.lower()} {swap.uuid} from {swap.expected} to '
+                f'{swap.new}\n'
+            )
+        self.app.stdout.flush()
 
     def _report(self, rolled: int, left: int) -> None:
         self.app.stdout.write(f'{rolled} rolled, {left} left\n')
@@ -224,10 +229,3 @@ def _roll_batches(
                 yield kind, rolling.roll_rows(engine, kind, row_ids, choose) or ()
         if not seen:
             return
-
-
-def _describe_swaps(kind: Kind, swaps: Iterable[Swap]) -> Iterator[str]:
-    for swap in swaps:
-        yield (
-            f'rolled {kind.name.lower()} {swap.uuid} from {swap.expected} to {swap.new}'
-        )

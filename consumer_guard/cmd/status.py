@@ -12,10 +12,10 @@ from oslo_upgradecheck.upgradecheck import Code, Result
 from consumer_guard.analysis.findings import Finding, Severity, find_worst
 from consumer_guard.cmd.terminal import shown_output
 from consumer_guard.config import places
-from consumer_guard.config.startup import find_guard_version
 from consumer_guard.doctor import database, examination, keystone
 from consumer_guard.doctor.examination import Deployment
 from consumer_guard.guard.errors import GuardError
+from consumer_guard.telemetry.version import find_guard_version
 
 _CODES = types.MappingProxyType(
     {

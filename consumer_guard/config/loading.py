@@ -104,11 +104,6 @@ class Configuration:
             raise _name_places(exc, self.places) from None
 
 
-def load_settings(conf: cfg.ConfigOpts, local_conf: Mapping[str, str]) -> Settings:
-    """Freeze the options of one guard; see :func:`load`."""
-    return load(conf, local_conf).settings
-
-
 def load(conf: cfg.ConfigOpts, local_conf: Mapping[str, str]) -> Configuration:
     """Freeze the options of one guard.
 
@@ -134,17 +129,6 @@ def load(conf: cfg.ConfigOpts, local_conf: Mapping[str, str]) -> Configuration:
         return Configuration(Settings(**values), MappingProxyType(names))
     except ConfigurationError as exc:
         raise _name_places(exc, names) from None
-
-
-def read_configuration(config_file: str | None) -> tuple[cfg.ConfigOpts, Settings]:
-    """The configuration of a guard that reads this file, for commands.
-
-    :param config_file: None for the one that oslo.config finds
-    :raises ConfigurationError: it cannot be used
-    """
-    local_conf = {} if config_file is None else {'oslo_config_file': config_file}
-    conf = parse_files(local_conf)
-    return conf, load_settings(conf, local_conf)
 
 
 _OWN_OPTIONS = MappingProxyType({option.dest: option for option in OPTS})

@@ -3,10 +3,10 @@
 
 import logging
 import re
-from importlib import metadata
 
 from consumer_guard.config.loading import Configuration
 from consumer_guard.config.options import OPTS
+from consumer_guard.telemetry.version import find_guard_version
 
 LOG = logging.getLogger(__name__)
 
@@ -73,11 +73,3 @@ def describe_target(connection: str | None) -> str:
     if url is None:
         return 'not shown'
     return f'{url["driver"]}://{url["target"]}'
-
-
-def find_guard_version() -> str:
-    """The version that is installed."""
-    try:
-        return metadata.version('consumer-guard')
-    except metadata.PackageNotFoundError:
-        return 'unknown'

@@ -9,6 +9,7 @@ from oslo_config import cfg
 
 from consumer_guard.analysis.findings import Assessment, note, ok, warn
 from consumer_guard.config.settings import Settings
+from consumer_guard.doctor.database import fetch, is_galera
 from consumer_guard.owners.sessions import BEGIN
 
 #: Seconds more than ``lookup_timeout`` that a node may wait for the newest rows
@@ -43,9 +44,10 @@ def check_pooler(engine: sa.Engine, _settings: Settings) -> Assessment:
 
 def check_causal_wait(engine: sa.Engine, settings: Settings) -> Assessment:
     """How long a node that is behind keeps the sessions of look-ups."""
-    provider = _read_provider_options(engine)
-    if provider is None:
+    if not is_galera(engine):
         return _NO_GALERA
+    # SHOW cuts long values.
+    provider = str(fetch(engine, 'SELECT @@GLOBAL.wsrep_provider_options')[0][0])
     options = dict(
         option.split(' = ', 1) for option in provider.split('; ') if ' = ' in option
     )
@@ -69,7 +71,7 @@ def check_writing_nodes(
 
     :param owners_write: the rules open a write to owners
     """
-    if _read_provider_options(engine) is None:
+    if not is_galera(engine):
         return _NO_GALERA
     if not owners_write:
         return ok('the rules allow no writes by owners')
@@ -88,11 +90,9 @@ def check_placement_reads(
 
     :param placement: placement's configuration
     """
-    if _read_provider_options(engine) is None:
+    if not is_galera(engine):
         return _NO_GALERA
-    with engine.connect() as connection:
-        query = 'SELECT @@GLOBAL.wsrep_sync_wait'
-        value = int(connection.exec_driver_sql(query).scalar_one())
+    value = int(fetch(engine, 'SELECT @@GLOBAL.wsrep_sync_wait')[0][0])
     group = placement.placement_database
     url = f'{group.connection or ""}&{group.connection_parameters}'
     # As it is quoted in a URL: blanks as + or %20, = as %3D.
@@ -117,16 +117,3 @@ def _parse_duration(text: str) -> float | None:
         return None
     hours, minutes, seconds = (float(part or 0) for part in found.groups())
     return 3600 * hours + 60 * minutes + seconds
-
-
-def _read_provider_options(engine: sa.Engine) -> str | None:
-    """``wsrep_provider_options`` of a Galera node; None for any other server."""
-    if engine.dialect.name not in ('mysql', 'mariadb'):
-        return None
-    with engine.connect() as connection:
-        rows = connection.exec_driver_sql("SHOW VARIABLES LIKE 'wsrep_on'").all()
-        if not rows or rows[0][1].upper() not in ('ON', '1'):
-            return None
-        # SHOW cuts long values.
-        query = 'SELECT @@GLOBAL.wsrep_provider_options'
-        return str(connection.exec_driver_sql(query).scalar_one())

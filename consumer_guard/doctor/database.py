@@ -21,9 +21,11 @@ from consumer_guard.analysis.findings import (
 )
 from consumer_guard.config.settings import Settings
 from consumer_guard.config.startup import describe_target
+from consumer_guard.generations.store import Kind
 from consumer_guard.guard.errors import GuardError
 from consumer_guard.owners.causes import describe_failure
 from consumer_guard.owners.engine import make_engine
+from consumer_guard.owners.statements import TABLES
 
 #: Seconds; a command may scan a table of 10^6 rows.
 SCAN_TIMEOUT = 60.0
@@ -32,14 +34,7 @@ SCAN_TIMEOUT = 60.0
 CHECK_TIMEOUT = 15.0
 
 #: Tables that the guard and its commands read.
-_TABLES = (
-    'consumers',
-    'projects',
-    'users',
-    'consumer_types',
-    'allocations',
-    'resource_providers',
-)
+_TABLES = (*TABLES, Kind.PROVIDER.value)
 
 _STRICT_MODES = ('STRICT_TRANS_TABLES', 'STRICT_ALL_TABLES', 'TRADITIONAL')
 
@@ -120,6 +115,14 @@ def fetch(engine: sa.Engine, query: str, **parameters: object) -> Sequence[Any]:
 def is_mysql(engine: sa.Engine) -> bool:
     """MySQL or MariaDB."""
     return engine.dialect.name in ('mysql', 'mariadb')
+
+
+def is_galera(engine: sa.Engine) -> bool:
+    """A node of a Galera cluster."""
+    if not is_mysql(engine):
+        return False
+    rows = fetch(engine, "SHOW VARIABLES LIKE 'wsrep_on'")
+    return bool(rows) and rows[0][1].upper() in ('ON', '1')
 
 
 def _name_database(engine: sa.Engine) -> str:
@@ -217,14 +220,10 @@ def check_sql_mode(engine: sa.Engine, _settings: Settings, *, mode: str) -> Asse
 
 def check_galera(engine: sa.Engine, _settings: Settings) -> Assessment:
     """Look-ups on Galera wait for the newest rows, as the engine sets it."""
-    if not is_mysql(engine):
-        return ok(f'{engine.dialect.name}: no Galera')
-    query = "SHOW VARIABLES WHERE Variable_name IN ('wsrep_on', 'wsrep_sync_wait')"
-    values = {row[0].lower(): row[1] for row in fetch(engine, query)}
-    if values.get('wsrep_on', 'OFF').upper() not in ('ON', '1'):
+    if not is_galera(engine):
         return ok('no Galera')
     # Bit 0: SELECT waits (MariaDB, system variable wsrep_sync_wait).
-    if int(values.get('wsrep_sync_wait', 0)) & 1:
+    if int(fetch(engine, 'SELECT @@SESSION.wsrep_sync_wait')[0][0]) & 1:
         return ok('look-ups wait for the newest rows')
     return fail(
         'a look-up on Galera does not wait: a lagging node may return a former owner',
@@ -283,7 +282,9 @@ def check_rights(
     return ok('the account can update generations')
 
 
-def check_excess(engine: sa.Engine, own_account: bool) -> Assessment:
+def check_excess(
+    engine: sa.Engine, _settings: Settings, *, own_account: bool
+) -> Assessment:
     """An account of the guard's own may not change the tables.
 
     :param own_account: the guard has a ``connection`` that is not placement's

@@ -6,11 +6,10 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import sqlalchemy as sa
 from oslo_config import cfg
 
 from consumer_guard import assembly
-from consumer_guard.analysis.findings import Assessment, Finding, note, ok, warn
+from consumer_guard.analysis.findings import Finding, note, ok, warn
 from consumer_guard.config import loading
 from consumer_guard.config.options import GROUP
 from consumer_guard.config.settings import Settings
@@ -28,7 +27,6 @@ from consumer_guard.doctor import (
     rows,
 )
 from consumer_guard.doctor.paste_file import Layout, read_layout
-from consumer_guard.doctor.policies import PolicyConfiguration
 from consumer_guard.guard.errors import ConfigurationError, PolicyFileError
 from consumer_guard.guard.model import OPERATIONS, Ownership
 
@@ -53,12 +51,6 @@ class Deployment:
     def settings(self) -> Settings:
         """The options of ``[consumer_guard]``."""
         return self.configuration.settings
-
-    @property
-    def placement_sql_mode(self) -> str:
-        """The mode that placement sets in each of its sessions."""
-        mode: str = self.placement.placement_database.mysql_sql_mode
-        return mode
 
 
 def read_deployment(paste_config: str | None, config_file: str | None) -> Deployment:
@@ -149,11 +141,7 @@ def examine_policies(deployment: Deployment) -> Iterator[Finding]:
     yield from policy.check_policy_files(
         deployment.conf, deployment.settings, deployment.placement
     )
-    yield from fit.check_fit(
-        PolicyConfiguration(
-            deployment.conf, deployment.placement, deployment.settings.passage_role
-        )
-    )
+    yield from fit.check_fit(deployment.conf, deployment.placement)
 
 
 def list_database_checks(deployment: Deployment) -> dict[str, database.Check]:
@@ -167,7 +155,8 @@ def list_database_checks(deployment: Deployment) -> dict[str, database.Check]:
         ),
         'pooler': cluster.check_pooler,
         'sql_mode': functools.partial(
-            database.check_sql_mode, mode=deployment.placement_sql_mode
+            database.check_sql_mode,
+            mode=deployment.placement.placement_database.mysql_sql_mode,
         ),
         'wsrep_sync_wait': database.check_galera,
         'causal wait': cluster.check_causal_wait,
@@ -181,6 +170,9 @@ def list_database_checks(deployment: Deployment) -> dict[str, database.Check]:
         'ownerless consumers': rows.check_nobodys_consumers,
         'unrecorded consumers': rows.check_unrecorded_allocations,
         'twin consumers': rows.check_twin_consumers,
+        'more rights': functools.partial(
+            database.check_excess, own_account=deployment.own_account
+        ),
     }
 
 
@@ -205,12 +197,8 @@ def examine_database(deployment: Deployment) -> list[Finding]:
             f'skipped: owner_lookup is {settings.owner_lookup}, and connection is not '
             'set'
         )
-        names = ('database', *list_database_checks(deployment), 'more rights')
+        names = ('database', *list_database_checks(deployment))
         return [note(text).at('option connection', name) for name in names]
-
-    def check_more_rights(engine: sa.Engine, _settings: Settings) -> Assessment:
-        return database.check_excess(engine, deployment.own_account)
-
-    checks = {**list_database_checks(deployment), 'more rights': check_more_rights}
+    checks = list_database_checks(deployment)
     with database.open_database(settings, database.CHECK_TIMEOUT) as engine:
         return database.run_checks(engine, settings, checks)

@@ -8,6 +8,8 @@ passage role, so that owners whom the guard allows get placement's 403.
 
 from collections.abc import Iterator
 
+from oslo_config import cfg
+
 from consumer_guard.analysis.findings import Assessment, Finding, fail, note, ok, warn
 from consumer_guard.analysis.lint.callers import format_roles
 from consumer_guard.analysis.lint.linter import make_rule_sets
@@ -19,18 +21,22 @@ from consumer_guard.analysis.lint.permissions import (
     name_placement_rule,
 )
 from consumer_guard.analysis.lint.rulesets import RuleSet
-from consumer_guard.doctor.policies import PolicyConfiguration
+from consumer_guard.doctor.policies import read_policies
 from consumer_guard.guard import model
 from consumer_guard.guard.errors import PolicyFileError
 
 _RULES, _FIT = 'placement rules', 'policy fit'
 
 
-def check_fit(configuration: PolicyConfiguration) -> list[Finding]:
-    """Who passes placement without the guard, and whom only one of them allows."""
+def check_fit(conf: cfg.ConfigOpts, placement: cfg.ConfigOpts) -> list[Finding]:
+    """Who passes placement without the guard, and whom only one of them allows.
+
+    :param conf: the guard's configuration
+    :param placement: placement's, with its ``[oslo_policy]``
+    """
     where = "placement's policy files"
     try:
-        policies = configuration.read()
+        policies = read_policies(conf, placement=placement)
         guards, placements = make_rule_sets(policies)
     except PolicyFileError as error:
         text = ' '.join(str(error).split())

@@ -17,30 +17,6 @@ from consumer_guard.guard.errors import ConfigurationError, PolicyFileError
 from consumer_guard.rules.files import PolicyLocations, PolicyText
 
 
-class PolicyConfiguration(NamedTuple):
-    """Both services' configuration, each with its ``[oslo_policy]``.
-
-    :ivar passage_role: the option, as it is written
-    """
-
-    guard: cfg.ConfigOpts
-    placement: cfg.ConfigOpts
-    passage_role: str
-
-    def read(self) -> Policies:
-        """The files of both services.
-
-        :raises PolicyFileError: one cannot be read
-        """
-        return Policies(
-            ours=read_policy_files(self.guard),
-            placements=read_policy_files(self.placement),
-            registered=find_registered(),
-            passage_role=self.passage_role,
-            new_alone=self.placement.oslo_policy.enforce_new_defaults,
-        )
-
-
 def read_policy_files(conf: cfg.ConfigOpts) -> list[PolicyText]:
     """The policy files of ``[oslo_policy]``, as oslo.policy finds them.
 
@@ -71,13 +47,17 @@ def parse_placement_policy() -> cfg.ConfigOpts:
 
 
 def read_policies(
-    conf: cfg.ConfigOpts, files: Sequence[str] = (), placements: Sequence[str] = ()
+    conf: cfg.ConfigOpts,
+    files: Sequence[str] = (),
+    placements: Sequence[str] = (),
+    placement: cfg.ConfigOpts | None = None,
 ) -> Policies:
     """The policy files of both services.
 
     :param conf: the guard's configuration
     :param files: the guard's, in the place of those that it finds
     :param placements: placement's, in the place of those that it finds
+    :param placement: its configuration, where it has been read
     :raises PolicyFileError: a file cannot be read
     :raises ConfigurationError: placement's configuration is missing or broken
     """
@@ -85,7 +65,7 @@ def read_policies(
     if placements:
         texts = read_paths(placements)
     else:
-        placement = parse_placement_policy()
+        placement = placement or parse_placement_policy()
         texts = read_policy_files(placement)
         new_alone = placement.oslo_policy.enforce_new_defaults
     return Policies(

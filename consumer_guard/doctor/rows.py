@@ -13,7 +13,8 @@ import sqlalchemy as sa
 from consumer_guard.analysis.findings import Assessment, fail, note, ok, warn
 from consumer_guard.config.settings import Settings
 from consumer_guard.doctor.database import fetch, is_mysql
-from consumer_guard.generations.store import Kind, read_highest
+from consumer_guard.generations.rolling import read_highest
+from consumer_guard.generations.store import Kind
 from consumer_guard.generations.thresholds import Step
 
 #: Odd ids that are read at the most.

@@ -3,6 +3,7 @@
 
 import collections
 import logging
+import math
 import threading
 from collections.abc import Iterable
 
@@ -28,15 +29,8 @@ class GenerationAlarm:
             collections.OrderedDict()
         )
         self._lock = threading.Lock()
-        self._lowest: float | None = None
-
-    @property
-    def lowest_headroom(self) -> float | None:
-        """The fewest steps that were left after a write of this process.
-
-        None while every generation was further from its end than the warning.
-        """
-        return self._lowest
+        # Steps that were left after any write of this process.
+        self._lowest = math.inf
 
     def note(self, near: Iterable[tuple[str, float]]) -> None:
         """Log the generations near their end, once a consumer and step.
@@ -64,7 +58,7 @@ class GenerationAlarm:
         if not self._lock.acquire(timeout=_LONGEST_WAIT):
             return True
         try:
-            if self._lowest is None or remaining < self._lowest:
+            if remaining < self._lowest:
                 self._lowest = remaining
                 self._metrics.gauge(GENERATION_HEADROOM, remaining)
             if (key, step) in self._warned:

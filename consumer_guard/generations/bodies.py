@@ -19,7 +19,7 @@ def rewrite_body(
     Serialised from the judged parse, never patched as text; the parse is not
     changed.
 
-    :param generations: by consumer id, as the body or the path spells it
+    :param generations: by consumer id, as the body or the path has it
     :returns: None below 1.28, where bodies carry none
     :raises Unreadable: it is nested too deeply
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rolls many counters of placement's database, many rows per transaction.
+"""Reads and rolls the counters of placement's database, many rows per transaction.
 
 The rows of a transaction are locked and read before they are changed, so that the
 old value of each is exact, whatever a live placement does beside it. Whoever holds
@@ -37,6 +37,15 @@ def count_above(engine: sa.Engine, kind: Kind, generation: int) -> int:
         return int(found.scalar_one())
 
 
+def read_highest(engine: sa.Engine, kind: Kind, limit: int) -> list[StoredRow]:
+    """The highest counters, highest first; scans the table.
+
+    :param limit: how many at the most
+    """
+    clauses = 'ORDER BY generation DESC, uuid LIMIT :limit'
+    return _read_rows(engine, kind, clauses, limit=limit)
+
+
 def read_batch(
     engine: sa.Engine, kind: Kind, generation: int, after: int
 ) -> list[StoredRow]:
@@ -44,22 +53,22 @@ def read_batch(
 
     :param after: the last primary key of the batch before, -1 for the first one
     """
-    query = (
-        f'SELECT id, uuid, generation FROM {kind.value}'
-        ' WHERE id > :after AND generation > :generation ORDER BY id LIMIT :batch'
-    )
-    given = {'after': after, 'generation': generation, 'batch': BATCH}
-    with engine.connect() as connection:
-        rows = connection.execute(sa.text(query), given).all()
-    return [StoredRow(*row) for row in rows]
+    clauses = 'WHERE id > :after AND generation > :above ORDER BY id LIMIT :batch'
+    return _read_rows(engine, kind, clauses, after=after, above=generation, batch=BATCH)
 
 
 def read_row(engine: sa.Engine, kind: Kind, uuid: str) -> StoredRow | None:
     """One counter; compared byte for byte, whatever the collation."""
-    query = f'SELECT id, uuid, generation FROM {kind.value} WHERE uuid = :uuid'
+    rows = _read_rows(engine, kind, 'WHERE uuid = :uuid', uuid=uuid)
+    return next((row for row in rows if row.uuid == uuid), None)
+
+
+def _read_rows(
+    engine: sa.Engine, kind: Kind, clauses: str, **given: object
+) -> list[StoredRow]:
+    query = f'SELECT id, uuid, generation FROM {kind.value} {clauses}'
     with engine.connect() as connection:
-        rows = connection.execute(sa.text(query), {'uuid': uuid}).all()
-    return next((StoredRow(*row) for row in rows if row.uuid == uuid), None)
+        return [StoredRow(*row) for row in connection.execute(sa.text(query), given)]
 
 
 def roll_rows(

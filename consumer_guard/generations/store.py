@@ -73,36 +73,8 @@ class Kind(enum.Enum):
     PROVIDER = 'resource_providers'
 
 
-@dataclass(frozen=True, slots=True)
-class Counter:
-    """One stored generation."""
-
-    kind: Kind
-    uuid: str
-    generation: int
-
-
 class _Lost(Exception):
     """A row was not as expected."""
-
-
-def read_highest(engine: sa.Engine, kind: Kind, limit: int) -> list[Counter]:
-    """The highest generations of a table, highest first; scans the table.
-
-    :param limit: how many at the most
-    """
-    return _read_counters(
-        engine, kind, 'ORDER BY generation DESC, uuid LIMIT :limit', limit=limit
-    )
-
-
-def _read_counters(
-    engine: sa.Engine, kind: Kind, clauses: str, **parameters: object
-) -> list[Counter]:
-    statement = sa.text(f'SELECT uuid, generation FROM {kind.value} {clauses}')
-    with engine.connect() as connection:
-        rows = connection.execute(statement, parameters).all()
-    return [Counter(kind, uuid, generation) for uuid, generation in rows]
 
 
 #: What is compared beside the generation where the row was judged.

@@ -10,7 +10,7 @@ accepted upon a generation that it had not read.)
 import secrets
 from collections.abc import Callable
 
-#: Steps between two values; the writes that a client may miss and still be told
+#: Steps between two values; the writes that a client may miss and still be distinct
 #: from one that missed none.
 SPACING = 2**16
 

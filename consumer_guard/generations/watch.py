@@ -72,7 +72,7 @@ def _expect(sealed: Inspection) -> Sequence[Written]:
 class GenerationWatch:
     """Fulfils the obligations of writes, see :mod:`consumer_guard.guard.obligations`.
 
-    :ivar alarm: notified of writes that succeeded
+    :param alarm: notified of writes that succeeded
     :param store: moves generations; without one no write by ownership goes on
     :param roll_to: where a counter at its reserve goes on; None refuses instead
     :param acts: False in shadow mode: only say what would be done
@@ -93,7 +93,7 @@ class GenerationWatch:
         self._store = store
         self._roll_to = roll_to
         self._acts = acts
-        self.alarm = alarm
+        self._alarm = alarm
 
     def fulfil(self, request: GuardedRequest, decision: Decision) -> Fulfilment:
         """Let an allowed write go on, refuse it, or move its generations."""
@@ -121,7 +121,7 @@ class GenerationWatch:
             decision = decision._replace(outcome=Outcome.REFUSE, reason=reason)
         afterwards = None
         if inspection.near:
-            afterwards = functools.partial(self.alarm.note, inspection.near)
+            afterwards = functools.partial(self._alarm.note, inspection.near)
         elif decision.outcome is Outcome.PASSAGE and content is not None:
             afterwards = functools.partial(confirm, self._lookup, _expect(inspection))
         return Fulfilment(decision, inspection.body, content, afterwards)

@@ -64,7 +64,7 @@ def is_proven(environ: Environ, whose: str = 'user') -> bool:
 def make_context(environ: Environ, *, believe_headers: bool) -> GuardContext | None:
     """Build the request context, or None when there is no identity.
 
-    :param believe_headers: ``auth_strategy = noauth2``: no proof is asked
+    :param believe_headers: ``auth_strategy = noauth2``: no proof is required
     """
     if believe_headers:
         user_id = environ.get('HTTP_X_USER_ID')

@@ -117,7 +117,7 @@ class OwnerStatus(enum.Enum):
 class Owner(NamedTuple):
     """The recorded owner of one consumer, as one look-up saw it.
 
-    :ivar consumer_uuid: the id exactly as it was asked for
+    :ivar consumer_uuid: the id exactly as it was requested
     :ivar project_id: keystone's id of the project, None unless RECORDED
     :ivar user_id: keystone's id of the user; None when unknown
     :ivar consumer_type: name of the type (microversion 1.38); None when unset
@@ -235,7 +235,7 @@ class OwnerLookup(Protocol):
         """Look up all the ids at once.
 
         :param consumer_ids: raw ids, any text
-        :returns: an :class:`Owner` for every id asked, compared byte for
+        :returns: an :class:`Owner` for every id, compared byte for
             byte; :attr:`OwnerStatus.ABSENT` where there is none
         :raises consumer_guard.guard.errors.OwnersUnavailable: the source did not
             answer in time, or not with what it should

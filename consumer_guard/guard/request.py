@@ -153,7 +153,7 @@ def is_canonical_uuid(text: str | None) -> bool:
 def parse_usages_target(query_string: str) -> Mapping[str, str]:
     """The target of GET /usages: whose sums the query asks for.
 
-    :returns: a policy target with project_id, user_id, consumer_type as asked
+    :returns: a policy target with project_id, user_id, consumer_type as queried
     :raises Unreadable: the query cannot be decoded, or says one of them twice
         (placement takes the last; what only ownership allows has to be clear)
     """

@@ -62,7 +62,7 @@ class Refuser:
         self._versions = list(versions)
 
     def refuse(self, refusal: Refusal, *, show_request_id: bool) -> Application:
-        """An application that refuses whatever it is asked.
+        """An application that refuses every request.
 
         :param show_request_id: nothing in front will add the header
         """

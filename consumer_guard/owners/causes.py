@@ -7,6 +7,7 @@ wrote (host, account, database) or one of placement's schema; whatever looks lik
 id, and every secret of the URL, is masked.
 """
 
+import itertools
 import os
 import re
 import types
@@ -15,31 +16,16 @@ from collections.abc import Iterator, Mapping
 
 import sqlalchemy as sa
 
+from consumer_guard.generations.store import Kind
+from consumer_guard.owners.statements import TABLES
+
 MASK = '***'
 
 #: Characters of a driver's line that are shown.
 _LONGEST_LINE = 300
 
-#: Tables and columns that the guard and its commands name (placement 16).
-_SCHEMA = frozenset(
-    [
-        'consumers',
-        'projects',
-        'users',
-        'consumer_types',
-        'allocations',
-        'resource_providers',
-        'id',
-        'uuid',
-        'name',
-        'external_id',
-        'generation',
-        'project_id',
-        'user_id',
-        'consumer_type_id',
-        'consumer_id',
-    ]
-)
+#: Tables and columns that the guard and its commands name.
+_SCHEMA = frozenset([*TABLES, Kind.PROVIDER.value, *itertools.chain(*TABLES.values())])
 
 #: SQLSTATEs of failed connections, which libpq has in its text only (source:
 #: PostgreSQL, appendix A; errno(3) for the network's).

@@ -174,9 +174,9 @@ class _Compiler:
     def _compile_leaf(self, check: object, text: RuleText) -> Node:
         kind = type(check)
         if kind is self._true:
-            return leaves.Constant('@', leaves.NOTHING, model.Truth.YES)
+            return leaves.ALLOW_ALL
         if kind is self._false:
-            return leaves.Constant('!', leaves.NOTHING, model.Truth.NO)
+            return leaves.DENY_ALL
         if kind is self._role:
             role = cast(policy.Check, check)
             return leaves.make_role_check(str(role), role.match)

@@ -32,6 +32,10 @@ class Constant(Leaf):
         return self.truth
 
 
+ALLOW_ALL = Constant('@', NOTHING, YES)
+DENY_ALL = Constant('!', NOTHING, NO)
+
+
 @dataclass(frozen=True, slots=True)
 class HasRole(Leaf):
     """``role:name``; the name is lower-cased and not empty."""

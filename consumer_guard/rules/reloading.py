@@ -91,7 +91,6 @@ class _State:
     offset: float
     rulebook: Rulebook | None = None
     loaded_at: float | None = None
-    failed_reloads: int = 0
     main: str | None = None
     seen: FileSnapshot | None = None
     processed: FileSnapshot | None = None
@@ -162,16 +161,6 @@ class ReloadedRules:
         """Why the files are not in force as they are; None when they are."""
         return self._state.problem
 
-    @property
-    def loaded_at(self) -> float | None:
-        """When the rulebook in force was made (clock); None while locked."""
-        return self._state.loaded_at
-
-    @property
-    def failed_reloads(self) -> int:
-        """How many checks or loads failed."""
-        return self._state.failed_reloads
-
     def _check(self, *, late: bool, confirm: bool = True) -> None:
         """Check the files, unless another thread does or has.
 
@@ -189,13 +178,10 @@ class ReloadedRules:
             now, wall = self._clock(), self._wall_clock()
             if now < self._due:
                 return  # another thread has checked since
-            before = self._state
-            state = self._refresh(before, now, wall, confirm)
+            state = self._refresh(self._state, now, wall, confirm)
             self._state = _log_problem(state, now, self._wording)
             self._due = now + self._interval
             self._stuck = False
-            if state.failed_reloads > before.failed_reloads:
-                self._metrics.count(RULEBOOK_FAILED)
             if state.loaded_at is not None:
                 self._metrics.gauge(RULEBOOK_AGE, now - state.loaded_at)
         finally:
@@ -233,7 +219,8 @@ class ReloadedRules:
             # Security: whatever it is, the last good rules stay; the next
             # check tries again.
             problem = f'{type(error).__name__}: {error}'
-        return replace(state, problem=problem, failed_reloads=before.failed_reloads + 1)
+        self._metrics.count(RULEBOOK_FAILED)
+        return replace(state, problem=problem)
 
     def _is_old(self, before: _State, state: _State, wall: float) -> bool:
         """Whether the files have been for an interval as they are now.
@@ -269,7 +256,6 @@ class ReloadedRules:
             offset=state.offset,
             rulebook=rulebook,
             loaded_at=now,
-            failed_reloads=state.failed_reloads,
             main=seen.main if has_rules else None,
             seen=seen,
             processed=seen,

@@ -28,20 +28,18 @@ DEFAULTS = 'the defaults'
 
 #: A rule whose prefix is this similar to ours (difflib's ratio) is probably a
 #: typing error: consumer_gaurd is 0.93, consumer-guard 0.93, consumer 0.73.
-PREFIX_SIMILARITY = 0.8
+_PREFIX_SIMILARITY = 0.8
 
 
 @dataclass(frozen=True, slots=True)
 class RegisteredRule:
     """A registered rule, ready to be judged.
 
-    :ivar reads: the target keys that the ruling can depend on
     :ivar scopes: the token scopes it is for, None for all
     :ivar call_remote: calls remote checks on its behalf
     """
 
     node: nodes.Node
-    reads: frozenset[str]
     scopes: frozenset[str] | None
     call_remote: nodes.CallRemote | None
 
@@ -91,7 +89,6 @@ class Rulebook:
         entries = {
             rule.name: RegisteredRule(
                 compiled.nodes[rule.name],
-                compiled.nodes[rule.name].reads,
                 frozenset(rule.scope_types) if rule.scope_types else None,
                 functools.partial(call, rule.name) if call else None,
             )
@@ -155,7 +152,7 @@ class Rulebook:
 
         :raises KeyError: no such rule
         """
-        return self._entries[rule].reads
+        return self._entries[rule].node.reads
 
     def admits(self, rule: str, scope: str) -> bool:
         """Whether a rule is for tokens of a scope.
@@ -186,14 +183,22 @@ def _hash_rules(compiled: Mapping[str, nodes.Node]) -> str:
     return hashlib.blake2b(texts.encode('ascii'), digest_size=16).hexdigest()
 
 
+def resembles_prefix(name: str, prefix: str) -> bool:
+    """Whether a rule of another prefix was probably meant to have this one.
+
+    :param prefix: with its colon
+    """
+    written = name.partition(':')[0][:40].lower()
+    similarity = difflib.SequenceMatcher(None, written, prefix[:-1]).ratio()
+    return similarity >= _PREFIX_SIMILARITY
+
+
 def _check_name(text: RuleText, registered: frozenset[str]) -> None:
     if text.name.startswith(model.NAMESPACE):
         if text.name not in registered:
             raise text.error('there is no such rule')
         return
-    prefix = text.name.partition(':')[0][:40].lower()
-    ours = model.NAMESPACE.rstrip(':')
-    if difflib.SequenceMatcher(None, prefix, ours).ratio() >= PREFIX_SIMILARITY:
+    if resembles_prefix(text.name, model.NAMESPACE):
         LOG.warning(
             '%s: rule "%s" does not exist and has no effect; rules of the guard begin '
             'with "%s"',

@@ -5,12 +5,10 @@ import functools
 from typing import Any, Protocol
 
 from consumer_guard.guard import model
-from consumer_guard.guard.decision import Reason
 from consumer_guard.guard.identity import Environ
 from consumer_guard.guard.model import Caller
 from consumer_guard.guard.obligations import Answered, Fulfilment
 from consumer_guard.guard.request import GuardedRequest
-from consumer_guard.guard.wsgi import DecisionRecorder
 from consumer_guard.telemetry.journal import Journal
 from consumer_guard.telemetry.masking import Mask
 from consumer_guard.telemetry.metrics import Metrics, name_candidate
@@ -20,6 +18,7 @@ from consumer_guard.telemetry.record import (
     describe_request,
     name_outcome,
 )
+from consumer_guard.telemetry.recorder import Recorder
 
 
 class Candidate(Protocol):
@@ -31,34 +30,26 @@ class Candidate(Protocol):
         """How a decision would change, and the digest of the rules; never raises."""
 
 
-class CandidateRecorder:
-    """Another recorder with one record more where candidate rules would differ.
+class CandidateRecorder(Recorder):
+    """A recorder with one record more where candidate rules would differ.
 
     Security: the candidate is judged after the decision was made and carried into
     values that cannot change; its answer goes to a counter and a record only.
 
-    :param recorder: records the decisions
-    :param mode: the option ``enforcement``
-    :param journal: gets the records; None for counters alone
+    :param candidate: the rules; the rest as for :class:`Recorder`
     """
 
     def __init__(
         self,
-        recorder: DecisionRecorder,
         candidate: Candidate,
+        which: str,
         mode: str,
-        journal: Journal | None,
+        journal: Journal,
         metrics: Metrics,
+        owners: model.OwnerLookup,
     ) -> None:
-        self._recorder = recorder
+        super().__init__(which, mode, journal, metrics, owners)
         self._candidate = candidate
-        self._mode = mode
-        self._journal = journal
-        self._metrics = metrics
-
-    def look_up(self, request: GuardedRequest, fulfilment: Fulfilment) -> Fulfilment:
-        """What the other one looks up, and nothing more."""
-        return self._recorder.look_up(request, fulfilment)
 
     def record_decision(
         self,
@@ -69,15 +60,13 @@ class CandidateRecorder:
         seconds: float,
     ) -> Answered | None:
         """Record the decision; count a difference, and prepare its record."""
-        answered = self._recorder.record_decision(
-            request, caller, environ, shown, seconds
-        )
+        answered = super().record_decision(request, caller, environ, shown, seconds)
         difference = self._candidate.compare(request, caller, shown)
         if difference is None:
             return answered
         change, digest = difference
         self._metrics.count(name_candidate(request.operation, change, self._mode))
-        if self._journal is None:
+        if self._which == 'none':
             return answered
         facts = describe_request(
             request.operation, environ, self._mode, request.microversion
@@ -97,20 +86,6 @@ class CandidateRecorder:
 
         write = functools.partial(self._journal.write, caller, describe)
         return functools.partial(_write_both, answered, write)
-
-    def record_unjudged(
-        self,
-        operation: model.Operation,
-        caller: Caller | None,
-        environ: Environ,
-        reason: Reason,
-        *,
-        forwarded: bool = False,
-    ) -> Answered | None:
-        """Record what could not be judged; the candidate is not judged either."""
-        return self._recorder.record_unjudged(
-            operation, caller, environ, reason, forwarded=forwarded
-        )
 
 
 def _write_both(first: Answered | None, second: Answered, status: int | None) -> None:

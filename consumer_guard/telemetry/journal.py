@@ -5,7 +5,6 @@ Masked; the same records unmasked go to one file, where the operator has named
 one. Nothing here raises, and nothing waits for a reader.
 """
 
-import importlib.metadata
 import logging
 import os
 import socket
@@ -17,6 +16,7 @@ from consumer_guard.telemetry.masking import Mask, make_key, make_mask
 from consumer_guard.telemetry.metrics import RECORDS_DROPPED, Metrics
 from consumer_guard.telemetry.rendering import SCHEMA, render
 from consumer_guard.telemetry.unmasked import UnmaskedFile
+from consumer_guard.telemetry.version import find_guard_version
 
 LOG = logging.getLogger('consumer_guard.audit')
 
@@ -38,7 +38,7 @@ class Journal:
         self._metrics = metrics
         self._origin = {
             'schema': SCHEMA,
-            'guard_version': _find_version(),
+            'guard_version': find_guard_version(),
             'host': socket.gethostname(),
         }
 
@@ -70,10 +70,3 @@ class Journal:
         # that is being handled, which may hold what was to be masked.
         self._metrics.count(RECORDS_DROPPED)
         LOG.error('%s', problem)
-
-
-def _find_version() -> str:
-    try:
-        return importlib.metadata.version('consumer-guard')
-    except importlib.metadata.PackageNotFoundError:
-        return 'unknown'

@@ -23,7 +23,7 @@ class Account:
 
 
 @dataclasses.dataclass(frozen=True)
-class Cast:
+class ServiceAccounts:
     """The accounts that nova and neutron have in one deployment."""
 
     name: str
@@ -34,18 +34,18 @@ class Cast:
 _SHARED = Account('placement', 'service', ('admin',))
 
 #: devstack of old, deployments of today, and kolla's one shared account.
-CASTS = (
-    Cast(
+ACCOUNTS = (
+    ServiceAccounts(
         'admin',
         Account('nova-admin', 'service', ('admin', 'member', 'reader')),
         Account('neutron-admin', 'service', ('admin', 'member', 'reader')),
     ),
-    Cast(
+    ServiceAccounts(
         'service',
         Account('nova', 'service', ('service',)),
         Account('neutron', 'service', ('service',)),
     ),
-    Cast('kolla', _SHARED, _SHARED),
+    ServiceAccounts('kolla', _SHARED, _SHARED),
 )
 
 #: Lost their roles: a member who owns nothing that they ask for.
@@ -60,8 +60,8 @@ INTERLOPER = Account('interloper', 'admin', ('admin',))
 ROLES = {
     account.user: account.roles
     for account in (
-        *(cast.nova for cast in CASTS),
-        *(cast.neutron for cast in CASTS),
+        *(accounts.nova for accounts in ACCOUNTS),
+        *(accounts.neutron for accounts in ACCOUNTS),
         *(MEMBER, OWNER, INTERLOPER),
     )
 }

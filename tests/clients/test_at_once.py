@@ -7,12 +7,12 @@ import pytest
 from keystoneauth1 import exceptions
 from neutron_lib.exceptions import placement as neutron_exceptions
 
-from tests.clients.accounts import CASTS
+from tests.clients.accounts import ACCOUNTS
 from tests.clients.conftest import Serve
+from tests.clients.execution import OLD, ClientRun, make_neutron
 from tests.clients.qos import EGRESS, INGRESS, make_port
-from tests.clients.stage import OLD, Stage, make_neutron
 
-SERVICE = CASTS[1]
+SERVICE = ACCOUNTS[1]
 
 #: Clients, and updates of each.
 CLIENTS, UPDATES = 3, 8
@@ -33,8 +33,8 @@ def test_updates_add_up(
 ) -> None:
     """Whoever gives up says so; all others are in the sum."""
     placement = guarded(**options)
-    stage = Stage(placement, SERVICE, f'at once/{old}', old)
-    instance, device = make_port(stage)
+    run = ClientRun(placement, SERVICE, f'at once/{old}', old)
+    instance, device = make_port(run)
 
     def update(_client: int) -> int:
         neutron = make_neutron(placement.url, SERVICE.neutron, placement.folder)
@@ -55,5 +55,5 @@ def test_updates_add_up(
     with concurrent.futures.ThreadPoolExecutor(CLIENTS) as pool:
         landed = sum(pool.map(update, range(CLIENTS)))
     assert landed >= UPDATES
-    found = stage.neutron.list_allocations(instance)['allocations'][device]
+    found = run.neutron.list_allocations(instance)['allocations'][device]
     assert found['resources'] == {EGRESS: 1000 + landed, INGRESS: 1000}

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from tests.clients.accounts import CASTS, MEMBER, OWNER, Cast
+from tests.clients.accounts import ACCOUNTS, MEMBER, OWNER, ServiceAccounts
 from tests.clients.conftest import Serve
+from tests.clients.execution import ClientRun, Result
 from tests.clients.placements import Placement
 from tests.clients.qos import EGRESS, make_port
 from tests.clients.scenarios import (
@@ -24,43 +25,42 @@ from tests.clients.scenarios import (
     make_instance,
     read,
 )
-from tests.clients.stage import Result, Stage
 
-SERVICE = CASTS[1]
-STRANGER = Cast('stranger', MEMBER, MEMBER)
+SERVICE = ACCOUNTS[1]
+STRANGER = ServiceAccounts('stranger', MEMBER, MEMBER)
 
 MORE = {'resources': {'DISK_GB': 1}}
 
 
-def _owner_of(stage: Stage) -> Cast:
-    """A member of the project that the play's consumers belong to."""
-    account = dataclasses.replace(OWNER, project=get_project(stage))
-    return Cast('owner', account, account)
+def _owner_of(run: ClientRun) -> ServiceAccounts:
+    """A member of the project that the run's consumers belong to."""
+    account = dataclasses.replace(OWNER, project=get_project(run))
+    return ServiceAccounts('owner', account, account)
 
 
-def _be_refused_everything(stage: Stage) -> None:
+def _be_refused_everything(run: ClientRun) -> None:
     """Every call that nova and neutron have, on another owner's consumers."""
-    nova, neutron, context = stage.nova, stage.neutron, stage.context
-    instance, other = stage.make_id('instance'), stage.make_id('other')
-    host = stage.make_id('host')
+    nova, neutron, context = run.nova, run.neutron, run.context
+    instance, other = run.make_id('instance'), run.make_id('other')
+    host = run.make_id('host')
     diff = {host: MORE}
     unread: dict[str, Any] = {'raises': 'ConsumerAllocationRetrievalFailed'}
-    stage.step(nova.get_allocs_for_consumer, context, instance, **unread)
+    run.step(nova.get_allocs_for_consumer, context, instance, **unread)
     # Nova's older call takes any failure for no allocations.
-    assert stage.step(nova.get_allocations_for_consumer, context, instance) == {}
+    assert run.step(nova.get_allocations_for_consumer, context, instance) == {}
     for call in (
         nova.add_resources_to_instance_allocation,
         nova.remove_resources_from_instance_allocation,
     ):
-        stage.step(call, context, instance, diff, **unread)
-    stage.step(nova.move_allocations, context, instance, other, **unread)
-    stage.step(
+        run.step(call, context, instance, diff, **unread)
+    run.step(nova.move_allocations, context, instance, other, **unread)
+    run.step(
         *(nova.remove_provider_tree_from_instance_allocation, context, instance, host),
         **unread,
     )
     claimed = {'allocations': {host: {'resources': FLAVOR}}}
     for consumer in (instance, other):
-        done = stage.step(
+        done = run.step(
             *(nova.claim_resources, context, consumer, claimed),
             *(MEMBER.project, MEMBER.user, '1.36'),
         )
@@ -70,34 +70,34 @@ def _be_refused_everything(stage: Stage) -> None:
         'user_id': MEMBER.user,
         'consumer_generation': 1,
     }
-    assert stage.step(nova.put_allocations, context, instance, body) is False
+    assert run.step(nova.put_allocations, context, instance, body) is False
     for force in (False, True):
-        stage.step(
+        run.step(
             *(nova.delete_allocation_for_instance, context, instance),
             force=force,
             raises='AllocationDeleteFailed',
         )
-    project = get_project(stage)
+    project = get_project(run)
     uncounted = {'raises': 'UsagesRetrievalFailed'}
-    stage.step(nova.get_usages_counts_for_quota, context, project, 'u', **uncounted)
-    stage.step(nova.get_usages_counts_for_limits, context, project, **uncounted)
-    stage.step(nova._reshape, context, {}, {instance: body}, raises='ReshapeFailed')
-    stage.step(
+    run.step(nova.get_usages_counts_for_quota, context, project, 'u', **uncounted)
+    run.step(nova.get_usages_counts_for_limits, context, project, **uncounted)
+    run.step(nova._reshape, context, {}, {instance: body}, raises='ReshapeFailed')
+    run.step(
         *(nova.get_allocations_for_resource_provider, context, host),
         raises='ResourceProviderAllocationRetrievalFailed',
     )
-    stage.step(neutron.list_allocations, instance, raises='PlacementClientError')
-    stage.step(
+    run.step(neutron.list_allocations, instance, raises='PlacementClientError')
+    run.step(
         *(neutron.update_qos_allocation, instance, {host: {'VCPU': 1}}),
         raises='PlacementClientError',
     )
-    stage.step(neutron.update_allocation, instance, body, raises='Forbidden')
+    run.step(neutron.update_allocation, instance, body, raises='Forbidden')
 
 
 def _play_stranger(placement: Placement, title: str) -> Result:
-    owners = Stage(placement, SERVICE, title)
+    owners = ClientRun(placement, SERVICE, title)
     make_instance(owners, make_host(owners, 'host'))
-    return Stage(placement, STRANGER, title).play(_be_refused_everything)
+    return ClientRun(placement, STRANGER, title).execute(_be_refused_everything)
 
 
 def _as_placements(result: Result) -> Any:
@@ -126,34 +126,34 @@ def test_a_stranger_who_is_deceived(guarded: Serve) -> None:
     who holds a role is never answered so.
     """
     placement = guarded(denial='conceal')
-    owners = Stage(placement, SERVICE, 'deceived')
+    owners = ClientRun(placement, SERVICE, 'deceived')
     host = make_host(owners, 'host')
     instance = make_instance(owners, host)
-    stage = Stage(placement, STRANGER, 'deceived')
-    nova, context = stage.nova, stage.context
+    run = ClientRun(placement, STRANGER, 'deceived')
+    nova, context = run.nova, run.context
     before = placement.read_rows()
-    assert read(stage, instance) == {}
-    assert not stage.step(nova.delete_allocation_for_instance, context, instance)
-    stage.step(
+    assert read(run, instance) == {}
+    assert not run.step(nova.delete_allocation_for_instance, context, instance)
+    run.step(
         *(nova.delete_allocation_for_instance, context, instance),
         force=True,
         raises='AllocationDeleteFailed',
     )
-    stage.step(
+    run.step(
         *(nova.add_resources_to_instance_allocation, context, instance, {host: MORE}),
         raises='AllocationUpdateFailed',
     )
-    stage.step(
+    run.step(
         *(nova.remove_resources_from_instance_allocation, context, instance),
         {host: MORE},
         raises='AllocationUpdateFailed',
     )
-    stage.step(
-        *(nova.get_usages_counts_for_limits, context, get_project(stage)),
+    run.step(
+        *(nova.get_usages_counts_for_limits, context, get_project(run)),
         raises='UsagesRetrievalFailed',
     )
-    stage.step(
-        *(stage.neutron.update_qos_allocation, instance, {host: {'VCPU': 1}}),
+    run.step(
+        *(run.neutron.update_qos_allocation, instance, {host: {'VCPU': 1}}),
         raises='PlacementAllocationRemoved',
     )
     assert placement.read_rows() == before
@@ -162,34 +162,35 @@ def test_a_stranger_who_is_deceived(guarded: Serve) -> None:
 def test_an_owner_who_may_only_read(guarded: Serve) -> None:
     """Default rules: reads one's own, is refused every write."""
     placement = guarded(enforcement='enforce')
-    owners = Stage(placement, SERVICE, 'own')
+    owners = ClientRun(placement, SERVICE, 'own')
     instance, device = make_port(owners)
-    stage = Stage(placement, _owner_of(owners), 'own')
-    nova, context = stage.nova, stage.context
+    run = ClientRun(placement, _owner_of(owners), 'own')
+    nova, context = run.nova, run.context
     before = placement.read_rows()
-    assert read(stage, instance)
-    assert stage.step(
-        nova.get_usages_counts_for_limits, context, get_project(stage)
-    ) == {EGRESS: 1000, 'NET_BW_IGR_KILOBIT_PER_SEC': 1000}
+    assert read(run, instance)
+    assert run.step(nova.get_usages_counts_for_limits, context, get_project(run)) == {
+        EGRESS: 1000,
+        'NET_BW_IGR_KILOBIT_PER_SEC': 1000,
+    }
     more = {device: {'resources': {EGRESS: 1}}}
-    refused = stage.step(
+    refused = run.step(
         *(nova.add_resources_to_instance_allocation, context, instance, more),
         raises='AllocationUpdateFailed',
     )
     assert 'Policy does not allow consumer_guard:allocations:update' in str(refused)
     # Nova looks for conflicts alone there, and leaks what it did not remove.
     assert (
-        stage.step(
+        run.step(
             *(nova.remove_resources_from_instance_allocation, context, instance), more
         )
         is None
     )
-    stage.step(
+    run.step(
         *(nova.delete_allocation_for_instance, context, instance),
         raises='AllocationDeleteFailed',
     )
-    stage.step(
-        *(stage.neutron.update_qos_allocation, instance, {device: {EGRESS: 1}}),
+    run.step(
+        *(run.neutron.update_qos_allocation, instance, {device: {EGRESS: 1}}),
         raises='Forbidden',
     )
     assert placement.read_rows() == before

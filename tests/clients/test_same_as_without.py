@@ -5,14 +5,14 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.clients.accounts import CASTS, Cast
+from tests.clients.accounts import ACCOUNTS, ServiceAccounts
 from tests.clients.conftest import Serve
+from tests.clients.execution import OLD, ClientRun, Result
 from tests.clients.placements import Placement
 from tests.clients.qos import NEUTRON
 from tests.clients.scenarios import NOVA, shrink_tree
-from tests.clients.stage import OLD, Result, Stage
 
-Scenario = Callable[[Stage], None]
+Scenario = Callable[[ClientRun], None]
 
 CONFIGURATIONS: dict[str, dict[str, object]] = {
     'enforce': {'enforcement': 'enforce'},
@@ -20,23 +20,25 @@ CONFIGURATIONS: dict[str, dict[str, object]] = {
     'conceal': {'denial': 'conceal'},
 }
 
-BY_CAST = pytest.mark.parametrize('cast', CASTS, ids=lambda cast: cast.name)
+BY_ACCOUNTS = pytest.mark.parametrize(
+    'accounts', ACCOUNTS, ids=lambda accounts: accounts.name
+)
 BY_SCENARIO = pytest.mark.parametrize(
     'scenario', [*NOVA, *NEUTRON], ids=lambda scenario: scenario.__name__
 )
 
 
 @pytest.fixture(scope='session')
-def play_without(bare: Placement) -> Callable[[Scenario, Cast, str], Result]:
+def run_without(bare: Placement) -> Callable[[Scenario, ServiceAccounts, str], Result]:
     """Play a scenario once over placement without the guard."""
-    played: dict[str, Result] = {}
+    done: dict[str, Result] = {}
 
-    def play(scenario: Scenario, cast: Cast, title: str) -> Result:
-        if title not in played:
-            played[title] = Stage(bare, cast, title).play(scenario)
-        return played[title]
+    def execute(scenario: Scenario, accounts: ServiceAccounts, title: str) -> Result:
+        if title not in done:
+            done[title] = ClientRun(bare, accounts, title).execute(scenario)
+        return done[title]
 
-    return play
+    return execute
 
 
 def _compare(guarded: Result, without: Result) -> None:
@@ -49,21 +51,21 @@ def _compare(guarded: Result, without: Result) -> None:
 
 
 @pytest.mark.parametrize('configuration', CONFIGURATIONS)
-@BY_CAST
+@BY_ACCOUNTS
 @BY_SCENARIO
 def test_same(
     guarded: Serve,
-    play_without: Callable[[Scenario, Cast, str], Result],
+    run_without: Callable[[Scenario, ServiceAccounts, str], Result],
     configuration: str,
-    cast: Cast,
+    accounts: ServiceAccounts,
     scenario: Scenario,
 ) -> None:
     """Same outcomes, same rows, same requests and answers on the wire."""
-    title = f'{cast.name}/{scenario.__name__}'
+    title = f'{accounts.name}/{scenario.__name__}'
     placement = guarded(**CONFIGURATIONS[configuration])
     _compare(
-        Stage(placement, cast, title).play(scenario),
-        play_without(scenario, cast, title),
+        ClientRun(placement, accounts, title).execute(scenario),
+        run_without(scenario, accounts, title),
     )
 
 
@@ -75,13 +77,13 @@ def test_same(
 )
 def test_same_through_a_roll(
     guarded: Serve,
-    play_without: Callable[[Scenario, Cast, str], Result],
+    run_without: Callable[[Scenario, ServiceAccounts, str], Result],
     scenario: Scenario,
     age: str,
 ) -> None:
     """A consumer whose generation is used up goes on as a young one does."""
-    cast = CASTS[1]
-    title = f'{cast.name}/{scenario.__name__}'
+    accounts = ACCOUNTS[1]
+    title = f'{accounts.name}/{scenario.__name__}'
     placement = guarded(generation_strategy='roll')
-    stage = Stage(placement, cast, f'{title}/{age}', old=OLD[age])
-    _compare(stage.play(scenario), play_without(scenario, cast, f'{title}/{age}'))
+    run = ClientRun(placement, accounts, f'{title}/{age}', old=OLD[age])
+    _compare(run.execute(scenario), run_without(scenario, accounts, f'{title}/{age}'))

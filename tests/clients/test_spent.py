@@ -12,8 +12,9 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.clients.accounts import CASTS
+from tests.clients.accounts import ACCOUNTS
 from tests.clients.conftest import Serve
+from tests.clients.execution import OLD, ClientRun, Result
 from tests.clients.placements import Placement
 from tests.clients.qos import EGRESS, TRIES, make_port, read_bandwidth
 from tests.clients.scenarios import (
@@ -23,9 +24,8 @@ from tests.clients.scenarios import (
     make_instance,
     read,
 )
-from tests.clients.stage import OLD, Result, Stage
 
-SERVICE = CASTS[1]
+SERVICE = ACCOUNTS[1]
 
 #: Tries of nova.scheduler.client.report.retries.
 NOVAS_TRIES = 4
@@ -33,73 +33,73 @@ NOVAS_TRIES = 4
 CLAIM = 'tenant-user', '1.36'
 
 
-def _set_up(placement: Placement, title: str, old: int) -> Stage:
+def _set_up(placement: Placement, title: str, old: int) -> ClientRun:
     """An old instance on its host, a young one on another."""
-    stage = Stage(placement, SERVICE, title, old)
-    make_instance(stage, make_host(stage, 'host'))
-    target = make_host(stage, 'target')
-    claimed = stage.nova.claim_resources(
-        *(stage.context, stage.make_id('young'), _on(target)),
-        *(get_project(stage), *CLAIM),
+    run = ClientRun(placement, SERVICE, title, old)
+    make_instance(run, make_host(run, 'host'))
+    target = make_host(run, 'target')
+    claimed = run.nova.claim_resources(
+        *(run.context, run.make_id('young'), _on(target)),
+        *(get_project(run), *CLAIM),
     )
     assert claimed is True
-    return Stage(placement, SERVICE, title, old)
+    return ClientRun(placement, SERVICE, title, old)
 
 
 def _on(host: str) -> dict[str, dict[str, dict[str, dict[str, int]]]]:
     return {'allocations': {host: {'resources': FLAVOR}}}
 
 
-def _claim_again(stage: Stage) -> None:
-    stage.step(
-        *(stage.nova.claim_resources, stage.context, stage.make_id('instance')),
-        *(_on(stage.make_id('target')), get_project(stage), *CLAIM),
+def _claim_again(run: ClientRun) -> None:
+    run.step(
+        *(run.nova.claim_resources, run.context, run.make_id('instance')),
+        *(_on(run.make_id('target')), get_project(run), *CLAIM),
         raises='AllocationUpdateFailed',
     )
 
 
-def _move_over(stage: Stage) -> None:
-    stage.step(
-        *(stage.nova.move_allocations, stage.context),
-        *(stage.make_id('young'), stage.make_id('instance')),
+def _move_over(run: ClientRun) -> None:
+    run.step(
+        *(run.nova.move_allocations, run.context),
+        *(run.make_id('young'), run.make_id('instance')),
         raises='AllocationMoveFailed',
     )
 
 
-def _put(stage: Stage) -> None:
-    instance = stage.make_id('instance')
-    body = stage.step(stage.nova.get_allocs_for_consumer, stage.context, instance)
+def _put(run: ClientRun) -> None:
+    instance = run.make_id('instance')
+    body = run.step(run.nova.get_allocs_for_consumer, run.context, instance)
     for allocation in body['allocations'].values():
         del allocation['generation']
-    stage.step(
-        *(stage.nova.put_allocations, stage.context, instance, body),
+    run.step(
+        *(run.nova.put_allocations, run.context, instance, body),
         raises='AllocationUpdateFailed',
     )
 
 
-def _reshape(stage: Stage) -> None:
-    instance, host = stage.make_id('instance'), stage.make_id('host')
-    body = stage.step(stage.nova.get_allocs_for_consumer, stage.context, instance)
-    tree = stage.step(stage.nova.get_provider_tree_and_ensure_root, stage.context, host)
-    stage.step(
-        *(stage.nova.update_from_provider_tree, stage.context, tree),
+def _reshape(run: ClientRun) -> None:
+    instance, host = run.make_id('instance'), run.make_id('host')
+    body = run.step(run.nova.get_allocs_for_consumer, run.context, instance)
+    tree = run.step(run.nova.get_provider_tree_and_ensure_root, run.context, host)
+    run.step(
+        *(run.nova.update_from_provider_tree, run.context, tree),
         allocations={instance: body},
         raises='PlacementReshapeConflict',
     )
 
 
-def _move_away(stage: Stage) -> None:
-    stage.step(
-        *(stage.nova.move_allocations, stage.context),
-        *(stage.make_id('instance'), stage.make_id('migration')),
+def _move_away(run: ClientRun) -> None:
+    run.step(
+        *(run.nova.move_allocations, run.context),
+        *(run.make_id('instance'), run.make_id('migration')),
         raises='AllocationMoveFailed',
     )
 
 
-def _delete(stage: Stage) -> None:
-    stage.step(
-        *(stage.nova.delete_allocation_for_instance, stage.context),
-        stage.make_id('instance'),
+def _delete(run: ClientRun) -> None:
+    run.step(
+        *(run.nova.delete_allocation_for_instance, run.context),
+        run.make_id('instance'),
         raises='AllocationDeleteFailed',
     )
 
@@ -126,12 +126,12 @@ def _count_conflicts(result: Result) -> int:
     ],
 )
 def test_nova_stops_at_once(
-    guarded: Serve, call: Callable[[Stage], None], age: str
+    guarded: Serve, call: Callable[[ClientRun], None], age: str
 ) -> None:
     """One conflict, no second try, and the rows are as they were."""
     placement = guarded(enforcement='enforce')
     title = f'refuse/{call.__name__}/{age}'
-    result = _set_up(placement, title, OLD[age]).play(call)
+    result = _set_up(placement, title, OLD[age]).execute(call)
     assert _count_conflicts(result) == 1
     assert not result.added | result.removed
 
@@ -139,14 +139,12 @@ def test_nova_stops_at_once(
 def test_the_reserve_lets_nova_delete(guarded: Serve) -> None:
     """Moving away and deleting work on the last three million steps."""
     placement = guarded(enforcement='enforce')
-    stage = _set_up(placement, 'refuse/reserve', OLD['reserve'])
-    instance, migration = stage.make_id('instance'), stage.make_id('migration')
-    moved = stage.step(stage.nova.move_allocations, stage.context, instance, migration)
+    run = _set_up(placement, 'refuse/reserve', OLD['reserve'])
+    instance, migration = run.make_id('instance'), run.make_id('migration')
+    moved = run.step(run.nova.move_allocations, run.context, instance, migration)
     assert moved is True
     placement.set_generation(migration, OLD['reserve'])
-    gone = stage.step(
-        stage.nova.delete_allocation_for_instance, stage.context, migration
-    )
+    gone = run.step(run.nova.delete_allocation_for_instance, run.context, migration)
     assert gone is True
     assert placement.read_consumer(migration) is None
 
@@ -154,10 +152,10 @@ def test_the_reserve_lets_nova_delete(guarded: Serve) -> None:
 def test_forced_deletion_is_always_there(guarded: Serve) -> None:
     """DELETE has no generation to spend."""
     placement = guarded(enforcement='enforce')
-    stage = _set_up(placement, 'refuse/force', OLD['spent'])
-    instance = stage.make_id('instance')
-    gone = stage.step(
-        *(stage.nova.delete_allocation_for_instance, stage.context, instance),
+    run = _set_up(placement, 'refuse/force', OLD['spent'])
+    instance = run.make_id('instance')
+    gone = run.step(
+        *(run.nova.delete_allocation_for_instance, run.context, instance),
         force=True,
     )
     assert gone is True
@@ -167,33 +165,33 @@ def test_forced_deletion_is_always_there(guarded: Serve) -> None:
 def test_what_tries_again_gives_up_and_goes_on_after_the_cure(guarded: Serve) -> None:
     """Nova's attach and neutron's QoS read again, some times, then stop."""
     placement = guarded(enforcement='enforce')
-    first = Stage(placement, SERVICE, 'refuse/retry', OLD['spent'])
+    first = ClientRun(placement, SERVICE, 'refuse/retry', OLD['spent'])
     instance, device = make_port(first)
     more = {device: {'resources': {EGRESS: 1}}}
 
-    def retry(stage: Stage) -> None:
-        stage.step(
-            *(stage.nova.add_resources_to_instance_allocation, stage.context),
+    def retry(run: ClientRun) -> None:
+        run.step(
+            *(run.nova.add_resources_to_instance_allocation, run.context),
             *(instance, more),
             raises='AllocationUpdateFailed',
         )
-        stage.step(
-            *(stage.neutron.update_qos_allocation, instance, {device: {EGRESS: 1}}),
+        run.step(
+            *(run.neutron.update_qos_allocation, instance, {device: {EGRESS: 1}}),
             raises='PlacementAllocationGenerationConflict',
         )
 
-    stage = Stage(placement, SERVICE, 'refuse/retry', OLD['spent'])
-    result = stage.play(retry)
+    run = ClientRun(placement, SERVICE, 'refuse/retry', OLD['spent'])
+    result = run.execute(retry)
     assert _count_conflicts(result) == NOVAS_TRIES + TRIES
     assert not result.added | result.removed
     _roll(placement, instance)
-    stage.step(
-        *(stage.nova.add_resources_to_instance_allocation, stage.context),
+    run.step(
+        *(run.nova.add_resources_to_instance_allocation, run.context),
         *(instance, more),
     )
-    stage.step(stage.neutron.update_qos_allocation, instance, {device: {EGRESS: 1}})
-    assert read_bandwidth(stage, instance, device)[EGRESS] == 1002
-    assert read(stage, instance)[device][EGRESS] == 1002
+    run.step(run.neutron.update_qos_allocation, instance, {device: {EGRESS: 1}})
+    assert read_bandwidth(run, instance, device)[EGRESS] == 1002
+    assert read(run, instance)[device][EGRESS] == 1002
 
 
 def _roll(placement: Placement, consumer: str) -> None:

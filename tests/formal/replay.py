@@ -7,16 +7,13 @@ import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-import sqlalchemy as sa
 import webob
 
 from tests.administrator import User, make_claim
-from tests.deployment import Deployment
+from tests.deployment import Deployment, make_request
 from tests.formal.stepping import Naming, Request
 from tests.formal.traces import Row, Step, Trace
-
-#: What PUT below 1.8 makes of an owner; placement's default.
-NOBODY = '00000000-0000-0000-0000-000000000000'
+from tests.rows import NOBODY, Tables
 
 #: The model's generations of the guard's own, and how far they are apart.
 _FIRST_OWN, _SPACING = -1000, 50
@@ -41,16 +38,6 @@ _DUE = {'placement_full': 'placement_commit'}
 
 #: The consumer that takes an id of another's, and that which keeps ids away.
 NEIGHBOUR, _OTHER = str(uuid.uuid4()), str(uuid.uuid4())
-
-_ROW = sa.text(
-    'SELECT c.id, c.generation, p.external_id FROM consumers c'
-    ' JOIN projects p ON p.id = c.project_id WHERE c.uuid = :uuid'
-)
-_PROJECT_AND_USER = sa.text(
-    'SELECT DISTINCT p.id, c.user_id FROM projects p'
-    ' JOIN consumers c ON c.project_id = p.id WHERE p.external_id = :project'
-)
-_USED = sa.text('SELECT SUM(used) FROM allocations WHERE consumer_id = :uuid')
 
 
 class Differs(Exception):
@@ -81,7 +68,7 @@ class Stage:
             'alice': deployed.add_user('member', 'reader'),
             'bob': deployed.add_user('member', 'reader'),
         }
-        self.engine = sa.create_engine(deployed.database, poolclass=sa.NullPool)
+        self.tables = Tables(deployed.database)
         # So that no step has to record them first.
         for user in self.users.values():
             deployed.add_consumer(self.provider, user)
@@ -93,20 +80,13 @@ class Stage:
             generation=None,
             version='1.7',
         )
-        with self.engine.connect() as connection:
-            #: The primary keys of Alice's project and user.
-            self._alice = connection.execute(
-                _PROJECT_AND_USER, {'project': self.users['alice'].project_id}
-            ).one()
 
     def clear(self, start: int) -> str:
         """Leave one consumer of Alice's, and nothing else; returns its uuid.
 
         :param start: its generation
         """
-        with self.engine.begin() as connection:
-            connection.execute(sa.text('DELETE FROM allocations'))
-            connection.execute(sa.text('DELETE FROM consumers'))
+        self.tables.clear('allocations', 'consumers')
         consumer = str(uuid.uuid4())
         written = self.deployed.put(
             consumer,
@@ -117,25 +97,21 @@ class Stage:
             version=_VERSION,
         )
         assert written.status_int == 204, written.text
-        self.run('UPDATE consumers SET generation = :start', start=start)
+        self.tables.set_generation(consumer, start)
         return consumer
-
-    def run(self, statement: str, **parameters: object) -> None:
-        """Run a statement of the test's own."""
-        with self.engine.begin() as connection:
-            connection.execute(sa.text(statement), parameters)
 
     def read(self, consumer: str) -> Stored:
         """What is stored of a consumer."""
-        with self.engine.connect() as connection:
-            row = connection.execute(_ROW, {'uuid': consumer}).one_or_none()
-            used = connection.execute(_USED, {'uuid': consumer}).scalar()
-        return Stored(None if row is None else Row(*row), int(used or 0))
+        row = self.tables.read(consumer)
+        return Stored(
+            row and Row(row.row_id, row.generation, str(row.project_id)),
+            self.tables.read_used(consumer),
+        )
 
     def give_row_id(self, number: int) -> None:
         """Let the next consumer have this id, where ids are given again."""
         if self.reuses_ids:
-            self.run(f"DELETE FROM consumers WHERE uuid = '{_OTHER}'")
+            self.tables.run(f"DELETE FROM consumers WHERE uuid = '{_OTHER}'")
             if number > 1:
                 # At a generation that no request of the run carries: placement
                 # increments by row id and generation, whichever consumer it hits.
@@ -144,8 +120,8 @@ class Stage:
     def give_allocation_id(self, number: int) -> None:
         """Let the next allocation have this id, where ids are given again."""
         if self.reuses_ids:
-            self.run(f"DELETE FROM allocations WHERE consumer_id = '{_OTHER}'")
-            self.run(
+            self.tables.run(f"DELETE FROM allocations WHERE consumer_id = '{_OTHER}'")
+            self.tables.run(
                 'INSERT INTO allocations (id, resource_provider_id, resource_class_id,'
                 f" consumer_id, used) VALUES (:id, 0, 0, '{_OTHER}', 1)",
                 id=number - 1,
@@ -156,21 +132,21 @@ class Stage:
         self._add_row(NEIGHBOUR, row_id, 1)
 
     def _add_row(self, consumer: str, row_id: int, generation: int) -> None:
-        project, user = self._alice
-        self.run(
+        alice = self.users['alice']
+        self.tables.run(
             'INSERT INTO consumers (id, uuid, project_id, user_id, generation)'
             ' VALUES (:id, :uuid, :project, :user, :generation)',
             id=row_id,
             uuid=consumer,
-            project=project,
-            user=user,
+            project=self.tables.name('projects', 'external_id', alice.project_id),
+            user=self.tables.name('users', 'external_id', alice.user_id),
             generation=generation,
         )
 
     @property
     def reuses_ids(self) -> bool:
         """Whether the id of the last row is given once more."""
-        return self.engine.dialect.name == 'sqlite'
+        return self.tables.engine.dialect.name == 'sqlite'
 
 
 def _find_too_much(trace: Trace) -> Iterator[tuple[int, int]]:
@@ -327,19 +303,7 @@ class Replay:
             # PUT cannot empty below 1.28; else it and POST are the same.
             if step.kind == 'post_old_empty' or (version != '1.7' and amount % 2):
                 method, path, body = 'POST', '/allocations', {self._consumer: body}
-        request = webob.Request.blank(
-            path,
-            method=method,
-            headers={
-                'X-Auth-Token': caller.token,
-                'OpenStack-API-Version': f'placement {version}',
-                'Accept': 'application/json',
-            },
-        )
-        if body is not None:
-            request.content_type = 'application/json'
-            request.json = body
-        return request
+        return make_request(method, path, caller, version=version, body=body)
 
     def _go_on(self, request: Request, step: Step) -> None:
         if step.name == 'placement_create' and self._row is None and step.row:

@@ -13,10 +13,10 @@ import pytest
 from tests import servers
 from tests.configuration import OWNER_RULES
 from tests.deployment import Deployment, Tokens, deploy_naively
-from tests.functional.clinic import ask, clinic, house
+from tests.functional.host import examine, host, host_database
 from tests.functional.owners.databases import START
 
-__all__ = ['ask', 'clinic', 'house']
+__all__ = ['examine', 'host', 'host_database']
 
 #: The databases that the tests run on; placement is on the first one.
 WANTED = os.environ.get('CONSUMER_GUARD_TEST_DATABASES', 'sqlite').split(',')

@@ -67,7 +67,7 @@ def make_rules(dice: random.Random) -> dict[str, str]:
     return rules
 
 
-class RemoteCaller:
+class BothAnswers:
     """Asks the command first, then placement behind the guard."""
 
     def __init__(self, deployment: Deployment, folder: pathlib.Path) -> None:
@@ -158,7 +158,7 @@ def test_as_deployed(
     """Random rules, callers, owners and microversions, 14 requests a run."""
     dice = random.Random(f'{seed} {denial}')  # noqa: S311  # no secret
     deployment = deploy(rules=make_rules(dice), options={'denial': denial})
-    asker = RemoteCaller(deployment, tmp_path)
+    asker = BothAnswers(deployment, tmp_path)
     told = []
     for operation in OPERATIONS * 2:
         scope = dice.choice(('project', 'project', 'project', 'system', 'domain'))
@@ -177,8 +177,8 @@ def test_as_deployed(
 def asker(
     guarded: Deployment,
     tmp_path: pathlib.Path,
-) -> RemoteCaller:
-    return RemoteCaller(guarded, tmp_path)
+) -> BothAnswers:
+    return BothAnswers(guarded, tmp_path)
 
 
 @pytest.fixture
@@ -190,7 +190,7 @@ class TestAnswers:
     """What is shown besides yes and no."""
 
     def test_reading_an_own_consumer_is_allowed_with_passage_and_names_the_owner(
-        self, asker: RemoteCaller, scene: Scene
+        self, asker: BothAnswers, scene: Scene
     ) -> None:
         path = f'/allocations/{scene.own}'
         told = asker.compare(scene.alice, 'GET', path, '1.38')
@@ -201,7 +201,7 @@ class TestAnswers:
         assert owner['project_id'] == scene.alice.project_id
         assert owner['generation'] == 1
 
-    def test_foreign_owner_is_masked(self, asker: RemoteCaller, scene: Scene) -> None:
+    def test_foreign_owner_is_masked(self, asker: BothAnswers, scene: Scene) -> None:
         path = f'/allocations/{scene.foreign}'
         run = asker.can_i(scene.alice, 'GET', path, '1.38')
         assert run.status == 1
@@ -211,7 +211,7 @@ class TestAnswers:
         assert run.json['owners'][0]['project_id'].startswith('h:')
         assert 'generation' not in run.json['owners'][0]
 
-    def test_owner_in_the_clear(self, asker: RemoteCaller, scene: Scene) -> None:
+    def test_owner_in_the_clear(self, asker: BothAnswers, scene: Scene) -> None:
         """Also for a role-holder, for whom no owner is looked up."""
         path = f'/allocations/{scene.foreign}'
         who = ('--project', 'p', '--role', 'service')
@@ -230,7 +230,7 @@ class TestAnswers:
         tmp_path: pathlib.Path,
     ) -> None:
         deployment = deploy(options={'audit_key': 'a secret of this cloud'})
-        asker = RemoteCaller(deployment, tmp_path)
+        asker = BothAnswers(deployment, tmp_path)
         scene = Scene(deployment, 'reader')
         path = f'/allocations/{scene.foreign}'
         first, second = (
@@ -240,7 +240,7 @@ class TestAnswers:
         assert '"h:' in first
 
     def test_a_refusal_for_people_shows_how_each_check_came_out(
-        self, asker: RemoteCaller, scene: Scene
+        self, asker: BothAnswers, scene: Scene
     ) -> None:
         path = f'/allocations/{scene.foreign}'
         assert scene.alice.project_id
@@ -259,7 +259,7 @@ class TestAnswers:
         assert 'Forbidden: Policy does not allow' in run.out
 
     def test_a_delete_by_an_owner_is_for_roles_only(
-        self, asker: RemoteCaller, scene: Scene
+        self, asker: BothAnswers, scene: Scene
     ) -> None:
         path = f'/allocations/{scene.own}'
         told = asker.compare(scene.alice, 'DELETE', path, '1.38')
@@ -273,7 +273,7 @@ class TestAnswers:
     ) -> None:
         """Placement by its defaults: not open to the passage role, reshape narrower."""
         deployment = deploy(placement_rules={})
-        asker = RemoteCaller(deployment, tmp_path)
+        asker = BothAnswers(deployment, tmp_path)
         scene = Scene(deployment, 'reader')
         own = f'/allocations/{scene.own}'
         usages = f'/usages?project_id={scene.alice.project_id}'
@@ -296,7 +296,7 @@ class TestAnswers:
             assert by_placement is (decider == 'placement')
 
     def test_filtered_list_of_a_supposed_owner(
-        self, asker: RemoteCaller, scene: Scene
+        self, asker: BothAnswers, scene: Scene
     ) -> None:
         path = f'/resource_providers/{scene.provider}/allocations'
         assert scene.alice.project_id
@@ -317,7 +317,7 @@ class TestAnswers:
         tmp_path: pathlib.Path,
     ) -> None:
         deployment = deploy(options={'enforcement': 'shadow'})
-        asker = RemoteCaller(deployment, tmp_path)
+        asker = BothAnswers(deployment, tmp_path)
         scene = Scene(deployment, 'reader')
         path = f'/allocations/{scene.foreign}'
         run = asker.can_i(scene.alice, 'GET', path, '1.38')
@@ -337,14 +337,14 @@ class TestAnswers:
             'generation_reserve': 1000,
         }
         deployment = deploy(options=limits)
-        asker = RemoteCaller(deployment, tmp_path)
+        asker = BothAnswers(deployment, tmp_path)
         scene = Scene(deployment, 'service')
         body = scene.claim(scene.bob)
         path = f'/allocations/{scene.foreign}'
         told = asker.compare(scene.alice, 'PUT', path, '1.38', body)
         assert told['answer'] == '409'
         rolling = deploy(options=limits | {'generation_strategy': 'roll'})
-        asker = RemoteCaller(rolling, tmp_path)
+        asker = BothAnswers(rolling, tmp_path)
         run = asker.can_i(scene.alice, 'PUT', path, '1.38', body)
         assert run.status == 0, run.out
         assert rolling.show(scene.foreign)['consumer_generation'] == 1

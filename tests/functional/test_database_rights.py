@@ -14,7 +14,7 @@ from consumer_guard.cmd import main as guard_main
 from consumer_guard.owners.statements import TABLES
 from tests.configuration import OWNER_RULES
 from tests.deployment import Deploy
-from tests.functional.clinic import CallRemote, Clinic
+from tests.functional.host import Host, RunDoctor
 from tests.scenery import Scene
 
 PAGE = pathlib.Path(__file__).parents[2] / 'doc/source/database-rights.rst'
@@ -102,12 +102,12 @@ def test_with_the_right_to_update_generations_owners_write(
 
 @pytest.mark.parametrize('features', [3, 4])
 def test_with_the_rights_of_the_commands_doctor_has_no_findings(
-    clinic: Clinic, ask: CallRemote, make_account: MakeAccount, features: int
+    host: Host, examine: RunDoctor, make_account: MakeAccount, features: int
 ) -> None:
-    url = make_account(clinic.house.url, features)
-    clinic.add()
-    clinic.configure(f'connection = {url}', 'generation_strategy = roll')
-    report = ask()
+    url = make_account(host.database.url, features)
+    host.add()
+    host.configure(f'connection = {url}', 'generation_strategy = roll')
+    report = examine()
     assert report.status == 0, report.rows
     for check in ('SELECT', 'UPDATE(generation)', 'more rights', 'generations'):
         assert report.severity(check) == 'ok', report.of(check)
@@ -117,20 +117,20 @@ def test_with_the_rights_of_the_commands_doctor_has_no_findings(
     ('features', 'read', 'rolled'), [(2, 2, 2), (3, 0, 2), (4, 0, 0)]
 )
 def test_each_command_needs_the_rights_of_its_section(
-    clinic: Clinic,
+    host: Host,
     make_account: MakeAccount,
     features: int,
     read: int,
     rolled: int,
 ) -> None:
-    clinic.add(generation=2**31 - 1)
+    host.add(generation=2**31 - 1)
     # A root that is its own could not be deleted on MariaDB.
-    clinic.tables.run(
+    host.tables.run(
         'INSERT INTO resource_providers (uuid, name, generation) VALUES (:id, :id, :end)',
         id=str(uuid.uuid4()),
         end=2**31 - 1,
     )
-    clinic.configure(f'connection = {make_account(clinic.house.url, features)}')
-    command = ['--config-file', str(clinic.conf), 'generation']
+    host.configure(f'connection = {make_account(host.database.url, features)}')
+    command = ['--config-file', str(host.conf), 'generation']
     assert guard_main.main([*command, 'list']) == read
     assert guard_main.main([*command, 'roll', '--near-end']) == rolled

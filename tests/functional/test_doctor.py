@@ -20,15 +20,13 @@ from consumer_guard.cmd import status as guard_status
 from consumer_guard.config.settings import Settings
 from consumer_guard.doctor import database, examination
 from tests import servers
-from tests.functional.clinic import (
+from tests.functional.host import (
     DATABASE,
-    NOBODY,
-    CallRemote,
-    Clinic,
+    Host,
+    RunDoctor,
     needs,
 )
-
-LIMIT = 2**31 - 1
+from tests.rows import LIMIT, NOBODY
 
 
 @pytest.fixture(autouse=True)
@@ -44,63 +42,65 @@ def _root_handlers() -> Iterator[None]:
 
 class TestCommand:
     def test_a_sound_deployment_is_well_with_or_without_keystone(
-        self, clinic: Clinic, ask: CallRemote
+        self, host: Host, examine: RunDoctor
     ) -> None:
-        clinic.add()
-        report = ask()
+        host.add()
+        report = examine()
         assert (report.status, report.errors) == (0, '')
         assert {row['severity'] for row in report.rows} <= {'ok', 'note'}
         assert report.severity('passage role') == 'note'
-        assert 'passage role' not in {row['check'] for row in ask('--no-keystone').rows}
+        assert 'passage role' not in {
+            row['check'] for row in examine('--no-keystone').rows
+        }
 
     @pytest.mark.parametrize('form', ['table', 'csv', 'yaml'])
     def test_every_output_form_shows_the_findings(
-        self, clinic: Clinic, form: str, capsys: pytest.CaptureFixture[str]
+        self, host: Host, form: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
         assert guard_main.main(['doctor', '-f', form]) == 0
         assert 'behind the guard' in capsys.readouterr().out
 
-    def test_problems_alone_worst_first(self, clinic: Clinic, ask: CallRemote) -> None:
-        clinic.configure('enforcement = shadow', 'auth_strategy = noauth2')
-        report = ask('--problems')
+    def test_problems_alone_worst_first(self, host: Host, examine: RunDoctor) -> None:
+        host.configure('enforcement = shadow', 'auth_strategy = noauth2')
+        report = examine('--problems')
         assert report.status == 2
         severities = [row['severity'] for row in report.rows]
         assert severities == ['failure', 'warning']
         assert all(row['fix'] for row in report.rows)
 
     def test_warnings_alone_exit_with_status_one(
-        self, clinic: Clinic, ask: CallRemote
+        self, host: Host, examine: RunDoctor
     ) -> None:
-        clinic.configure('enforcement = shadow')
-        assert ask().status == 1
+        host.configure('enforcement = shadow')
+        assert examine().status == 1
 
     def test_options_of_the_paste_section_count(
-        self, clinic: Clinic, ask: CallRemote
+        self, host: Host, examine: RunDoctor
     ) -> None:
-        with clinic.paste.open('a') as file:
+        with host.paste.open('a') as file:
             file.write('auth_strategy = noauth2\n')
-        report = ask()
+        report = examine()
         assert report.severity('auth_strategy') == 'failure'
         assert report.of('auth_strategy')['where'] == 'the paste section of placement'
 
-    def test_noauth2_of_placement_itself(self, clinic: Clinic, ask: CallRemote) -> None:
-        clinic.configure_placement('[api]', 'auth_strategy = noauth2')
-        assert ask().severity('auth_strategy') == 'failure'
+    def test_noauth2_of_placement_itself(self, host: Host, examine: RunDoctor) -> None:
+        host.configure_placement('[api]', 'auth_strategy = noauth2')
+        assert examine().severity('auth_strategy') == 'failure'
 
     def test_without_any_paste_file_the_pipeline_is_a_warning(
-        self, clinic: Clinic, ask: CallRemote, monkeypatch: pytest.MonkeyPatch
+        self, host: Host, examine: RunDoctor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         if os.path.exists('/etc/consumer-guard/api-paste.ini'):
             pytest.skip('there is one on this machine')
         monkeypatch.delenv('CONSUMER_GUARD_PASTE_CONFIG')
-        report = ask()
+        report = examine()
         assert report.severity('pipeline') == 'warning'
 
     def test_allowed_origins_without_the_cors_filter_are_a_warning(
-        self, clinic: Clinic, ask: CallRemote
+        self, host: Host, examine: RunDoctor
     ) -> None:
-        clinic.configure_placement('[cors]', 'allowed_origin = https://x')
-        assert ask().severity('cors') == 'warning'
+        host.configure_placement('[cors]', 'allowed_origin = https://x')
+        assert examine().severity('cors') == 'warning'
 
     @pytest.mark.parametrize(
         ('servers_', 'strategy', 'severity'),
@@ -112,8 +112,8 @@ class TestCommand:
     )
     def test_a_remote_token_cache_without_encryption_is_a_warning(
         self,
-        clinic: Clinic,
-        ask: CallRemote,
+        host: Host,
+        examine: RunDoctor,
         servers_: str,
         strategy: str | None,
         severity: str,
@@ -121,16 +121,16 @@ class TestCommand:
         lines = ['[keystone_authtoken]', f'memcached_servers = {servers_}']
         if strategy:
             lines.append(f'memcache_security_strategy = {strategy}')
-        clinic.configure_placement(*lines)
-        assert ask().severity('token cache') == severity
+        host.configure_placement(*lines)
+        assert examine().severity('token cache') == severity
 
     def test_a_file_that_everybody_can_write(
-        self, clinic: Clinic, ask: CallRemote
+        self, host: Host, examine: RunDoctor
     ) -> None:
-        clinic.paste.chmod(0o666)
-        report = ask()
+        host.paste.chmod(0o666)
+        report = examine()
         assert report.severity('file modes') == 'failure'
-        assert report.of('file modes')['fix'] == f'chmod go-w {clinic.paste}'
+        assert report.of('file modes')['fix'] == f'chmod go-w {host.paste}'
 
 
 class TestPolicyFiles:
@@ -145,19 +145,19 @@ class TestPolicyFiles:
         ],
     )
     def test_a_broken_policy_file_fails_and_a_careless_one_is_warned_of(
-        self, clinic: Clinic, ask: CallRemote, text: str, severity: str, said: str
+        self, host: Host, examine: RunDoctor, text: str, severity: str, said: str
     ) -> None:
-        (clinic.etc / 'policy.yaml').write_text(text)
-        report = ask()
+        (host.etc / 'policy.yaml').write_text(text)
+        report = examine()
         assert report.severity('policy files') == severity
         assert said in report.of('policy files')['finding']
         assert report.errors == ''
 
     def test_an_explicit_file_that_is_missing(
-        self, clinic: Clinic, ask: CallRemote
+        self, host: Host, examine: RunDoctor
     ) -> None:
-        clinic.configure('[oslo_policy]', 'policy_file = /nowhere.yaml')
-        report = ask()
+        host.configure('[oslo_policy]', 'policy_file = /nowhere.yaml')
+        report = examine()
         assert report.severity('policy files') == 'failure'
         assert '/nowhere.yaml' in report.of('policy files')['finding']
 
@@ -168,31 +168,31 @@ class TestRows:
         [(LIMIT - 100_000_001, 'ok'), (LIMIT - 1000, 'failure'), (LIMIT, 'failure')],
     )
     def test_a_generation_near_the_limit_is_a_failure(
-        self, clinic: Clinic, ask: CallRemote, generation: int, severity: str
+        self, host: Host, examine: RunDoctor, generation: int, severity: str
     ) -> None:
-        clinic.add(generation=generation)
-        assert ask().severity('generations') == severity
+        host.add(generation=generation)
+        assert examine().severity('generations') == severity
 
     def test_consumers_that_belong_to_nobody_are_counted_in_a_note(
-        self, clinic: Clinic, ask: CallRemote
+        self, host: Host, examine: RunDoctor
     ) -> None:
-        clinic.add(project=NOBODY)
-        lost = clinic.add()
-        clinic.tables.run(
+        host.add(project=NOBODY)
+        lost = host.add()
+        host.tables.run(
             'UPDATE consumers SET project_id = 999999 WHERE uuid = :uuid', uuid=lost
         )
-        clinic.add()
-        report = ask()
+        host.add()
+        report = examine()
         assert report.status == 0
         assert report.severity('ownerless consumers') == 'note'
         assert report.of('ownerless consumers')['finding'].startswith('2 ')
 
     def test_allocations_without_a_consumer(
-        self, clinic: Clinic, ask: CallRemote
+        self, host: Host, examine: RunDoctor
     ) -> None:
-        clinic.tables.allocate(str(uuid.uuid4()), 3)
-        clinic.tables.allocate(clinic.add())
-        report = ask()
+        host.tables.allocate(str(uuid.uuid4()), 3)
+        host.tables.allocate(host.add())
+        report = examine()
         assert report.severity('unrecorded consumers') == 'warning'
         assert report.of('unrecorded consumers')['finding'].startswith('1 consumers')
 
@@ -210,32 +210,32 @@ class TestRows:
         ],
     )
     def test_two_spellings_of_one_uuid_are_a_warning_that_names_it(
-        self, clinic: Clinic, ask: CallRemote, spell: Any
+        self, host: Host, examine: RunDoctor, spell: Any
     ) -> None:
-        id_ = clinic.add(str(uuid.uuid4()).replace('0', 'a'))
-        clinic.add(spell(id_))
-        report = ask()
+        id_ = host.add(str(uuid.uuid4()).replace('0', 'a'))
+        host.add(spell(id_))
+        report = examine()
         assert report.severity('twin consumers') == 'warning'
         assert id_ in report.of('twin consumers')['finding']
 
-    def test_twins_that_are_both_odd(self, clinic: Clinic, ask: CallRemote) -> None:
+    def test_twins_that_are_both_odd(self, host: Host, examine: RunDoctor) -> None:
         id_ = 'abcdefab-0000-4000-8000-00000000000a'
-        clinic.add(id_.replace('-', ''))
-        clinic.add(id_.replace('-', '', 1))
-        assert ask().severity('twin consumers') == 'warning'
+        host.add(id_.replace('-', ''))
+        host.add(id_.replace('-', '', 1))
+        assert examine().severity('twin consumers') == 'warning'
 
     def test_a_twin_that_only_has_allocations(
-        self, clinic: Clinic, ask: CallRemote
+        self, host: Host, examine: RunDoctor
     ) -> None:
-        id_ = clinic.add('abcdefab-0000-4000-8000-00000000000a')
-        clinic.tables.allocate(id_.upper())
-        assert ask().severity('twin consumers') == 'warning'
+        id_ = host.add('abcdefab-0000-4000-8000-00000000000a')
+        host.tables.allocate(id_.upper())
+        assert examine().severity('twin consumers') == 'warning'
 
-    def test_odd_ids_without_a_twin(self, clinic: Clinic, ask: CallRemote) -> None:
-        clinic.add('ABCDEFAB-0000-4000-8000-00000000000A')
-        clinic.add('not a uuid')
-        clinic.add()
-        report = ask()
+    def test_odd_ids_without_a_twin(self, host: Host, examine: RunDoctor) -> None:
+        host.add('ABCDEFAB-0000-4000-8000-00000000000A')
+        host.add('not a uuid')
+        host.add()
+        report = examine()
         assert report.severity('twin consumers') == 'note'
         assert report.of('twin consumers')['finding'].startswith('2 consumers')
 
@@ -250,10 +250,10 @@ class TestDatabase:
         ],
     )
     def test_a_database_that_is_away_is_a_failure_that_tells_no_password(
-        self, clinic: Clinic, ask: CallRemote, connection: str
+        self, host: Host, examine: RunDoctor, connection: str
     ) -> None:
-        clinic.configure(f'connection = {connection}')
-        report = ask()
+        host.configure(f'connection = {connection}')
+        report = examine()
         assert report.status == 2
         assert report.severity('database') == 'failure'
         assert report.of('SELECT')['finding'].startswith('skipped')
@@ -265,7 +265,7 @@ class TestDatabase:
         ('patience', 'severity'), [(0.0, Severity.NOTE), (60.0, Severity.WARNING)]
     )
     def test_a_time_out_is_no_warning(
-        self, clinic: Clinic, patience: float, severity: Severity
+        self, host: Host, patience: float, severity: Severity
     ) -> None:
         def check_nothing(engine: sa.Engine, _settings: Settings) -> Assessment:
             with engine.connect() as connection:
@@ -273,7 +273,7 @@ class TestDatabase:
             raise AssertionError
 
         settings = examination.read_deployment(None, None).settings
-        engine = clinic.tables.engine
+        engine = host.tables.engine
         found = database.run_checks(
             engine, settings, {'shown': check_nothing}, patience
         )
@@ -282,23 +282,23 @@ class TestDatabase:
         ]
 
     def test_a_database_without_tables_is_a_failure_of_select(
-        self, clinic: Clinic, ask: CallRemote, tmp_path: pathlib.Path
+        self, host: Host, examine: RunDoctor, tmp_path: pathlib.Path
     ) -> None:
         (tmp_path / 'empty.db').touch()
-        clinic.configure(f'connection = sqlite:///{tmp_path}/empty.db')
-        report = ask()
+        host.configure(f'connection = sqlite:///{tmp_path}/empty.db')
+        report = examine()
         assert report.severity('SELECT') == 'failure'
         assert 'consumers: no such table: consumers' in report.of('SELECT')['finding']
         assert report.severity('generations') == 'warning'
 
     @needs['sqlite']
-    def test_roll_without_the_right(self, clinic: Clinic, ask: CallRemote) -> None:
-        path = clinic.house.url.removeprefix('sqlite:///')
+    def test_roll_without_the_right(self, host: Host, examine: RunDoctor) -> None:
+        path = host.database.url.removeprefix('sqlite:///')
         read_only = f'connection = sqlite:///file:{path}?mode=ro&uri=true'
-        clinic.configure(read_only)
-        assert ask().severity('UPDATE(generation)') == 'ok'
-        clinic.configure(read_only, 'generation_strategy = roll')
-        assert ask().severity('UPDATE(generation)') == 'failure'
+        host.configure(read_only)
+        assert examine().severity('UPDATE(generation)') == 'ok'
+        host.configure(read_only, 'generation_strategy = roll')
+        assert examine().severity('UPDATE(generation)') == 'failure'
 
     @pytest.mark.skipif(DATABASE == 'sqlite', reason='sqlite has no accounts')
     @pytest.mark.parametrize(
@@ -312,52 +312,50 @@ class TestDatabase:
     )
     def test_an_account_of_its_own(
         self,
-        clinic: Clinic,
-        ask: CallRemote,
+        host: Host,
+        examine: RunDoctor,
         grants: tuple[str, ...],
         rights: str,
         excess: str,
     ) -> None:
         name = f'u{uuid.uuid4().hex[:12]}'
-        with self._account(clinic, name, grants) as url:
-            clinic.configure(f'connection = {url}', 'generation_strategy = roll')
-            report = ask()
+        with self._account(host, name, grants) as url:
+            host.configure(f'connection = {url}', 'generation_strategy = roll')
+            report = examine()
         assert report.severity('SELECT') == 'ok'
         assert report.severity('UPDATE(generation)') == rights
         assert report.severity('more rights') == excess, report.of('more rights')
 
     @pytest.mark.skipif(DATABASE == 'sqlite', reason='sqlite has no accounts')
     def test_a_missing_right_to_select_is_a_failure_that_names_the_table(
-        self, clinic: Clinic, ask: CallRemote
+        self, host: Host, examine: RunDoctor
     ) -> None:
-        with self._account(clinic, f'u{uuid.uuid4().hex[:12]}', ()) as url:
-            clinic.configure(f'connection = {url}')
-            report = ask()
+        with self._account(host, f'u{uuid.uuid4().hex[:12]}', ()) as url:
+            host.configure(f'connection = {url}')
+            report = examine()
         assert report.status == 2
         assert 'consumers' in report.of('SELECT')['finding']
 
     @contextlib.contextmanager
-    def _account(
-        self, clinic: Clinic, name: str, grants: tuple[str, ...]
-    ) -> Iterator[str]:
+    def _account(self, host: Host, name: str, grants: tuple[str, ...]) -> Iterator[str]:
         """An account that reads all the tables and has the grants on consumers."""
-        url = sa.make_url(clinic.house.url)
+        url = sa.make_url(host.database.url)
         mysql = url.get_backend_name() == 'mysql'
         spelled = f"{name}@'%'" if mysql else name
         made = f"CREATE USER {spelled} {'IDENTIFIED BY' if mysql else 'PASSWORD'} 'x'"
-        clinic.tables.run(made)
+        host.tables.run(made)
         others = ('projects', 'users', 'consumer_types', 'allocations')
         for table in (*others, 'resource_providers') if grants else ('traits',):
-            clinic.tables.run(f'GRANT SELECT ON {table} TO {spelled}')
+            host.tables.run(f'GRANT SELECT ON {table} TO {spelled}')
         for grant in grants:
-            clinic.tables.run(f'GRANT {grant} ON consumers TO {spelled}')
+            host.tables.run(f'GRANT {grant} ON consumers TO {spelled}')
         try:
             made_url = url.set(username=name, password='x')
             yield made_url.render_as_string(hide_password=False)
         finally:
             if not mysql:
-                clinic.tables.run(f'DROP OWNED BY {spelled}')
-            clinic.tables.run(f'DROP USER {spelled}')
+                host.tables.run(f'DROP OWNED BY {spelled}')
+            host.tables.run(f'DROP USER {spelled}')
 
     @pytest.mark.parametrize(
         ('grants', 'severity'),
@@ -365,41 +363,41 @@ class TestDatabase:
     )
     @pytest.mark.skipif(DATABASE == 'sqlite', reason='sqlite has no accounts')
     def test_rules_that_open_writes_to_owners_need_the_right_to_update(
-        self, clinic: Clinic, ask: Any, grants: tuple[str, ...], severity: str
+        self, host: Host, examine: Any, grants: tuple[str, ...], severity: str
     ) -> None:
-        policy = clinic.conf.with_name('policy.yaml')
+        policy = host.conf.with_name('policy.yaml')
         rule = '"consumer_guard:allocations:update": "rule:consumer_guard:owner_member"'
         policy.write_text(rule)
-        with self._account(clinic, f'u{uuid.uuid4().hex[:12]}', grants) as url:
-            clinic.configure(
+        with self._account(host, f'u{uuid.uuid4().hex[:12]}', grants) as url:
+            host.configure(
                 f'connection = {url}', '[oslo_policy]', f'policy_file = {policy}'
             )
-            report = ask()
+            report = examine()
         assert report.severity('UPDATE(generation)') == severity
 
     def test_more_rights_of_placements_own_account_are_noted_except_on_sqlite(
-        self, clinic: Clinic, ask: CallRemote
+        self, host: Host, examine: RunDoctor
     ) -> None:
         wanted = 'ok' if DATABASE == 'sqlite' else 'note'
-        assert ask().severity('more rights') == wanted
+        assert examine().severity('more rights') == wanted
 
     @needs['mysql']
     def test_a_read_only_replica_is_a_failure_of_the_primary(
-        self, clinic: Clinic, ask: CallRemote
+        self, host: Host, examine: RunDoctor
     ) -> None:
-        clinic.tables.run('SET GLOBAL read_only = 1')
+        host.tables.run('SET GLOBAL read_only = 1')
         try:
-            report = ask()
+            report = examine()
         finally:
-            clinic.tables.run('SET GLOBAL read_only = 0')
+            host.tables.run('SET GLOBAL read_only = 0')
         assert report.severity('primary') == 'failure'
 
 
 @needs['mysql']
 def test_reads_of_a_galera_cluster_wait_for_the_newest_rows(
-    clinic: Clinic, ask: CallRemote
+    host: Host, examine: RunDoctor
 ) -> None:
-    assert ask().of('wsrep_sync_wait')['finding'] == 'no Galera'
+    assert examine().of('wsrep_sync_wait')['finding'] == 'no Galera'
     library = servers.galera_library()
     if not library:
         pytest.skip('no Galera library; on Debian: apt-get install galera-4')
@@ -413,8 +411,8 @@ def test_reads_of_a_galera_cluster_wait_for_the_newest_rows(
     with servers.mariadb(cluster) as server:
         url = server.url(server.create_database())
         servers.create_schema(url)
-        clinic.configure(f'connection = {url}')
-        report = ask()
+        host.configure(f'connection = {url}')
+        report = examine()
     assert report.severity('wsrep_sync_wait') == 'ok'
     assert 'wait for the newest' in report.of('wsrep_sync_wait')['finding']
 
@@ -423,15 +421,15 @@ class TestBadInput:
     """One clear line and exit status 2."""
 
     def test_a_missing_paste_file_is_one_line_that_names_the_option(
-        self, clinic: Clinic, ask: CallRemote
+        self, host: Host, examine: RunDoctor
     ) -> None:
-        assert '--paste-config' in ask.one_line('--paste-config', '/nowhere.ini')
+        assert '--paste-config' in examine.one_line('--paste-config', '/nowhere.ini')
 
     def test_the_variable_names_nothing(
-        self, clinic: Clinic, ask: CallRemote, monkeypatch: pytest.MonkeyPatch
+        self, host: Host, examine: RunDoctor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv('CONSUMER_GUARD_PASTE_CONFIG', '/nowhere.ini')
-        line = ask.one_line()
+        line = examine.one_line()
         assert '/nowhere.ini' in line
         assert 'CONSUMER_GUARD_PASTE_CONFIG' in line
 
@@ -445,18 +443,18 @@ class TestBadInput:
         ],
     )
     def test_an_unusable_paste_file_is_one_line_that_names_the_cause(
-        self, clinic: Clinic, ask: CallRemote, old: str, new: str, named: str
+        self, host: Host, examine: RunDoctor, old: str, new: str, named: str
     ) -> None:
-        text = clinic.paste.read_text()
+        text = host.paste.read_text()
         assert old in text
-        clinic.paste.write_text(text.replace(old, new))
-        assert named in ask.one_line()
+        host.paste.write_text(text.replace(old, new))
+        assert named in examine.one_line()
 
     def test_a_missing_configuration_file_is_one_line_that_names_it(
-        self, clinic: Clinic, ask: CallRemote
+        self, host: Host, examine: RunDoctor
     ) -> None:
-        clinic.conf.unlink()
-        assert str(clinic.conf) in ask.one_line()
+        host.conf.unlink()
+        assert str(host.conf) in examine.one_line()
 
     @pytest.mark.parametrize(
         ('line', 'named'),
@@ -468,37 +466,37 @@ class TestBadInput:
         ],
     )
     def test_an_unusable_option_is_named_without_its_password(
-        self, clinic: Clinic, ask: CallRemote, line: str, named: str
+        self, host: Host, examine: RunDoctor, line: str, named: str
     ) -> None:
-        clinic.configure(line)
-        said = ask.one_line()
+        host.configure(line)
+        said = examine.one_line()
         assert named in said
         assert 'sesame' not in said
 
     def test_a_missing_placement_configuration_is_one_line_that_names_it(
-        self, clinic: Clinic, ask: CallRemote
+        self, host: Host, examine: RunDoctor
     ) -> None:
-        clinic.placement.unlink()
-        assert str(clinic.placement) in ask.one_line()
+        host.placement.unlink()
+        assert str(host.placement) in examine.one_line()
 
     @pytest.mark.parametrize('content', [None, b'', b'a b', b'\xff\xfe', b'a\nb'])
     def test_a_missing_or_malformed_token_file_is_named_with_its_option(
         self,
-        clinic: Clinic,
-        ask: CallRemote,
+        host: Host,
+        examine: RunDoctor,
         tmp_path: pathlib.Path,
         content: bytes | None,
     ) -> None:
         path = tmp_path / 'token'
         if content is not None:
             path.write_bytes(content)
-        assert f'--token-file {path}' in ask.one_line('--token-file', str(path))
+        assert f'--token-file {path}' in examine.one_line('--token-file', str(path))
 
     @pytest.mark.parametrize('url', ['placement', 'file:///etc/passwd', ''])
     def test_a_placement_url_that_is_not_http_names_the_option(
-        self, clinic: Clinic, ask: CallRemote, url: str
+        self, host: Host, examine: RunDoctor, url: str
     ) -> None:
-        assert '--placement-url' in ask.one_line('--placement-url', url)
+        assert '--placement-url' in examine.one_line('--placement-url', url)
 
 
 class TestUpgradeCheck:
@@ -507,7 +505,7 @@ class TestUpgradeCheck:
         return status, ' '.join(capsys.readouterr().out.replace('|', ' ').split())
 
     def test_a_sound_deployment_passes_every_upgrade_check(
-        self, clinic: Clinic, capsys: pytest.CaptureFixture[str]
+        self, host: Host, capsys: pytest.CaptureFixture[str]
     ) -> None:
         status, said = self.check(capsys)
         assert status == 0
@@ -515,17 +513,17 @@ class TestUpgradeCheck:
             assert name in said
 
     def test_a_pipeline_without_the_guard_fails_the_upgrade_check(
-        self, clinic: Clinic, capsys: pytest.CaptureFixture[str]
+        self, host: Host, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        text = clinic.paste.read_text()
-        clinic.paste.write_text(text.replace('authtoken consumer_guard', 'authtoken'))
+        text = host.paste.read_text()
+        host.paste.write_text(text.replace('authtoken consumer_guard', 'authtoken'))
         status, said = self.check(capsys)
         assert status == 2
         assert 'without the guard' in said
 
     def test_the_file_of_the_pipeline_is_checked_and_not_the_default_one(
         self,
-        clinic: Clinic,
+        host: Host,
         capsys: pytest.CaptureFixture[str],
         monkeypatch: pytest.MonkeyPatch,
         tmp_path: pathlib.Path,
@@ -540,7 +538,7 @@ class TestUpgradeCheck:
     @pytest.mark.parametrize('content', [b'hunter2\n', b'[a]\nb = \xff\n', None])
     def test_a_file_that_cannot_be_read_stops_the_upgrade_check(
         self,
-        clinic: Clinic,
+        host: Host,
         capsys: pytest.CaptureFixture[str],
         tmp_path: pathlib.Path,
         content: bytes | None,
@@ -555,9 +553,9 @@ class TestUpgradeCheck:
         assert 'hunter2' not in line
 
     def test_a_broken_policy_file_fails_the_upgrade_check(
-        self, clinic: Clinic, capsys: pytest.CaptureFixture[str]
+        self, host: Host, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        (clinic.etc / 'policy.yaml').write_text('- broken')
+        (host.etc / 'policy.yaml').write_text('- broken')
         status, said = self.check(capsys)
         assert status == 2
         assert 'policy.yaml' in said

@@ -20,7 +20,7 @@ from tests.functional.owners.databases import start
 def make_settings(url: str, **options: str) -> Settings:
     """The settings of a guard on that database."""
     conf = loading.parse_files({})
-    return loading.load_settings(conf, {'connection': url, **options})
+    return loading.load(conf, {'connection': url, **options}).settings
 
 
 def make_placement(connection: str, parameters: str = '') -> cfg.ConfigOpts:

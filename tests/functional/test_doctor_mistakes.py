@@ -26,7 +26,7 @@ from consumer_guard.owners.database import DatabaseOwners
 from tests import servers
 from tests.certificates import make_expired_certificate
 from tests.configuration import ETC, NAIVE_RULES, OPEN_RULES, OWNER_RULES
-from tests.functional.clinic import DATABASE, CallRemote, Clinic, needs
+from tests.functional.host import DATABASE, Host, RunDoctor, needs
 from tests.functional.owners.databases import settings
 
 CONSUMER = '11111111-2222-4333-8444-555555555555'
@@ -50,45 +50,47 @@ class TestPlacementRules:
     )
     def test_placement_opened_to_readers_is_a_failure_of_both_commands(
         self,
-        clinic: Clinic,
-        ask: CallRemote,
+        host: Host,
+        examine: RunDoctor,
         rule: str,
         capsys: pytest.CaptureFixture[str],
     ) -> None:
-        clinic.policy.write_text(yaml.safe_dump({THEIRS: rule}))
-        report = ask()
+        host.policy.write_text(yaml.safe_dump({THEIRS: rule}))
+        report = examine()
         assert report.status == 2
         assert report.severity('placement rules') == 'failure'
         assert THEIRS in report.of('placement rules')['finding']
-        assert str(clinic.policy) in report.of('placement rules')['where']
+        assert str(host.policy) in report.of('placement rules')['where']
         assert 'consumer_guard_passage' in report.of('placement rules')['fix']
         assert guard_status.check_upgrade(['upgrade', 'check']) == 2
         assert 'is open to callers' in ' '.join(
             capsys.readouterr().out.replace('|', ' ').split()
         )
 
-    def test_every_naive_rule_is_named(self, clinic: Clinic, ask: CallRemote) -> None:
-        clinic.policy.write_text(yaml.safe_dump(NAIVE_RULES))
+    def test_every_naive_rule_is_named(self, host: Host, examine: RunDoctor) -> None:
+        host.policy.write_text(yaml.safe_dump(NAIVE_RULES))
         texts = [
-            row['finding'] for row in ask().rows if row['check'] == 'placement rules'
+            row['finding']
+            for row in examine().rows
+            if row['check'] == 'placement rules'
         ]
         for name in NAIVE_RULES:
             assert any(name in text for text in texts), name
 
     def test_a_base_rule_that_is_opened_counts(
-        self, clinic: Clinic, ask: CallRemote
+        self, host: Host, examine: RunDoctor
     ) -> None:
-        clinic.policy.write_text(
+        host.policy.write_text(
             yaml.safe_dump({'admin_or_service_api': 'role:admin or role:reader'})
         )
-        assert ask().severity('placement rules') == 'failure'
+        assert examine().severity('placement rules') == 'failure'
 
     @pytest.mark.parametrize('text', ['', '# nothing\n', '{}\n'])
     def test_placement_not_opened_to_owners_is_a_warning(
-        self, clinic: Clinic, ask: CallRemote, text: str
+        self, host: Host, examine: RunDoctor, text: str
     ) -> None:
-        clinic.policy.write_text(text)
-        report = ask()
+        host.policy.write_text(text)
+        report = examine()
         assert report.status == 1
         assert report.severity('policy fit') == 'warning'
         assert 'owners get 403' in report.of('policy fit')['finding']
@@ -96,9 +98,9 @@ class TestPlacementRules:
         assert guard_status.check_upgrade(['upgrade', 'check']) == 1
 
     def test_rules_that_no_owner_passes_need_no_passage(
-        self, clinic: Clinic, ask: CallRemote
+        self, host: Host, examine: RunDoctor
     ) -> None:
-        clinic.policy.write_text(
+        host.policy.write_text(
             yaml.safe_dump(
                 {
                     LIST: 'rule:consumer_guard:admin_or_service',
@@ -106,108 +108,106 @@ class TestPlacementRules:
                 }
             )
         )
-        assert ask().severity('policy fit') != 'failure'
-        assert 'owners get 403' not in ask().of('policy fit')['finding']
+        assert examine().severity('policy fit') != 'failure'
+        assert 'owners get 403' not in examine().of('policy fit')['finding']
 
     def test_every_opened_rule_of_ours_wants_the_one_of_placement(
-        self, clinic: Clinic, ask: CallRemote
+        self, host: Host, examine: RunDoctor
     ) -> None:
         both = OWNER_RULES | OPEN_RULES
-        clinic.policy.write_text(yaml.safe_dump(both))
-        assert ask().severity('policy fit') == 'ok'
+        host.policy.write_text(yaml.safe_dump(both))
+        assert examine().severity('policy fit') == 'ok'
         for name in ('allocations:update', 'resource_providers:allocations:list'):
             rules = {key: both[key] for key in both if key != f'placement:{name}'}
-            clinic.policy.write_text(yaml.safe_dump(rules))
-            report = ask()
+            host.policy.write_text(yaml.safe_dump(rules))
+            report = examine()
             assert report.severity('policy fit') == 'warning'
             assert f'placement:{name}' in report.of('policy fit')['finding']
 
     def test_a_role_that_one_service_allows_alone_is_a_warning(
-        self, clinic: Clinic, ask: CallRemote
+        self, host: Host, examine: RunDoctor
     ) -> None:
         rule = f'{OPEN_RULES[THEIRS]} or role:billing'
-        clinic.policy.write_text(yaml.safe_dump({THEIRS: rule}))
-        assert 'role:billing' in ask().of('policy fit')['finding']
+        host.policy.write_text(yaml.safe_dump({THEIRS: rule}))
+        assert 'role:billing' in examine().of('policy fit')['finding']
 
     def test_a_broken_file_of_placement_is_a_warning_under_the_same_names(
-        self, clinic: Clinic, ask: CallRemote
+        self, host: Host, examine: RunDoctor
     ) -> None:
-        theirs = clinic.etc / 'theirs.yaml'
+        theirs = host.etc / 'theirs.yaml'
         theirs.write_text('- no mapping')
-        clinic.configure_placement('[oslo_policy]', f'policy_file = {theirs}')
-        report = ask()
+        host.configure_placement('[oslo_policy]', f'policy_file = {theirs}')
+        report = examine()
         assert report.severity('placement rules') == 'warning'
         assert report.severity('policy fit') == 'note'
 
     def test_a_file_without_any_rule_of_the_guard_is_a_warning(
-        self, clinic: Clinic, ask: CallRemote
+        self, host: Host, examine: RunDoctor
     ) -> None:
-        other = clinic.etc / 'other.yaml'
+        other = host.etc / 'other.yaml'
         other.write_text('"os_compute_api:servers:show": "@"')
-        clinic.configure('[oslo_policy]', f'policy_file = {other}')
-        report = ask()
+        host.configure('[oslo_policy]', f'policy_file = {other}')
+        report = examine()
         assert report.severity('policy files') == 'warning'
         assert 'no rule of the guard' in report.of('policy files')['finding']
-        clinic.configure()
-        assert ask().severity('policy files') == 'note'
+        host.configure()
+        assert examine().severity('policy files') == 'note'
 
 
 class TestProblemsAlone:
     def test_nothing_wrong_says_what_was_checked(
-        self, clinic: Clinic, ask: CallRemote
+        self, host: Host, examine: RunDoctor
     ) -> None:
-        report = ask('--problems')
+        report = examine('--problems')
         assert (report.status, report.rows) == (0, [])
         assert report.errors.startswith('no problems in ')
         for check in ('guard', 'policy fit', 'SELECT', 'file modes', 'logging'):
             assert f'{check},' in report.errors
 
-    def test_a_problem_needs_no_such_line(
-        self, clinic: Clinic, ask: CallRemote
-    ) -> None:
-        clinic.configure('enforcement = shadow')
-        assert ask('--problems').errors == ''
+    def test_a_problem_needs_no_such_line(self, host: Host, examine: RunDoctor) -> None:
+        host.configure('enforcement = shadow')
+        assert examine('--problems').errors == ''
 
 
-def break_database(clinic: Clinic) -> None:
-    clinic.configure('connection = sqlite:////nowhere/placement.db')
+def break_database(host: Host) -> None:
+    host.configure('connection = sqlite:////nowhere/placement.db')
 
 
-def break_pipeline(clinic: Clinic) -> None:
-    clinic.paste.write_text(
+def break_pipeline(host: Host) -> None:
+    host.paste.write_text(
         '[app:main]\npaste.app_factory = oslo_middleware:Healthcheck.app_factory\n'
     )
 
 
-def break_policy(clinic: Clinic) -> None:
-    clinic.policy.write_text('- no mapping')
+def break_policy(host: Host) -> None:
+    host.policy.write_text('- no mapping')
 
 
-def break_logging(clinic: Clinic) -> None:
-    clinic.configure_placement('[DEFAULT]', 'log_config_append = /nowhere')
+def break_logging(host: Host) -> None:
+    host.configure_placement('[DEFAULT]', 'log_config_append = /nowhere')
 
 
 @pytest.mark.parametrize(
     'break_one', [break_database, break_pipeline, break_policy, break_logging]
 )
 def test_no_check_changes_its_name_when_it_fails(
-    clinic: Clinic, ask: CallRemote, break_one: Callable[[Clinic], None]
+    host: Host, examine: RunDoctor, break_one: Callable[[Host], None]
 ) -> None:
-    sound = {row['check'] for row in ask().rows}
-    break_one(clinic)
-    report = ask()
+    sound = {row['check'] for row in examine().rows}
+    break_one(host)
+    report = examine()
     assert report.status == 2
     assert {row['check'] for row in report.rows} == sound
 
 
 def test_without_a_paste_file_the_names_are_the_same(
-    clinic: Clinic, ask: CallRemote, monkeypatch: pytest.MonkeyPatch
+    host: Host, examine: RunDoctor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if os.path.exists('/etc/consumer-guard/api-paste.ini'):
         pytest.skip('there is one on this machine')
-    sound = {row['check'] for row in ask().rows}
+    sound = {row['check'] for row in examine().rows}
     monkeypatch.delenv('CONSUMER_GUARD_PASTE_CONFIG')
-    assert {row['check'] for row in ask().rows} == sound
+    assert {row['check'] for row in examine().rows} == sound
 
 
 def _connection(url: sa.URL, **changed: object) -> str:
@@ -220,11 +220,11 @@ def _refused(url: sa.URL) -> str:
 
 
 def _ask_every_command(
-    clinic: Clinic, ask: CallRemote, capsys: pytest.CaptureFixture[str]
+    host: Host, examine: RunDoctor, capsys: pytest.CaptureFixture[str]
 ) -> dict[str, str]:
     """What each command says of the database, and the look-up's own log line."""
-    texts = {'doctor': ask().of('database')['finding']}
-    config = ['--config-file', str(clinic.conf)]
+    texts = {'doctor': examine().of('database')['finding']}
+    config = ['--config-file', str(host.conf)]
     for command in (
         ['generation', 'list'],
         ['generation', 'roll', '--above', '5'],
@@ -274,16 +274,16 @@ class TestCauses:
     @needs['sqlite']
     def test_a_missing_sqlite_file_is_named_and_not_created(
         self,
-        clinic: Clinic,
-        ask: CallRemote,
+        host: Host,
+        examine: RunDoctor,
         capsys: pytest.CaptureFixture[str],
         tmp_path: pathlib.Path,
     ) -> None:
         path = tmp_path / 'missing.db'
         url = f'sqlite:///{path}'
-        clinic.configure(f'connection = {url}')
+        host.configure(f'connection = {url}')
         cause = 'unable to open database file: No such file or directory (SQLITE_CANT'
-        for command, text in _ask_every_command(clinic, ask, capsys).items():
+        for command, text in _ask_every_command(host, examine, capsys).items():
             wanted = cause if command != 'upgrade check' else 'No such file'
             assert wanted in text, command
             assert not path.exists(), command
@@ -294,12 +294,12 @@ class TestCauses:
     @pytest.mark.parametrize('case', ['refused', 'password', 'host', 'database'])
     def test_a_connection_that_fails_shows_its_cause(
         self,
-        clinic: Clinic,
-        ask: CallRemote,
+        host: Host,
+        examine: RunDoctor,
         capsys: pytest.CaptureFixture[str],
         case: str,
     ) -> None:
-        url = sa.make_url(clinic.house.url)
+        url = sa.make_url(host.database.url)
         postgresql = DATABASE == 'postgresql'
         if case == 'password' and postgresql:
             pytest.skip('the throw-away server trusts every password')
@@ -318,8 +318,8 @@ class TestCauses:
                 '(3D000)' if postgresql else "Unknown database 'nosuch' (1049)",
             ),
         }[case]
-        clinic.configure(f'connection = {connection}')
-        for command, text in _ask_every_command(clinic, ask, capsys).items():
+        host.configure(f'connection = {connection}')
+        for command, text in _ask_every_command(host, examine, capsys).items():
             if command != 'upgrade check':
                 assert cause in text, command
             assert 'sesame' not in text
@@ -331,16 +331,16 @@ class TestCauses:
         assert 'sqlalche.me' not in line
 
     def test_a_missing_table_is_named_with_its_code(
-        self, clinic: Clinic, ask: CallRemote, tmp_path: pathlib.Path
+        self, host: Host, examine: RunDoctor, tmp_path: pathlib.Path
     ) -> None:
         code = {'sqlite': 'SQLITE_ERROR', 'postgresql': '42P01', 'mysql': '1146'}
-        if clinic.house.server is None:
+        if host.database.server is None:
             (tmp_path / 'empty.db').touch()
             url = f'sqlite:///{tmp_path}/empty.db'
         else:
-            url = clinic.house.server.url(clinic.house.server.create_database())
-        clinic.configure(f'connection = {url}')
-        report = ask()
+            url = host.database.server.url(host.database.server.create_database())
+        host.configure(f'connection = {url}')
+        report = examine()
         assert report.severity('SELECT') == 'failure'
         assert 'consumers' in report.of('SELECT')['finding']
         assert f'({code[DATABASE]})' in report.of('SELECT')['finding']
@@ -351,13 +351,13 @@ class TestCauses:
 
     @pytest.mark.skipif(DATABASE == 'sqlite', reason='sqlite has no certificates')
     def test_an_expired_certificate_is_the_cause(
-        self, clinic: Clinic, ask: CallRemote
+        self, host: Host, examine: RunDoctor
     ) -> None:
         if shutil.which('openssl') is None:
             pytest.skip('openssl is not installed')
         with self._serve_expired() as (url, cause):
-            clinic.configure(f'connection = {url}')
-            assert cause in ask().of('database')['finding']
+            host.configure(f'connection = {url}')
+            assert cause in examine().of('database')['finding']
             assert cause in _read_log_line(url)
 
     @staticmethod
@@ -404,23 +404,23 @@ class TestSecrets:
     @pytest.mark.parametrize('place', ['guard', 'placement', 'paste'])
     def test_no_command_prints_a_password(
         self,
-        clinic: Clinic,
+        host: Host,
         connection: str,
         place: str,
         capsys: pytest.CaptureFixture[str],
     ) -> None:
         if place == 'guard':
-            clinic.configure(f'connection = {connection}')
+            host.configure(f'connection = {connection}')
         elif place == 'placement':
-            clinic.configure_placement(connection=connection)
+            host.configure_placement(connection=connection)
         else:
-            with clinic.paste.open('a') as file:
+            with host.paste.open('a') as file:
                 file.write('\n[filter:consumer_guard]\n')
-            text = clinic.paste.read_text().replace(
+            text = host.paste.read_text().replace(
                 'oslo_config_file', f'connection = {connection}\noslo_config_file', 1
             )
-            clinic.paste.write_text(text.rpartition('\n[filter:consumer_guard]\n')[0])
-        config = [] if place == 'paste' else ['--config-file', str(clinic.conf)]
+            host.paste.write_text(text.rpartition('\n[filter:consumer_guard]\n')[0])
+        config = [] if place == 'paste' else ['--config-file', str(host.conf)]
         printed = ''
         for command in (
             ['doctor'],
@@ -442,23 +442,23 @@ class TestFiles:
     @pytest.mark.parametrize('mode', [0o660, 0o646, 0o666])
     @pytest.mark.parametrize('name', ['paste', 'conf', 'placement', 'policy'])
     def test_a_file_that_others_write_is_a_failure(
-        self, clinic: Clinic, ask: CallRemote, name: str, mode: int
+        self, host: Host, examine: RunDoctor, name: str, mode: int
     ) -> None:
-        path: pathlib.Path = getattr(clinic, name)
+        path: pathlib.Path = getattr(host, name)
         path.chmod(mode)
-        report = ask()
+        report = examine()
         assert report.severity('file modes') == 'failure'
         assert report.of('file modes')['fix'] == f'chmod go-w {path}'
 
     def test_a_directory_of_rules_that_others_write_is_a_failure(
-        self, clinic: Clinic, ask: CallRemote
+        self, host: Host, examine: RunDoctor
     ) -> None:
-        folder = clinic.etc / 'policy.d'
+        folder = host.etc / 'policy.d'
         folder.mkdir()
         folder.chmod(0o775)
-        assert ask().severity('file modes') == 'failure'
+        assert examine().severity('file modes') == 'failure'
         folder.chmod(0o755)
-        assert ask().severity('file modes') == 'ok'
+        assert examine().severity('file modes') == 'ok'
 
     @pytest.mark.parametrize(
         ('name', 'line', 'severity'),
@@ -475,79 +475,79 @@ class TestFiles:
         ],
     )
     def test_a_password_that_every_account_can_read_is_a_failure(
-        self, clinic: Clinic, ask: CallRemote, name: str, line: str, severity: str
+        self, host: Host, examine: RunDoctor, name: str, line: str, severity: str
     ) -> None:
         if name == 'conf':
-            clinic.configure(line)
+            host.configure(line)
         else:
-            clinic.configure_placement(
+            host.configure_placement(
                 '[keystone_authtoken]',
                 'auth_type = password',
                 line,
                 connection='sqlite:////nowhere',
             )
-        path: pathlib.Path = getattr(clinic, name)
+        path: pathlib.Path = getattr(host, name)
         path.chmod(0o640)
-        assert ask().severity('passwords in files') == 'ok'
+        assert examine().severity('passwords in files') == 'ok'
         path.chmod(0o644)
-        report = ask()
+        report = examine()
         assert report.severity('passwords in files') == severity
         assert ':x@' not in json.dumps(report.rows)
 
     def test_a_password_in_a_readable_paste_file_is_a_failure(
-        self, clinic: Clinic, ask: CallRemote
+        self, host: Host, examine: RunDoctor
     ) -> None:
-        with clinic.paste.open('a') as file:
+        with host.paste.open('a') as file:
             file.write('[filter:guard]\nuse = consumer_guard\n')
             file.write('connection = mysql+pymysql://u:x@127.0.0.1:9/p\n')
-        text = clinic.paste.read_text()
-        clinic.paste.write_text(
+        text = host.paste.read_text()
+        host.paste.write_text(
             text.replace('authtoken consumer_guard', 'authtoken guard')
         )
-        assert ask().severity('passwords in files') == 'ok'
-        clinic.paste.chmod(0o644)
-        assert ask().severity('passwords in files') == 'failure'
+        assert examine().severity('passwords in files') == 'ok'
+        host.paste.chmod(0o644)
+        assert examine().severity('passwords in files') == 'failure'
 
     @pytest.mark.skipif(os.geteuid() != 0, reason='changes owners')
     def test_owners_other_than_root_are_shown(
-        self, clinic: Clinic, ask: CallRemote
+        self, host: Host, examine: RunDoctor
     ) -> None:
-        assert ask().severity('file owners') == 'ok'
-        os.chown(clinic.policy, 12345, -1)
-        assert ask().severity('file owners') == 'note'
-        os.chown(clinic.conf, 12346, -1)
-        assert ask().severity('file owners') == 'warning'
+        assert examine().severity('file owners') == 'ok'
+        os.chown(host.policy, 12345, -1)
+        assert examine().severity('file owners') == 'note'
+        os.chown(host.conf, 12346, -1)
+        assert examine().severity('file owners') == 'warning'
 
     def test_the_paste_file_without_authentication_is_a_leftover(
-        self, clinic: Clinic, ask: CallRemote
+        self, host: Host, examine: RunDoctor
     ) -> None:
-        assert ask().severity('leftovers') == 'ok'
-        left = clinic.etc / 'api-paste-noauth.ini'
+        assert examine().severity('leftovers') == 'ok'
+        left = host.etc / 'api-paste-noauth.ini'
         shutil.copy(ETC / 'api-paste-noauth.ini', left)
-        report = ask()
+        report = examine()
         assert report.severity('leftovers') == 'warning'
         assert str(left) in report.of('leftovers')['finding']
-        left.rename(clinic.etc / 'trial.ini')
-        assert ask().severity('leftovers') == 'warning'
+        left.rename(host.etc / 'trial.ini')
+        assert examine().severity('leftovers') == 'warning'
 
     def test_what_an_editor_left_among_the_rules(
-        self, clinic: Clinic, ask: CallRemote
+        self, host: Host, examine: RunDoctor
     ) -> None:
-        folder = clinic.etc / 'policy.d'
+        folder = host.etc / 'policy.d'
         folder.mkdir(mode=0o755)
         (folder / 'more.yaml~').write_text('{}')
-        assert ask().severity('leftovers') == 'warning'
+        assert examine().severity('leftovers') == 'warning'
 
     def test_what_the_workers_read_is_listed_with_its_places(
-        self, clinic: Clinic, ask: CallRemote, monkeypatch: pytest.MonkeyPatch
+        self, host: Host, examine: RunDoctor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        clinic.configure('denial = conceal', 'audit_key = sesamesesamesesamesesame')
+        host.configure('denial = conceal', 'audit_key = sesamesesamesesamesesame')
         monkeypatch.setenv('OS_CONSUMER_GUARD__AUDIT', 'all')
-        report = ask()
+        report = examine()
         shown = report.of('configuration')
-        for path in (clinic.paste, clinic.conf, clinic.placement, clinic.policy):
+        for path in (host.paste, host.conf, host.placement, host.policy):
             assert str(path) in shown['where']
-        assert f"denial='conceal' ({clinic.conf})" in shown['finding']
+        assert f"denial='conceal' ({host.conf})" in shown['finding']
         assert 'OS_CONSUMER_GUARD__AUDIT' in shown['finding']
         assert 'OS_CONSUMER_GUARD__AUDIT' in report.of('environment')['finding']
         assert 'sesame' not in json.dumps(report.rows)
@@ -598,17 +598,17 @@ class TestLogging:
         ],
     )
     def test_lines_that_are_written_nowhere_are_a_warning(
-        self, clinic: Clinic, ask: CallRemote, root: str, section: str, lost: list[str]
+        self, host: Host, examine: RunDoctor, root: str, section: str, lost: list[str]
     ) -> None:
-        path = clinic.etc / 'logging.conf'
+        path = host.etc / 'logging.conf'
         more = ', guard' if section else ''
         if section:
             section = f'[logger_guard]\nqualname = consumer_guard\n{section}'
         path.write_text(LOGGING.format(root=root, section=section, more=more))
-        clinic.configure_placement('[DEFAULT]', f'log_config_append = {path}')
+        host.configure_placement('[DEFAULT]', f'log_config_append = {path}')
         texts = [
             row['finding']
-            for row in ask().rows
+            for row in examine().rows
             if row['check'] == 'logging' and row['severity'] == 'warning'
         ]
         assert len(texts) == len(lost)
@@ -616,57 +616,57 @@ class TestLogging:
             assert word in text
 
     def test_a_level_of_the_options_loses_records(
-        self, clinic: Clinic, ask: CallRemote
+        self, host: Host, examine: RunDoctor
     ) -> None:
-        assert ask().severity('logging') == 'ok'
-        clinic.configure_placement(
+        assert examine().severity('logging') == 'ok'
+        host.configure_placement(
             '[DEFAULT]', 'default_log_levels = consumer_guard=WARN'
         )
-        assert 'records' in ask().of('logging')['finding']
+        assert 'records' in examine().of('logging')['finding']
 
 
 class TestAuthToken:
-    def _use(self, clinic: Clinic, *lines: str) -> None:
-        text = clinic.paste.read_text()
+    def _use(self, host: Host, *lines: str) -> None:
+        text = host.paste.read_text()
         plain = 'paste.filter_factory = keystonemiddleware.auth_token:filter_factory'
-        clinic.paste.write_text(
+        host.paste.write_text(
             text.replace(
                 'use = egg:consumer-guard#authtoken', '\n'.join([plain, *lines])
             )
         )
 
     def test_plain_auth_token_without_keys_is_a_failure(
-        self, clinic: Clinic, ask: CallRemote
+        self, host: Host, examine: RunDoctor
     ) -> None:
-        self._use(clinic)
-        report = ask()
+        self._use(host)
+        report = examine()
         assert report.status == 2
         assert 'no configuration' in report.of('auth_token')['finding']
         assert 'egg:consumer-guard#authtoken' in report.of('auth_token')['fix']
 
     def test_plain_auth_token_with_keys_closes_the_root_for_probes(
-        self, clinic: Clinic, ask: CallRemote
+        self, host: Host, examine: RunDoctor
     ) -> None:
         for lines in (
             ('auth_type = password', 'auth_url = http://127.0.0.1:9'),
-            (f'oslo_config_file = {clinic.placement}', 'oslo_config_project = x'),
+            (f'oslo_config_file = {host.placement}', 'oslo_config_project = x'),
         ):
-            self._use(clinic, *lines)
-            report = ask()
+            self._use(host, *lines)
+            report = examine()
             assert report.severity('auth_token') == 'warning'
             assert 'GET /' in report.of('auth_token')['finding']
 
     def test_an_empty_group_of_placement_is_a_failure(
-        self, clinic: Clinic, ask: CallRemote
+        self, host: Host, examine: RunDoctor
     ) -> None:
-        clinic.configure_placement('[keystone_authtoken]')
-        assert ask().severity('auth_token') == 'failure'
+        host.configure_placement('[keystone_authtoken]')
+        assert examine().severity('auth_token') == 'failure'
 
     def test_a_missing_service_type_is_a_note(
-        self, clinic: Clinic, ask: CallRemote
+        self, host: Host, examine: RunDoctor
     ) -> None:
-        clinic.configure_placement('[keystone_authtoken]', 'auth_type = password')
-        report = ask()
+        host.configure_placement('[keystone_authtoken]', 'auth_type = password')
+        report = examine()
         assert report.severity('auth_token') == 'note'
         assert 'service_type' in report.of('auth_token')['finding']
 
@@ -682,14 +682,14 @@ class TestAuthToken:
     ],
 )
 def test_the_mode_of_placements_sessions_counts_and_not_the_servers(
-    clinic: Clinic, ask: CallRemote, server: str, option: str | None, severity: str
+    host: Host, examine: RunDoctor, server: str, option: str | None, severity: str
 ) -> None:
-    clinic.tables.run(f"SET GLOBAL sql_mode = '{server}'")
+    host.tables.run(f"SET GLOBAL sql_mode = '{server}'")
     try:
-        clinic.configure_placement(*([option] if option else []))
-        report = ask()
+        host.configure_placement(*([option] if option else []))
+        report = examine()
     finally:
-        clinic.tables.run("SET GLOBAL sql_mode = 'STRICT_TRANS_TABLES'")
+        host.tables.run("SET GLOBAL sql_mode = 'STRICT_TRANS_TABLES'")
     assert report.severity('sql_mode') == severity
 
 
@@ -699,11 +699,11 @@ class TestTerminal:
     HOSTILE = 'x\x1b]0;owned\x07\x1b[2J\r\u202e\x9b31m'
 
     def test_escape_sequences_are_shown_in_every_form(
-        self, clinic: Clinic, capsys: pytest.CaptureFixture[str]
+        self, host: Host, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        clinic.policy.write_text(yaml.safe_dump({f'placement:{self.HOSTILE}': '@'}))
+        host.policy.write_text(yaml.safe_dump({f'placement:{self.HOSTILE}': '@'}))
         # MariaDB's column takes no other characters.
-        clinic.add(self.HOSTILE.encode('ascii', 'ignore').decode()[:36])
+        host.add(self.HOSTILE.encode('ascii', 'ignore').decode()[:36])
         for command in (
             ['doctor'],
             ['policy', 'check'],
@@ -716,7 +716,7 @@ class TestTerminal:
                 arguments = ['-f', form] if command[1:2] != ['roll'] else []
                 if command[0] == 'can-i' and form == 'csv':
                     continue
-                config = ['--config-file', str(clinic.conf)]
+                config = ['--config-file', str(host.conf)]
                 guard_main.main([*config, *command, *arguments])
                 printed = ''.join(capsys.readouterr())
                 bad = {c for c in printed if not c.isprintable()} - {'\n', '\t'}
@@ -726,11 +726,11 @@ class TestTerminal:
 
     @pytest.mark.parametrize('start', ['=', '+', '-', '@', '\t'])
     def test_a_cell_of_others_is_no_formula(
-        self, clinic: Clinic, start: str, capsys: pytest.CaptureFixture[str]
+        self, host: Host, start: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
         hostile = f'{start}cmd|calc'
-        clinic.add(hostile, generation=7)
-        config = ['--config-file', str(clinic.conf)]
+        host.add(hostile, generation=7)
+        config = ['--config-file', str(host.conf)]
         assert guard_main.main([*config, 'generation', 'list', '-f', 'csv']) == 0
         rows = [*csv.DictReader(io.StringIO(capsys.readouterr().out))]
         assert [row['uuid'] for row in rows] == [f"'{hostile}"]

@@ -183,7 +183,7 @@ def make_guard(
     local = {'connection': 'sqlite://'} | options
     return assembly.make_guard(
         application,
-        settings=loading.load_settings(loading.parse_files({}), local),
+        settings=loading.load(loading.parse_files({}), local).settings,
         rules=rules or FixedRules(),
         lookup=owners or SealingOwners(),
         versions=KNOWN_MICROVERSIONS,

@@ -288,7 +288,7 @@ class Scenario:
     ) -> ConsumerGuard:
         path = self._deployed.directory / 'consumer-guard.conf'
         local = {'oslo_config_file': str(path), **options}
-        settings = loading.load_settings(loading.parse_files(local), local)
+        settings = loading.load(loading.parse_files(local), local).settings
         lookup = assembly.make_lookup(settings)
         rulebook = Rulebook.build([PolicyText('policy', yaml.safe_dump(OWNER_RULES))])
         return assembly.make_guard(

@@ -9,7 +9,7 @@ import pytest
 
 from tests.cloud.placement import Placement
 from tests.cloud.stack import Cloud, run_cloud
-from tests.keystone.town import VARIANTS, Town
+from tests.keystone.scenery import VARIANTS, Scene
 
 #: Keystone needs a minute and packages that the other lanes have no use for.
 collect_ignore_glob = (
@@ -37,8 +37,8 @@ def serve(cloud: Cloud) -> Callable[[str], Placement]:
 
 
 @pytest.fixture(scope='session')
-def town(cloud: Cloud, serve: Callable[[str], Placement]) -> Town:
-    return Town(cloud, serve)
+def scene(cloud: Cloud, serve: Callable[[str], Placement]) -> Scene:
+    return Scene(cloud, serve)
 
 
 @pytest.fixture(scope='session')

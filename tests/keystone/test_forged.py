@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from keystonemiddleware.auth_token import _request
 
-from tests.keystone.town import VARIANTS, Town
+from tests.keystone.scenery import VARIANTS, Scene
 
 #: The headers that auth_token sets, by its own list, and what else could count.
 NAMES = sorted(
@@ -29,14 +29,14 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
 }
 
 
-def make_value(town: Town, name: str) -> str:
+def make_value(scene: Scene, name: str) -> str:
     """What would make the client an administrator of beta."""
     if 'Role' in name:
         return 'admin,service,consumer_guard_passage'
     if 'Status' in name:
         return 'Confirmed'
     if 'Project-Id' in name or 'Tenant-Id' in name:
-        return town.beta.id
+        return scene.beta.id
     if 'Domain' in name:
         return 'default'
     return {
@@ -67,43 +67,45 @@ def test_the_list_is_the_whole() -> None:
     } <= set(NAMES)
 
 
-def test_underscores_arrive(town: Town) -> None:
+def test_underscores_arrive(scene: Scene) -> None:
     """Or the tests with the other spelling would show nothing."""
-    spelt = {'X_Auth_Token': town.add_token('reader')}
-    assert town.read(None, headers=spelt) == (200, 403)
+    spelt = {'X_Auth_Token': scene.add_token('reader')}
+    assert scene.read(None, headers=spelt) == (200, 403)
 
 
 @pytest.mark.parametrize('spelling', SPELLINGS)
 @pytest.mark.parametrize('variant', ['RegionOne', 'delayed'])
 class TestForged:
     def test_a_header_beside_a_valid_token_changes_nothing(
-        self, town: Town, variant: str, spelling: str
+        self, scene: Scene, variant: str, spelling: str
     ) -> None:
         spell = SPELLINGS[spelling]
-        token = town.add_token('reader')
+        token = scene.add_token('reader')
         for name in NAMES:
-            forged = {spell(name): make_value(town, name)}
-            assert town.read(token, variant, forged) == (200, 403), name
+            forged = {spell(name): make_value(scene, name)}
+            assert scene.read(token, variant, forged) == (200, 403), name
 
-    def test_all_beside_a_token(self, town: Town, variant: str, spelling: str) -> None:
-        forged = {SPELLINGS[spelling](name): make_value(town, name) for name in NAMES}
-        assert town.read(town.add_token('reader'), variant, forged) == (200, 403)
-        passer_by = town.add_token('passer-by')
-        assert town.read(passer_by, variant, forged) == (403, 403)
+    def test_all_beside_a_token(
+        self, scene: Scene, variant: str, spelling: str
+    ) -> None:
+        forged = {SPELLINGS[spelling](name): make_value(scene, name) for name in NAMES}
+        assert scene.read(scene.add_token('reader'), variant, forged) == (200, 403)
+        passer_by = scene.add_token('passer-by')
+        assert scene.read(passer_by, variant, forged) == (403, 403)
 
     def test_all_headers_without_a_valid_token_get_401(
-        self, town: Town, variant: str, spelling: str
+        self, scene: Scene, variant: str, spelling: str
     ) -> None:
-        forged = {SPELLINGS[spelling](name): make_value(town, name) for name in NAMES}
+        forged = {SPELLINGS[spelling](name): make_value(scene, name) for name in NAMES}
         for token in (None, '', 'no such token'):
-            assert town.read(token, variant, forged) == (401, 401)
-            answer = town.client(token, variant).request(
+            assert scene.read(token, variant, forged) == (401, 401)
+            answer = scene.client(token, variant).request(
                 'GET', '/resource_providers', headers=forged
             )
             assert answer.status_code == 401
-            writing = town.client(token, variant).request(
+            writing = scene.client(token, variant).request(
                 'DELETE',
-                f'/allocations/{town.add_consumer(town.alpha)}',
+                f'/allocations/{scene.add_consumer(scene.alpha)}',
                 headers=forged,
             )
             assert writing.status_code == 401
@@ -115,33 +117,33 @@ class TestRolesOfKeystone:
     @pytest.mark.parametrize(
         'name', ['consumer_guard_passage', 'Consumer_Guard_Passage']
     )
-    def test_the_passage_role(self, town: Town, name: str) -> None:
+    def test_the_passage_role(self, scene: Scene, name: str) -> None:
         """Removed from what goes to placement; the guard's own still arrives."""
-        token = town.add_token('reader', name)
-        assert town.read(token, 'open') == (200, 403)
-        traits = town.client(token, 'open').request('GET', '/traits')
+        token = scene.add_token('reader', name)
+        assert scene.read(token, 'open') == (200, 403)
+        traits = scene.client(token, 'open').request('GET', '/traits')
         assert traits.status_code == 403
 
-    def test_the_passage_role_of_a_service(self, town: Town) -> None:
+    def test_the_passage_role_of_a_service(self, scene: Scene) -> None:
         beside = {
-            'X-Service-Token': town.add_token('service', 'consumer_guard_passage')
+            'X-Service-Token': scene.add_token('service', 'consumer_guard_passage')
         }
-        token = town.add_token('reader')
-        assert town.read(token, 'open', beside) == (200, 403)
-        traits = town.client(token, 'open').request('GET', '/traits', headers=beside)
+        token = scene.add_token('reader')
+        assert scene.read(token, 'open', beside) == (200, 403)
+        traits = scene.client(token, 'open').request('GET', '/traits', headers=beside)
         assert traits.status_code == 403
 
-    def test_a_comma_makes_no_other_role(self, town: Town) -> None:
+    def test_a_comma_makes_no_other_role(self, scene: Scene) -> None:
         """auth_token joins role names with commas; nobody may split 'x,admin'."""
         for name in ('x,admin', 'x,service', 'x,consumer_guard_passage', 'x, admin ,y'):
-            token = town.add_token('reader', name)
+            token = scene.add_token('reader', name)
             for variant in ('RegionOne', 'open'):
-                assert town.read(token, variant) == (200, 403), name
+                assert scene.read(token, variant) == (200, 403), name
 
 
-def test_every_variant_starts(town: Town) -> None:
+def test_every_variant_starts(scene: Scene) -> None:
     """None of them is open to whoever has no token, but for the root."""
     for variant in VARIANTS:
-        client = town.client(None, variant)
+        client = scene.client(None, variant)
         assert client.request('GET', '/').status_code == 200
         assert client.request('GET', '/resource_providers').status_code == 401

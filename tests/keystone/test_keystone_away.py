@@ -7,7 +7,7 @@ import pytest
 
 from tests.cloud.placement import Client
 from tests.cloud.stack import Cloud
-from tests.keystone.town import Town
+from tests.keystone.scenery import Scene
 
 #: Seconds to be back after keystone, without a restart of placement.
 BACK = 30
@@ -24,22 +24,22 @@ def is_back(client: Client, path: str) -> bool:
 
 
 @pytest.mark.parametrize('how', ['stopped', 'frozen'])
-def test_away(town: Town, cloud: Cloud, how: str) -> None:
+def test_away(scene: Scene, cloud: Cloud, how: str) -> None:
     """503; known tokens go on; back by itself.
 
     Where decisions are delayed auth_token says nothing of refused connections.
     """
-    own, foreign = f'/allocations/{town.own}', f'/allocations/{town.foreign}'
-    token = town.add_token('reader')
-    known = town.client(token)
+    own, foreign = f'/allocations/{scene.own}', f'/allocations/{scene.foreign}'
+    token = scene.add_token('reader')
+    known = scene.client(token)
     away = {'conceal': 503, 'delayed': 401 if how == 'stopped' else 503}
     others = {
-        variant: town.client(town.add_token('reader'), variant) for variant in away
+        variant: scene.client(scene.add_token('reader'), variant) for variant in away
     }
     assert known.request('GET', own).status_code == 200
     # It was there before: they know the catalog, but not these tokens.
     for variant in away:
-        assert town.read(token, variant)[0] == 200
+        assert scene.read(token, variant)[0] == 200
     server = cloud.keystone.server
     server.stop() if how == 'stopped' else server.freeze()
     try:
@@ -50,7 +50,7 @@ def test_away(town: Town, cloud: Cloud, how: str) -> None:
                 answer = client.request('GET', path)
                 assert answer.status_code == away[variant], (variant, answer.text)
                 assert time.monotonic() - began < 20
-                assert town.beta.id not in answer.text
+                assert scene.beta.id not in answer.text
             assert client.request('GET', '/').status_code == 200
         # auth_token has this one in its cache.
         assert known.request('GET', own).status_code == 200
@@ -60,4 +60,4 @@ def test_away(town: Town, cloud: Cloud, how: str) -> None:
     for client in (known, *others.values()):
         assert is_back(client, own)
     assert known.request('GET', foreign).status_code == 403
-    assert town.read(town.add_token('reader')) == (200, 403)
+    assert scene.read(scene.add_token('reader')) == (200, 403)

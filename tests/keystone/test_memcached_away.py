@@ -9,7 +9,7 @@ import pytest
 from tests.cloud.memcached import Memcached
 from tests.cloud.placement import Client, Placement
 from tests.cloud.stack import Cloud
-from tests.keystone.town import Town
+from tests.keystone.scenery import Scene
 
 #: Seconds; auth_token waits for each of its calls (memcache_pool_socket_timeout).
 LONGEST = 20
@@ -43,10 +43,10 @@ def placement(cloud: Cloud, memcached: Memcached) -> Placement:
 class Reader:
     """A reader of alpha, of its own consumer and of a foreign one."""
 
-    def __init__(self, town: Town, placement: Placement) -> None:
-        self._client = Client(placement.url, town.add_token('reader'))
-        self._paths = (f'/allocations/{town.own}', f'/allocations/{town.foreign}')
-        self._hidden = town.beta.id
+    def __init__(self, scene: Scene, placement: Placement) -> None:
+        self._client = Client(placement.url, scene.add_token('reader'))
+        self._paths = (f'/allocations/{scene.own}', f'/allocations/{scene.foreign}')
+        self._hidden = scene.beta.id
 
     def read(self) -> tuple[int, ...]:
         """The statuses; nothing foreign is shown, and nobody waits for long."""
@@ -61,18 +61,20 @@ class Reader:
 
 
 @pytest.mark.parametrize('how', ['stopped', 'frozen'])
-def test_away(town: Town, placement: Placement, memcached: Memcached, how: str) -> None:
+def test_away(
+    scene: Scene, placement: Placement, memcached: Memcached, how: str
+) -> None:
     """Tokens are validated by keystone then; the answers are the same."""
     held = memcached.count_items()
-    known = Reader(town, placement)
+    known = Reader(scene, placement)
     assert known.read() == (200, 403)
     assert memcached.count_items() > held, 'the cache is not used'
     memcached.stop() if how == 'stopped' else memcached.freeze()
     try:
-        for reader in (known, Reader(town, placement), known):
+        for reader in (known, Reader(scene, placement), known):
             assert reader.read() == (200, 403)
         forged = Client(placement.url, 'no such token')
-        assert forged.request('GET', f'/allocations/{town.own}').status_code == 401
+        assert forged.request('GET', f'/allocations/{scene.own}').status_code == 401
     finally:
         memcached.start() if how == 'stopped' else memcached.thaw()
     assert known.read() == (200, 403)
@@ -80,5 +82,5 @@ def test_away(town: Town, placement: Placement, memcached: Memcached, how: str) 
     deadline = time.monotonic() + BACK
     while memcached.count_items() == held:
         assert time.monotonic() < deadline, 'the cache is not used again'
-        assert Reader(town, placement).read() == (200, 403)
+        assert Reader(scene, placement).read() == (200, 403)
         time.sleep(0.5)

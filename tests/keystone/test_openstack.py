@@ -12,13 +12,13 @@ import pytest
 
 from tests.cloud.identities import User
 from tests.cloud.processes import make_environment
-from tests.keystone.town import RULE, VARIANTS, Town
+from tests.keystone.scenery import RULE, VARIANTS, Scene
 
 REFUSED = f'Policy does not allow {RULE} to be performed. (HTTP 403)'
 
 
 @dataclasses.dataclass(frozen=True)
-class Said:
+class Printed:
     """What a command printed, and its exit status."""
 
     status: int
@@ -34,20 +34,20 @@ class Said:
 class Shell:
     """The command as one user of alpha."""
 
-    def __init__(self, town: Town, user: User, folder: pathlib.Path) -> None:
+    def __init__(self, scene: Scene, user: User, folder: pathlib.Path) -> None:
         path = folder / f'{user.name}.yaml'
         entries = {
-            region: town.cloud.make_entry(user, town.alpha, region)
+            region: scene.cloud.make_entry(user, scene.alpha, region)
             for region in VARIANTS
         }
-        town.cloud.write_clouds(path, entries)
-        self._town = town
+        scene.cloud.write_clouds(path, entries)
+        self._town = scene
         self._env = {'OS_CLIENT_CONFIG_FILE': str(path)}
         self._folder = folder
 
     def __call__(
         self, command: str, version: str | None = '1.38', region: str = 'RegionOne'
-    ) -> Said:
+    ) -> Printed:
         self._town.client(None, region)  # so that it is in the catalog
         env = self._env | {'OS_CLOUD': region}
         if version is not None:
@@ -61,31 +61,31 @@ class Shell:
             timeout=60,
             check=False,
         )
-        return Said(done.returncode, done.stdout, done.stderr.strip())
+        return Printed(done.returncode, done.stdout, done.stderr.strip())
 
 
 @pytest.fixture(scope='module')
-def member(town: Town, scratch: pathlib.Path) -> Shell:
-    return Shell(town, town.add_user('member'), scratch)
+def member(scene: Scene, scratch: pathlib.Path) -> Shell:
+    return Shell(scene, scene.add_user('member'), scratch)
 
 
 SHOW = 'resource provider allocation show -f json'
 
 
 @pytest.mark.parametrize('version', [None, '1.38'])
-def test_own(town: Town, member: Shell, version: str | None) -> None:
+def test_own(scene: Scene, member: Shell, version: str | None) -> None:
     """Without a version the command asks for the newest that both know."""
-    said = member(f'{SHOW} {town.add_consumer(town.alpha)}', version)
+    said = member(f'{SHOW} {scene.add_consumer(scene.alpha)}', version)
     assert said.status == 0, said.err
     [row] = said.rows
-    assert row['project_id'] == town.alpha.id
+    assert row['project_id'] == scene.alpha.id
     assert row['resources'] == {'VCPU': 1}
 
 
 @pytest.mark.parametrize('version', [None, '1.0', '1.38'])
-def test_foreign(town: Town, member: Shell, version: str | None) -> None:
+def test_foreign(scene: Scene, member: Shell, version: str | None) -> None:
     """One line, the last of the detail; the same as for an unknown one."""
-    said = member(f'{SHOW} {town.add_consumer(town.beta)}', version)
+    said = member(f'{SHOW} {scene.add_consumer(scene.beta)}', version)
     assert (said.status, said.out.strip(), said.err) == (1, '', REFUSED)
 
 
@@ -96,27 +96,27 @@ def test_showing_an_unknown_consumer_fails_with_the_refusal_alone(
     assert (said.status, said.out.strip(), said.err) == (1, '', REFUSED)
 
 
-def test_concealed(town: Town, member: Shell) -> None:
+def test_concealed(scene: Scene, member: Shell) -> None:
     """With ``denial = conceal`` an empty table, and nothing said."""
-    said = member(f'{SHOW} {town.add_consumer(town.beta)}', region='conceal')
+    said = member(f'{SHOW} {scene.add_consumer(scene.beta)}', region='conceal')
     assert (said.status, said.rows, said.err) == (0, [], '')
 
 
-def test_usages_are_shown_for_the_own_project_only(town: Town, member: Shell) -> None:
+def test_usages_are_shown_for_the_own_project_only(scene: Scene, member: Shell) -> None:
     # From 1.38 on the rows are those of consumer types.
-    said = member(f'resource usage show -f json {town.alpha.id}', '1.12')
+    said = member(f'resource usage show -f json {scene.alpha.id}', '1.12')
     assert said.status == 0, said.err
     [row] = said.rows
     assert row['resource_class'] == 'VCPU'
-    said = member(f'resource usage show -f json {town.beta.id}')
+    said = member(f'resource usage show -f json {scene.beta.id}')
     rule = 'consumer_guard:usages'
     assert said.status == 1
     assert said.err == f'Policy does not allow {rule} to be performed. (HTTP 403)'
 
 
-def test_delete_names_the_way(town: Town, member: Shell) -> None:
+def test_delete_names_the_way(scene: Scene, member: Shell) -> None:
     """Ownership never allows it; what the owner may do instead is what is printed."""
-    consumer = town.add_consumer(town.alpha)
+    consumer = scene.add_consumer(scene.alpha)
     said = member(f'resource provider allocation delete {consumer}', region='open')
     assert said.status == 1
     assert said.err == (
@@ -126,14 +126,14 @@ def test_delete_names_the_way(town: Town, member: Shell) -> None:
     )
 
 
-def test_set(town: Town, member: Shell) -> None:
+def test_set(scene: Scene, member: Shell) -> None:
     """The command reads the generation by itself, so the seal is there."""
     text = (
         'resource provider allocation set -f json --consumer-type INSTANCE'
-        f' --allocation rp={town.provider},VCPU=3'
-        f' --project-id {town.alpha.id} --user-id someone '
+        f' --allocation rp={scene.provider},VCPU=3'
+        f' --project-id {scene.alpha.id} --user-id someone '
     )
-    own, foreign = town.add_consumer(town.alpha), town.add_consumer(town.beta)
+    own, foreign = scene.add_consumer(scene.alpha), scene.add_consumer(scene.beta)
     said = member(text + own, region='open')
     assert said.status == 0, said.err
     [row] = said.rows
@@ -141,18 +141,18 @@ def test_set(town: Town, member: Shell) -> None:
     said = member(text + foreign, region='open')
     assert said.status == 1
     assert said.err == REFUSED
-    shown = town.admin.must('GET', f'/allocations/{foreign}')
-    assert shown['project_id'] == town.beta.id
+    shown = scene.admin.must('GET', f'/allocations/{foreign}')
+    assert shown['project_id'] == scene.beta.id
 
 
 def test_without_a_version_that_owners_may_write_with(
-    town: Town, member: Shell
+    scene: Scene, member: Shell
 ) -> None:
     said = member(
         'resource provider allocation set -f json'
-        f' --allocation rp={town.provider},VCPU=3'
-        f' --project-id {town.alpha.id} --user-id someone'
-        f' {town.add_consumer(town.alpha)}',
+        f' --allocation rp={scene.provider},VCPU=3'
+        f' --project-id {scene.alpha.id} --user-id someone'
+        f' {scene.add_consumer(scene.alpha)}',
         version='1.12',
         region='open',
     )

@@ -8,7 +8,7 @@ import pytest
 
 from tests.cloud.processes import WebServer
 from tests.cloud.stack import Cloud
-from tests.keystone.town import Town
+from tests.keystone.scenery import Scene
 
 #: Seconds that a token of the second server is valid.
 LIFE = 10
@@ -17,37 +17,37 @@ LIFE = 10
 class TestAccessRules:
     """Application credentials that are good for some paths only."""
 
-    def add(self, town: Town, method: str, path: str) -> str:
-        user = town.add_user('member')
-        token = town.identities.log_in(user, project_id=town.alpha.id)
+    def add(self, scene: Scene, method: str, path: str) -> str:
+        user = scene.add_user('member')
+        token = scene.identities.log_in(user, project_id=scene.alpha.id)
         rule = {'service': 'placement', 'method': method, 'path': path}
-        return town.add_application_credential(token, user, [rule])
+        return scene.add_application_credential(token, user, [rule])
 
-    def test_what_the_rule_names(self, town: Town) -> None:
-        token = self.add(town, 'GET', '/allocations/*')
-        assert town.read(token, 'open') == (200, 403)
+    def test_what_the_rule_names(self, scene: Scene) -> None:
+        token = self.add(scene, 'GET', '/allocations/*')
+        assert scene.read(token, 'open') == (200, 403)
 
-    def test_everything_else(self, town: Town) -> None:
+    def test_everything_else(self, scene: Scene) -> None:
         """auth_token refuses what ownership would allow."""
-        client = town.client(self.add(town, 'GET', '/allocations/*'), 'open')
-        own = f'/allocations/{town.add_consumer(town.alpha)}'
-        usages = f'/usages?project_id={town.alpha.id}'
+        client = scene.client(self.add(scene, 'GET', '/allocations/*'), 'open')
+        own = f'/allocations/{scene.add_consumer(scene.alpha)}'
+        usages = f'/usages?project_id={scene.alpha.id}'
         assert client.request('GET', own).status_code == 200
         assert client.request('GET', usages).status_code == 401
-        put = client.request('PUT', own, town.claim(town.alpha))
+        put = client.request('PUT', own, scene.claim(scene.alpha))
         assert put.status_code == 401
 
-    def test_a_rule_gives_nothing(self, town: Town) -> None:
+    def test_a_rule_gives_nothing(self, scene: Scene) -> None:
         """A rule that names what ownership never allows does not open it."""
-        token = self.add(town, 'DELETE', '/allocations/*')
-        own = f'/allocations/{town.add_consumer(town.alpha)}'
-        assert town.client(token, 'open').request('DELETE', own).status_code == 403
+        token = self.add(scene, 'DELETE', '/allocations/*')
+        own = f'/allocations/{scene.add_consumer(scene.alpha)}'
+        assert scene.client(token, 'open').request('DELETE', own).status_code == 403
 
-    def test_a_service_token_lifts_the_rule_not_the_guard(self, town: Town) -> None:
-        client = town.client(self.add(town, 'GET', '/usages'), 'open')
-        beside = {'X-Service-Token': town.add_token('service')}
-        for project, status in ((town.alpha, 200), (town.beta, 403)):
-            path = f'/allocations/{town.add_consumer(project)}'
+    def test_a_service_token_lifts_the_rule_not_the_guard(self, scene: Scene) -> None:
+        client = scene.client(self.add(scene, 'GET', '/usages'), 'open')
+        beside = {'X-Service-Token': scene.add_token('service')}
+        for project, status in ((scene.alpha, 200), (scene.beta, 403)):
+            path = f'/allocations/{scene.add_consumer(project)}'
             assert client.request('GET', path).status_code == 401
             assert client.request('GET', path, headers=beside).status_code == status
 
@@ -57,53 +57,53 @@ class TestTrusts:
 
     @pytest.mark.parametrize('impersonation', [False, True])
     def test_a_trust_gives_only_the_roles_that_were_delegated(
-        self, town: Town, impersonation: bool
+        self, scene: Scene, impersonation: bool
     ) -> None:
-        trustor = town.add_user('member')
-        token = town.add_trust(trustor, 'reader', impersonation=impersonation)
-        assert town.read(token, 'open') == (200, 403)
-        path = f'/allocations/{town.add_consumer(town.alpha)}'
-        body = town.claim(town.alpha)
-        put = town.client(token, 'open').request('PUT', path, body)
+        trustor = scene.add_user('member')
+        token = scene.add_trust(trustor, 'reader', impersonation=impersonation)
+        assert scene.read(token, 'open') == (200, 403)
+        path = f'/allocations/{scene.add_consumer(scene.alpha)}'
+        body = scene.claim(scene.alpha)
+        put = scene.client(token, 'open').request('PUT', path, body)
         assert put.status_code == 403
 
-    def test_the_end_of_the_trustors_role(self, town: Town) -> None:
-        trustor = town.add_user('member')
-        token = town.add_trust(trustor, 'member', impersonation=False)
-        assert town.read(token, 'conceal')[0] == 200
-        town.identities.take(trustor, 'member', f'projects/{town.alpha.id}')
+    def test_the_end_of_the_trustors_role(self, scene: Scene) -> None:
+        trustor = scene.add_user('member')
+        token = scene.add_trust(trustor, 'member', impersonation=False)
+        assert scene.read(token, 'conceal')[0] == 200
+        scene.identities.take(trustor, 'member', f'projects/{scene.alpha.id}')
         # Keystone refuses to validate it with 403, for auth_token a fault.
-        assert town.read(token, 'conceal') == (503, 503)
+        assert scene.read(token, 'conceal') == (503, 503)
 
 
 class TestRevoked:
     """Where auth_token caches no tokens, what keystone says counts at once."""
 
-    def test_a_revoked_token_gets_401_at_once(self, town: Town) -> None:
-        token = town.add_token('reader')
-        assert town.read(token, 'conceal') == (200, 200)
-        town.identities.revoke(token)
-        assert town.read(token, 'conceal') == (401, 401)
+    def test_a_revoked_token_gets_401_at_once(self, scene: Scene) -> None:
+        token = scene.add_token('reader')
+        assert scene.read(token, 'conceal') == (200, 200)
+        scene.identities.revoke(token)
+        assert scene.read(token, 'conceal') == (401, 401)
 
-    def test_a_role_that_was_taken_away_counts_no_longer(self, town: Town) -> None:
-        user = town.add_user('admin', 'reader')
-        token = town.identities.log_in(user, project_id=town.alpha.id)
-        consumer = town.add_consumer(town.beta)
+    def test_a_role_that_was_taken_away_counts_no_longer(self, scene: Scene) -> None:
+        user = scene.add_user('admin', 'reader')
+        token = scene.identities.log_in(user, project_id=scene.alpha.id)
+        consumer = scene.add_consumer(scene.beta)
         path = f'/allocations/{consumer}'
-        client = town.client(token, 'conceal')
+        client = scene.client(token, 'conceal')
         assert client.must('GET', path)['allocations']
-        town.identities.take(user, 'admin', f'projects/{town.alpha.id}')
+        scene.identities.take(user, 'admin', f'projects/{scene.alpha.id}')
         # The token goes on with the roles that are left.
         assert client.must('GET', path) == {'allocations': {}}
 
-    def test_a_token_of_a_disabled_project_gets_401(self, town: Town) -> None:
-        project = town.identities.add_project()
-        token = town.add_token('reader', project=project)
-        path = f'/allocations/{town.add_consumer(project)}'
-        client = town.client(token, 'conceal')
+    def test_a_token_of_a_disabled_project_gets_401(self, scene: Scene) -> None:
+        project = scene.identities.add_project()
+        token = scene.add_token('reader', project=project)
+        path = f'/allocations/{scene.add_consumer(project)}'
+        client = scene.client(token, 'conceal')
         assert client.request('GET', path).status_code == 200
         body = {'project': {'enabled': False}}
-        town.identities.call('PATCH', f'/projects/{project.id}', body)
+        scene.identities.call('PATCH', f'/projects/{project.id}', body)
         assert client.request('GET', path).status_code == 401
 
 
@@ -119,14 +119,14 @@ def short_lived(cloud: Cloud) -> Iterator[WebServer]:
 
 
 @pytest.fixture(scope='module')
-def expired(town: Town, short_lived: WebServer) -> str:
+def expired(scene: Scene, short_lived: WebServer) -> str:
     """A token that is over; it was used before, so that it is in a cache."""
-    user = town.add_user('reader')
-    token = town.identities.log_in(
-        user, url=f'{short_lived.url}/v3', project_id=town.alpha.id
+    user = scene.add_user('reader')
+    token = scene.identities.log_in(
+        user, url=f'{short_lived.url}/v3', project_id=scene.alpha.id
     )
     issued = time.monotonic()
-    assert town.read(token) == (200, 403)
+    assert scene.read(token) == (200, 403)
     time.sleep(max(0.0, issued + LIFE + 1 - time.monotonic()))
     return token
 
@@ -135,60 +135,62 @@ class TestExpired:
     """A token whose time is over, alone and beside a service token."""
 
     def test_an_expired_token_alone_gets_401_in_every_variant(
-        self, town: Town, expired: str
+        self, scene: Scene, expired: str
     ) -> None:
         for variant in ('RegionOne', 'conceal', 'delayed'):
-            assert town.read(expired, variant) == (401, 401), variant
+            assert scene.read(expired, variant) == (401, 401), variant
 
-    def test_beside_a_service_token(self, town: Town, expired: str) -> None:
+    def test_beside_a_service_token(self, scene: Scene, expired: str) -> None:
         """Accepted again (allow_expired), and only for what is its own."""
-        beside = {'X-Service-Token': town.add_token('service')}
+        beside = {'X-Service-Token': scene.add_token('service')}
         for variant in ('RegionOne', 'delayed'):
-            assert town.read(expired, variant, beside) == (200, 403), variant
+            assert scene.read(expired, variant, beside) == (200, 403), variant
 
-    def test_beside_another_token(self, town: Town, expired: str) -> None:
+    def test_beside_another_token(self, scene: Scene, expired: str) -> None:
         """Only the role service makes a service token."""
         for role in ('admin', 'member'):
-            beside = {'X-Service-Token': town.add_token(role)}
+            beside = {'X-Service-Token': scene.add_token(role)}
             for variant in ('RegionOne', 'delayed'):
-                assert town.read(expired, variant, beside) == (401, 401)
+                assert scene.read(expired, variant, beside) == (401, 401)
 
-    def test_a_service_token_that_is_over(self, town: Town, expired: str) -> None:
+    def test_a_service_token_that_is_over(self, scene: Scene, expired: str) -> None:
         beside = {'X-Service-Token': expired}
-        assert town.read(town.add_token('reader'), headers=beside) == (401, 401)
+        assert scene.read(scene.add_token('reader'), headers=beside) == (401, 401)
 
 
 class TestServiceTokens:
     """The user's roles decide, unless a rule names service_roles."""
 
-    def test_a_service_token_beside_a_users_gives_him_nothing(self, town: Town) -> None:
-        beside = {'X-Service-Token': town.add_token('admin', 'service')}
+    def test_a_service_token_beside_a_users_gives_him_nothing(
+        self, scene: Scene
+    ) -> None:
+        beside = {'X-Service-Token': scene.add_token('admin', 'service')}
         for variant in ('RegionOne', 'delayed'):
-            read = town.read(town.add_token('reader'), variant, beside)
+            read = scene.read(scene.add_token('reader'), variant, beside)
             assert read == (200, 403), variant
 
-    def test_a_service_token_without_a_valid_users_gets_401(self, town: Town) -> None:
-        beside = {'X-Service-Token': town.add_token('admin', 'service')}
+    def test_a_service_token_without_a_valid_users_gets_401(self, scene: Scene) -> None:
+        beside = {'X-Service-Token': scene.add_token('admin', 'service')}
         for variant in ('RegionOne', 'delayed'):
             for token in (None, 'no such token'):
-                assert town.read(token, variant, beside) == (401, 401)
+                assert scene.read(token, variant, beside) == (401, 401)
 
-    def test_a_rule_that_names_it(self, town: Town) -> None:
-        path = f'/allocations/{town.add_consumer(town.beta)}'
-        client = town.client(town.add_token('reader'), 'delayed')
+    def test_a_rule_that_names_it(self, scene: Scene) -> None:
+        path = f'/allocations/{scene.add_consumer(scene.beta)}'
+        client = scene.client(scene.add_token('reader'), 'delayed')
         assert client.request('DELETE', path).status_code == 403
         for role, status in (('member', 403), ('service', 204)):
-            beside = {'X-Service-Token': town.add_token(role)}
+            beside = {'X-Service-Token': scene.add_token(role)}
             answer = client.request('DELETE', path, headers=beside)
             assert answer.status_code == status
 
-    def test_an_invalid_one_under_delay(self, town: Town) -> None:
+    def test_an_invalid_one_under_delay(self, scene: Scene) -> None:
         """The user's own token is good; the other one gives nothing."""
         beside = {'X-Service-Token': 'no such token'}
-        token = town.add_token('reader')
-        assert town.read(token, headers=beside) == (401, 401)
-        assert town.read(token, 'delayed', beside) == (200, 403)
-        path = f'/allocations/{town.add_consumer(town.beta)}'
-        client = town.client(token, 'delayed')
+        token = scene.add_token('reader')
+        assert scene.read(token, headers=beside) == (401, 401)
+        assert scene.read(token, 'delayed', beside) == (200, 403)
+        path = f'/allocations/{scene.add_consumer(scene.beta)}'
+        client = scene.client(token, 'delayed')
         answer = client.request('DELETE', path, headers=beside)
         assert answer.status_code == 403

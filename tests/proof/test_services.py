@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Two releases of real services each, compared as an operator would."""
 
-import pathlib
 import subprocess
 import sys
 import time
@@ -9,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.commands import Commands, Run
+from tests.commands import Cli, Run
 
 #: The releases; ``uv`` installs each into a directory of its own.
 RELEASES = {
@@ -40,17 +39,12 @@ FIXED = {
 }
 
 
-class Shelf:
+class Releases(Cli):
     """Installed releases."""
-
-    def __init__(self, folder: pathlib.Path) -> None:
-        self._folder = folder
-        (folder / 'guard.conf').write_text('')
-        self._commands = Commands(folder / 'guard.conf')
 
     def install(self, service: str, version: str) -> str:
         """Where a release is."""
-        tree = self._folder / f'{service}-{version}'
+        tree = self.folder / f'{service}-{version}'
         if not tree.exists():
             into = ['--python', sys.executable, '--target', str(tree)]
             command = ['uv', 'pip', 'install', '--quiet', *into]
@@ -60,12 +54,14 @@ class Shelf:
     def diff(self, service: str, *options: str) -> Run:
         trees = [self.install(service, version) for version in RELEASES[service]]
         arguments = ['policy', 'diff', '--namespace', service, '--defaults', *options]
-        return self._commands.run(*arguments, *trees, '-f', 'json')
+        return self.run(*arguments, *trees, '-f', 'json')
 
 
 @pytest.fixture(scope='module')
-def shelf(tmp_path_factory: pytest.TempPathFactory) -> Shelf:
-    return Shelf(tmp_path_factory.mktemp('releases'))
+def releases(tmp_path_factory: pytest.TempPathFactory) -> Releases:
+    made = Releases(tmp_path_factory.mktemp('releases'), 'guard.conf')
+    made.write('guard.conf', '')
+    return made
 
 
 def list_found(run: Run, now: str) -> dict[str, set[str]]:
@@ -79,10 +75,10 @@ def list_found(run: Run, now: str) -> dict[str, set[str]]:
 
 
 @pytest.mark.parametrize('service', RELEASES)
-def test_every_rule_of_a_service_is_decided(shelf: Shelf, service: str) -> None:
-    shelf.diff(service)  # installs
+def test_every_rule_of_a_service_is_decided(releases: Releases, service: str) -> None:
+    releases.diff(service)  # installs
     before, cpu = time.monotonic(), time.process_time()
-    run = shelf.diff(service)
+    run = releases.diff(service)
     took, cpu = time.monotonic() - before, time.process_time() - cpu
     count = int(run.err.split()[1])
     print(f'{service}: {count} rules, {len(run.json)} lines, {took:.1f} s ({cpu:.1f})')
@@ -91,20 +87,22 @@ def test_every_rule_of_a_service_is_decided(shelf: Shelf, service: str) -> None:
     assert not [row for row in run.json if row['change'] == 'undecided']
 
 
-def test_nova_gained_nobody_between_two_releases(shelf: Shelf) -> None:
-    run = shelf.diff('nova')
+def test_nova_gained_nobody_between_two_releases(releases: Releases) -> None:
+    run = releases.diff('nova')
     assert (run.status, run.json) == (0, [])
     assert 'nobody gains: proven' in run.err
 
 
-def test_rules_that_keystone_fixed_in_2026_are_found_blind_before(shelf: Shelf) -> None:
-    run = shelf.diff('keystone', '--suspicious')
+def test_rules_that_keystone_fixed_in_2026_are_found_blind_before(
+    releases: Releases,
+) -> None:
+    run = releases.diff('keystone', '--suspicious')
     assert list_found(run, 'no')['None equals None'] == FIXED
     assert not list_found(run, 'yes')['None equals None'] & FIXED
 
 
-def test_what_nova_opens_and_shuts_is_found(shelf: Shelf) -> None:
-    found = list_found(shelf.diff('nova', '--suspicious'), 'yes')
+def test_what_nova_opens_and_shuts_is_found(releases: Releases) -> None:
+    found = list_found(releases.diff('nova', '--suspicious'), 'yes')
     assert found['allows nobody'] == {'compute:servers:resize:cross_cell'}
     assert 'os_compute_api:limits' in found['allows everybody']
     assert 'None equals None' not in found

@@ -15,6 +15,11 @@ from consumer_guard.guard.errors import PolicyLocked
 from consumer_guard.rules.files import PolicyLocations
 from consumer_guard.rules.reloading import ReloadedRules
 from consumer_guard.rules.rulebook import PolicyText, Rulebook
+from consumer_guard.telemetry.metrics import (
+    RULEBOOK_AGE,
+    RULEBOOK_FAILED,
+    NoMetrics,
+)
 
 LIST = model.ALLOCATIONS_LIST.rule
 USAGES = model.USAGES.rule
@@ -25,11 +30,13 @@ READER = model.Caller(
 )
 
 
-class PolicyFolder:
+class PolicyFolder(NoMetrics):
     """``policy.yaml`` and ``policy.d`` in a folder, and rules loaded from them.
 
     :ivar interval: seconds between two checks
     :ivar skew: seconds by which the clock of the file system is ahead
+    :ivar failures: checks that failed, by the metrics
+    :ivar loaded_at: when the rulebook was made, by the metrics; None while locked
     :ivar between: called once each, after the state of the main file was taken
         and before it is read
     """
@@ -42,6 +49,8 @@ class PolicyFolder:
         self.interval = interval
         self.skew = 0.0
         self.builds = 0
+        self.failures = 0
+        self.loaded_at: float | None = None
         self.forbidden: set[str] = set()
         self.builder: Callable[[Sequence[PolicyText]], Rulebook] = Rulebook.build
         self.between: list[Callable[[], object]] = []
@@ -94,6 +103,16 @@ class PolicyFolder:
         self.builds += 1
         return self.builder(files)
 
+    def count(self, name: str) -> None:
+        """Count a failed check."""
+        assert name == RULEBOOK_FAILED
+        self.failures += 1
+
+    def gauge(self, name: str, value: float) -> None:
+        """Keep when the rulebook was made."""
+        assert name == RULEBOOK_AGE
+        self.loaded_at = self._now - value
+
     def load(self, *, explicit: bool = False) -> ReloadedRules:
         """Load the files."""
         return ReloadedRules(
@@ -103,6 +122,7 @@ class PolicyFolder:
             policy_file_is_explicit=explicit,
             poll_interval=self.interval,
             build=self.build,
+            metrics=self,
             clock=lambda: self._now,
             wall_clock=lambda: self._wall,
         )

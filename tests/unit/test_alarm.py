@@ -33,13 +33,12 @@ def test_once_a_consumer_and_step(caplog: pytest.LogCaptureFixture) -> None:
         alarm.note([('c', LIMIT - remaining)])
     levels = [record.levelname for record in caplog.records]
     assert levels == ['WARNING', 'ERROR']
-    assert alarm.lowest_headroom == 20
 
 
-def test_where_nothing_is_near_there_is_no_lowest_headroom() -> None:
-    alarm = GenerationAlarm(THRESHOLDS)
-    alarm.note([])
-    assert alarm.lowest_headroom is None
+def test_where_nothing_is_near_no_headroom_is_reported() -> None:
+    gauges = Gauges()
+    GenerationAlarm(THRESHOLDS, gauges).note([])
+    assert gauges.values == []
 
 
 def test_memory_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
@@ -65,7 +64,6 @@ def test_only_a_lower_headroom_is_reported_to_the_metrics() -> None:
     alarm = GenerationAlarm(THRESHOLDS, gauges)
     alarm.note([('a', LIMIT - 50), ('b', LIMIT - 60), ('c', LIMIT - 7)])
     assert gauges.values == [(GENERATION_HEADROOM, 50), (GENERATION_HEADROOM, 7)]
-    assert alarm.lowest_headroom == 7
 
 
 def test_a_lock_that_a_fork_left_locked_costs_no_alarm(

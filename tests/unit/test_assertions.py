@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import pytest
 import yaml
 
-from tests.commands import Commands, Run
+from tests.commands import Cli, Run
 from tests.configuration import ETC
 from tests.hermetic import hide_placement
 
@@ -28,28 +28,15 @@ USAGES = 'readers see the usages of their own project'
 READERS = 'the guard lets readers see consumers of their own project'
 
 
-class Desk:
+class AssertionCli(Cli):
     """Policy files and assertions in a folder."""
 
-    def __init__(self, folder: pathlib.Path) -> None:
-        self.folder = folder
-        (folder / 'guard.conf').write_text(
-            '[consumer_guard]\nconnection = sqlite:////nowhere/p.db\n'
-        )
-        self._commands = Commands(folder / 'guard.conf')
-
-    def write(self, name: str, document: object) -> str:
-        path = self.folder / name
-        text = document if isinstance(document, str) else yaml.safe_dump(document)
-        path.write_text(text)
-        return str(path)
-
     def test(self, *arguments: str) -> Run:
-        return self._commands.run('policy', 'test', *arguments, '-f', 'json')
+        return self.run('policy', 'test', *arguments, '-f', 'json')
 
     def show(self, *arguments: str) -> Run:
         """As a table."""
-        return self._commands.run('policy', 'test', *arguments)
+        return self.run('policy', 'test', *arguments)
 
     def check(
         self,
@@ -71,9 +58,11 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+def cli(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> AssertionCli:
     hide_placement(monkeypatch, tmp_path)
-    return Desk(tmp_path)
+    made = AssertionCli(tmp_path, 'guard.conf')
+    made.configure()
+    return made
 
 
 def list_names(run: Run, result: str = 'fails') -> set[str]:
@@ -90,16 +79,19 @@ def read_default() -> str:
 @pytest.mark.parametrize('placement', ['absent', 'defaults', 'sample'])
 @pytest.mark.parametrize('library', ['z3', 'none'])
 def test_the_default_file_holds_on_the_default_rules(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, placement: str, library: str
+    cli: AssertionCli,
+    monkeypatch: pytest.MonkeyPatch,
+    placement: str,
+    library: str,
 ) -> None:
     if library == 'none':
         monkeypatch.setitem(sys.modules, 'z3', None)
     given = {
         'absent': (),
-        'defaults': ('--placement-policy', desk.write('placement.yaml', '{}')),
+        'defaults': ('--placement-policy', cli.write('placement.yaml', '{}')),
         'sample': ('--placement-policy', str(SAMPLE)),
     }
-    run = desk.test(str(DEFAULT_FILE), *given[placement])
+    run = cli.test(str(DEFAULT_FILE), *given[placement])
     assert run.status == 0, run.out
     assert {row['result'] for row in run.json} == {'holds'}
     assert len(run.json) == 11
@@ -123,7 +115,7 @@ def test_the_default_file_holds_on_the_default_rules(
     ids=lambda value: value[:40],
 )
 def test_each_statement_of_the_default_file_can_fail(
-    desk: Desk,
+    cli: AssertionCli,
     monkeypatch: pytest.MonkeyPatch,
     name: str,
     operation: str,
@@ -132,7 +124,7 @@ def test_each_statement_of_the_default_file_can_fail(
 ) -> None:
     if library == 'none':
         monkeypatch.setitem(sys.modules, 'z3', None)
-    run = desk.check(read_default(), {operation: rule})
+    run = cli.check(read_default(), {operation: rule})
     assert run.status == 1
     assert name in list_names(run)
     failed = [
@@ -144,9 +136,9 @@ def test_each_statement_of_the_default_file_can_fail(
     assert 'for example roles ' in row['detail']
 
 
-def test_all_cases_of_the_default_file_can_fail(desk: Desk) -> None:
+def test_all_cases_of_the_default_file_can_fail(cli: AssertionCli) -> None:
     operations = [LIST, 'allocations:delete', 'allocations:manage']
-    run = desk.check(read_default(), dict.fromkeys(operations, '@'))
+    run = cli.check(read_default(), dict.fromkeys(operations, '@'))
     failed = {row['operation'] for row in run.json if row['name'].startswith('a ')}
     assert failed == {*operations}
 
@@ -154,10 +146,12 @@ def test_all_cases_of_the_default_file_can_fail(desk: Desk) -> None:
 # Statements ----------------------------------------------------------------------
 
 
-def test_a_counterexample_names_who_an_example_and_the_answer(desk: Desk) -> None:
+def test_a_counterexample_names_who_an_example_and_the_answer(
+    cli: AssertionCli,
+) -> None:
     pytest.importorskip('z3')
-    statement = desk.state(without=['admin', 'service'])
-    run = desk.check(
+    statement = cli.state(without=['admin', 'service'])
+    run = cli.check(
         {'never': [statement]},
         {LIST: f'{ROLES} or role:auditor'},
         {LIST: 'role:auditor'},
@@ -173,23 +167,25 @@ def test_a_counterexample_names_who_an_example_and_the_answer(desk: Desk) -> Non
     assert row['place'].endswith('assertions.yaml:2')
 
 
-def test_placement_counts_unless_the_guard_alone_is_meant(desk: Desk) -> None:
+def test_placement_counts_unless_the_guard_alone_is_meant(
+    cli: AssertionCli,
+) -> None:
     own = {'with': ['reader'], 'consumer': 'own', 'operations': [LIST]}
     always = {'always': [own, {**own, 'judge': 'guard', 'name': 'guard'}]}
-    closed = desk.check(always)
+    closed = cli.check(always)
     assert closed.status == 1
     failed, held = sorted(closed.json, key=lambda row: str(row['result']))
     assert failed['decided by'] == 'placement'
     assert '403 from placement: its rule placement:allocations:list' in failed['detail']
     assert held['name'] == 'guard'
     opened = {LIST: 'rule:admin_or_service_api or role:consumer_guard_passage'}
-    assert desk.check(always, placement=opened).status == 0
+    assert cli.check(always, placement=opened).status == 0
 
 
-def test_a_role_holder_gets_no_passage_role(desk: Desk) -> None:
+def test_a_role_holder_gets_no_passage_role(cli: AssertionCli) -> None:
     """Placement is open to the passage role; the guard gives it to owners alone."""
-    always = {'always': [desk.state(**{'with': ['auditor'], 'consumer': 'any'})]}
-    run = desk.check(
+    always = {'always': [cli.state(**{'with': ['auditor'], 'consumer': 'any'})]}
+    run = cli.check(
         always,
         {LIST: f'{ROLES} or role:auditor'},
         {LIST: 'role:consumer_guard_passage'},
@@ -199,51 +195,53 @@ def test_a_role_holder_gets_no_passage_role(desk: Desk) -> None:
 
 
 def test_an_operation_that_ownership_never_allows_is_judged_by_role(
-    desk: Desk,
+    cli: AssertionCli,
 ) -> None:
     own = {'name': 'own', 'consumer': 'own', 'operations': ['allocations:delete']}
     rules = {'allocations:delete': 'project_id:%(project_id)s'}
-    assert desk.check({'never': [own]}, rules, {'allocations:delete': '@'}).status == 0
+    assert cli.check({'never': [own]}, rules, {'allocations:delete': '@'}).status == 0
 
 
-def test_users_of_one_project_are_told_apart(desk: Desk) -> None:
+def test_users_of_one_project_are_told_apart(cli: AssertionCli) -> None:
     rules = {LIST: 'role:reader and user_id:%(user_id)s'}
     opened = {LIST: 'role:consumer_guard_passage'}
-    own = desk.state(consumer='own', **{'with': ['reader']})
-    assert desk.check({'always': [{**own, 'user': 'own'}]}, rules, opened).status == 0
-    assert desk.check({'never': [{**own, 'user': 'other'}]}, rules, opened).status == 0
-    assert desk.check({'never': [{**own, 'user': 'own'}]}, rules, opened).status == 1
-    assert desk.check({'never': [own]}, rules, opened).status == 1
+    own = cli.state(consumer='own', **{'with': ['reader']})
+    assert cli.check({'always': [{**own, 'user': 'own'}]}, rules, opened).status == 0
+    assert cli.check({'never': [{**own, 'user': 'other'}]}, rules, opened).status == 0
+    assert cli.check({'never': [{**own, 'user': 'own'}]}, rules, opened).status == 1
+    assert cli.check({'never': [own]}, rules, opened).status == 1
 
 
-def test_what_depends_on_another_server_of_placement_is_undecided(desk: Desk) -> None:
-    statement = desk.state(**{'with': ['reader']})
+def test_what_depends_on_another_server_of_placement_is_undecided(
+    cli: AssertionCli,
+) -> None:
+    statement = cli.state(**{'with': ['reader']})
     rules, asks = {LIST: 'role:reader'}, {LIST: 'http://127.0.0.1:9/'}
-    run = desk.check({'never': [statement]}, rules, asks)
+    run = cli.check({'never': [statement]}, rules, asks)
     assert run.status == 3
     assert list_names(run, 'undecided')
     assert 'a remote check' in run.json[0]['detail']
     # Whatever placement's server answers, the guard refuses.
-    assert desk.check({'never': [statement]}, {LIST: ROLES + ' and role:admin'}).status
+    assert cli.check({'never': [statement]}, {LIST: ROLES + ' and role:admin'}).status
 
 
 def test_rules_that_are_too_large_without_z3_are_undecided(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    cli: AssertionCli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, 'z3', None)
     some = ' or '.join(f'role:r{number}' for number in range(12))
     more = ' or '.join(f'role:s{number}' for number in range(12))
     rule = f'({some}) and ({more}) and role:admin'
-    run = desk.check({'never': [desk.state(without=['admin'])]}, {LIST: rule})
+    run = cli.check({'never': [cli.state(without=['admin'])]}, {LIST: rule})
     assert run.status == 3
     assert 'too large' in run.json[0]['detail']
     assert '1 undecided (without z3)' in run.err
 
 
-def test_a_failure_counts_more_than_what_is_undecided(desk: Desk) -> None:
-    reader = desk.state(**{'with': ['reader']})
+def test_a_failure_counts_more_than_what_is_undecided(cli: AssertionCli) -> None:
+    reader = cli.state(**{'with': ['reader']})
     usages = {**reader, 'operations': ['usages'], 'consumer': 'own'}
-    run = desk.check(
+    run = cli.check(
         {'never': [reader, usages]}, {LIST: 'role:reader'}, {LIST: 'http://h/'}
     )
     assert run.status == 1
@@ -292,52 +290,58 @@ def make_case(**parts: object) -> dict[str, object]:
     ],
 )
 def test_a_case_is_decided_by_the_guard_and_placement(
-    desk: Desk, parts: Mapping[str, object], decider: str
+    cli: AssertionCli, parts: Mapping[str, object], decider: str
 ) -> None:
-    run = desk.check({'cases': [make_case(**parts)]})
+    run = cli.check({'cases': [make_case(**parts)]})
     assert run.status == 0, run.out
     assert [row['decided by'] for row in run.json] == [decider]
     other = {'refuse': 'allow', 'allow': 'refuse'}[str(parts.get('expect', 'refuse'))]
-    assert desk.check({'cases': [make_case(**{**parts, 'expect': other})]}).status == 1
+    assert cli.check({'cases': [make_case(**{**parts, 'expect': other})]}).status == 1
 
 
-def test_a_case_that_depends_on_another_server_is_undecided(desk: Desk) -> None:
+def test_a_case_that_depends_on_another_server_is_undecided(
+    cli: AssertionCli,
+) -> None:
     """Whatever is expected; and decided where the server's answer does not matter."""
     rules = {LIST: 'role:admin or http://127.0.0.1:9/'}
     both = [make_case(expect='allow'), make_case()]
-    assert desk.check({'cases': both}, rules, {LIST: '@'}).status == 3
+    assert cli.check({'cases': both}, rules, {LIST: '@'}).status == 3
     asks = {LIST: 'http://127.0.0.1:9/ or role:admin'}
-    assert desk.check({'cases': both}, {LIST: '@'}, asks).status == 3
+    assert cli.check({'cases': both}, {LIST: '@'}, asks).status == 3
     admin = make_case(caller={'roles': ['admin'], 'project': 'A'}, expect='allow')
-    assert desk.check({'cases': [admin]}, rules, asks).status == 0
-    assert desk.check({'cases': [make_case()]}, {LIST: '!'}, asks).status == 0
+    assert cli.check({'cases': [admin]}, rules, asks).status == 0
+    assert cli.check({'cases': [make_case()]}, {LIST: '!'}, asks).status == 0
 
 
-def test_the_name_of_a_role_is_no_expression(desk: Desk) -> None:
+def test_the_name_of_a_role_is_no_expression(cli: AssertionCli) -> None:
     name = 'nobody or @'
-    document = {'roles': [name], 'never': [desk.state(**{'with': [name]})]}
-    assert desk.check(document, {LIST: '@'}, {LIST: '@'}).status == 1
-    assert desk.check(document, {LIST: 'not role:x and role:admin'}).status == 1
-    assert desk.check(document, {LIST: '!'}).status == 0
+    document = {'roles': [name], 'never': [cli.state(**{'with': [name]})]}
+    assert cli.check(document, {LIST: '@'}, {LIST: '@'}).status == 1
+    assert cli.check(document, {LIST: 'not role:x and role:admin'}).status == 1
+    assert cli.check(document, {LIST: '!'}).status == 0
 
 
-def test_a_filtered_list_is_allowed_where_it_shows_the_consumer(desk: Desk) -> None:
+def test_a_filtered_list_is_allowed_where_it_shows_the_consumer(
+    cli: AssertionCli,
+) -> None:
     name = 'resource_providers:allocations:list'
     rules = {name: 'project_id:%(project_id)s'}
     opened = {name: 'role:consumer_guard_passage'}
     own = {'operation': name, 'consumer': {'project': 'A'}, 'expect': 'allow'}
     cases = [make_case(**own), make_case(operation=name)]
-    assert desk.check({'cases': cases}, rules, opened).status == 0
-    run = desk.check({'cases': cases}, rules)
+    assert cli.check({'cases': cases}, rules, opened).status == 0
+    run = cli.check({'cases': cases}, rules)
     assert [row['result'] for row in run.json] == ['fails', 'holds']
 
 
 # Results -------------------------------------------------------------------------
 
 
-def test_junit_has_a_case_per_line_with_failures_and_errors(desk: Desk) -> None:
-    reader = desk.state(**{'with': ['reader']}, name='a < b \x08')
-    path = desk.folder / 'junit.xml'
+def test_junit_has_a_case_per_line_with_failures_and_errors(
+    cli: AssertionCli,
+) -> None:
+    reader = cli.state(**{'with': ['reader']}, name='a < b \x08')
+    path = cli.folder / 'junit.xml'
     text = yaml.safe_dump(
         {
             'never': [reader],
@@ -347,12 +351,15 @@ def test_junit_has_a_case_per_line_with_failures_and_errors(desk: Desk) -> None:
             ],
         }
     )
-    run = desk.test(
-        desk.write('a.yaml', text),
-        *('--policy', desk.write('g.yaml', {'consumer_guard:' + LIST: 'role:reader'})),
+    run = cli.test(
+        cli.write('a.yaml', text),
+        *(
+            '--policy',
+            cli.write('g.yaml', {'consumer_guard:' + LIST: 'role:reader'}),
+        ),
         *(
             '--placement-policy',
-            desk.write('p.yaml', {'placement:' + LIST: 'http://h/'}),
+            cli.write('p.yaml', {'placement:' + LIST: 'http://h/'}),
         ),
         *('--junit', str(path)),
     )
@@ -374,16 +381,16 @@ def test_junit_has_a_case_per_line_with_failures_and_errors(desk: Desk) -> None:
     assert suite[2].attrib['line'] == run.json[2]['place'].rpartition(':')[2]
 
 
-def test_only_what_does_not_hold_is_shown_when_asked(desk: Desk) -> None:
-    run = desk.test(
-        desk.write('a.yaml', {'cases': [make_case(), make_case(expect='allow')]}),
+def test_only_what_does_not_hold_is_shown_when_asked(cli: AssertionCli) -> None:
+    run = cli.test(
+        cli.write('a.yaml', {'cases': [make_case(), make_case(expect='allow')]}),
         '--failed',
     )
     assert [row['result'] for row in run.json] == ['fails']
 
 
-def test_a_narrow_display_gets_three_columns(desk: Desk) -> None:
-    run = desk.show(desk.write('a.yaml', CASE), '--max-width', '60')
+def test_a_narrow_display_gets_three_columns(cli: AssertionCli) -> None:
+    run = cli.show(cli.write('a.yaml', CASE), '--max-width', '60')
     assert run.status == 0
     assert 'decided by' not in run.out
     assert '| result | assertion' in run.out
@@ -442,20 +449,18 @@ CASE = yaml.safe_dump({'cases': [make_case()]})
     ],
 )
 def test_a_bad_file_is_one_line_that_names_file_and_place(
-    desk: Desk, text: str, words: tuple[str, ...]
+    cli: AssertionCli, text: str, words: tuple[str, ...]
 ) -> None:
     # The note about placement is not about the file.
-    placement = ('--placement-policy', desk.write('p.yaml', '{}'))
-    run = desk.test(desk.write('a.yaml', text), *placement)
+    placement = ('--placement-policy', cli.write('p.yaml', '{}'))
+    run = cli.test(cli.write('a.yaml', text), *placement)
     run.assert_stopped('a.yaml', *words)
 
 
-def test_roles_of_this_cloud_can_be_named_in_the_file(desk: Desk) -> None:
+def test_roles_of_this_cloud_can_be_named_in_the_file(cli: AssertionCli) -> None:
     document = yaml.safe_load(CASE.replace('reader', 'auditor'))
-    assert desk.test(desk.write('a.yaml', document)).status == 2
-    assert (
-        desk.test(desk.write('a.yaml', {**document, 'roles': ['auditor']})).status == 0
-    )
+    assert cli.test(cli.write('a.yaml', document)).status == 2
+    assert cli.test(cli.write('a.yaml', {**document, 'roles': ['auditor']})).status == 0
 
 
 @pytest.mark.parametrize(
@@ -470,31 +475,33 @@ def test_roles_of_this_cloud_can_be_named_in_the_file(desk: Desk) -> None:
     ],
 )
 def test_files_that_cannot_be_read_stop_the_command(
-    desk: Desk, arguments: tuple[str, ...], words: tuple[str, ...]
+    cli: AssertionCli, arguments: tuple[str, ...], words: tuple[str, ...]
 ) -> None:
     names = {
-        'folder': str(desk.folder),
-        'good': desk.write('good.yaml', CASE),
-        'bad': desk.write('bad.yaml', '{['),
+        'folder': str(cli.folder),
+        'good': cli.write('good.yaml', CASE),
+        'bad': cli.write('bad.yaml', '{['),
     }
     given = [argument.format(**names) for argument in arguments]
     if '--placement-policy' not in given:
-        given += ['--placement-policy', desk.write('p.yaml', '{}')]
-    run = desk.test(*given)
+        given += ['--placement-policy', cli.write('p.yaml', '{}')]
+    run = cli.test(*given)
     run.assert_stopped(*[word.format(**names) for word in words])
 
 
-def test_a_file_that_is_not_utf_8_stops_the_command(desk: Desk) -> None:
-    path = desk.folder / 'a.yaml'
+def test_a_file_that_is_not_utf_8_stops_the_command(cli: AssertionCli) -> None:
+    path = cli.folder / 'a.yaml'
     path.write_bytes(b'cases: \xff')
-    run = desk.test(str(path), '--placement-policy', desk.write('p.yaml', '{}'))
+    run = cli.test(str(path), '--placement-policy', cli.write('p.yaml', '{}'))
     run.assert_stopped('a.yaml', 'not UTF-8')
 
 
-def test_a_report_that_cannot_be_written_stops_the_command(desk: Desk) -> None:
-    run = desk.test(
-        desk.write('a.yaml', CASE),
-        *('--placement-policy', desk.write('p.yaml', '{}')),
+def test_a_report_that_cannot_be_written_stops_the_command(
+    cli: AssertionCli,
+) -> None:
+    run = cli.test(
+        cli.write('a.yaml', CASE),
+        *('--placement-policy', cli.write('p.yaml', '{}')),
         *('--junit', '/nowhere/j.xml'),
     )
     run.assert_stopped('--junit /nowhere/j.xml')

@@ -25,7 +25,7 @@ from bench.results import Chapter, Curve, Finding, Role, Table
 from bench.statistics import Estimate
 
 #: Who import the peers' packages.
-NEED_PEERS = ('peers', 'middleware', 'programme', '__main__')
+NEED_PEERS = ('cerbos', 'peers', 'middleware', 'programme', '__main__')
 
 #: Loads a pipeline when it is imported, as WSGI servers want it.
 LOADS = 'bench.morning.app'

@@ -7,7 +7,8 @@ import pathlib
 import pytest
 
 from consumer_guard.guard import model
-from tests.unit.test_policy_commands import Desk
+from tests.commands import Cli
+from tests.hermetic import hide_placement
 
 CONSUMER = '10000000-0000-4000-8000-000000000001'
 READER = ('--user', 'u', '--project', 'p', '--role', 'reader')
@@ -19,8 +20,9 @@ RULES = {
 
 
 @pytest.fixture
-def desk(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> Desk:
-    made = Desk(tmp_path, capsys)
+def cli(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    hide_placement(monkeypatch, tmp_path)
+    made = Cli(tmp_path)
     policy = made.write('policy.yaml', json.dumps(RULES))
     made.write(
         'guard.conf',
@@ -30,15 +32,15 @@ def desk(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> Desk:
     return made
 
 
-def can_i(desk: Desk, *arguments: str) -> tuple[str, ...]:
-    return ('--config-file', str(desk.folder / 'guard.conf'), 'can-i', *arguments)
+def can_i(cli: Cli, *arguments: str) -> tuple[str, ...]:
+    return ('--config-file', str(cli.folder / 'guard.conf'), 'can-i', *arguments)
 
 
-def ask(desk: Desk, path: str, project: str, *who: str) -> tuple[bool, str, str]:
+def ask(cli: Cli, path: str, project: str, *who: str) -> tuple[bool, str, str]:
     """One request about a consumer of a project, and of the caller or another user."""
     user = who[1] if project == 'p' else 'other'
     owner = ('--owner-project', project, '--owner-user', user)
-    _, out, _ = desk.run(*can_i(desk, 'GET', path, *who, *owner, '-f', 'json'))
+    _, out, _ = cli.run(*can_i(cli, 'GET', path, *who, *owner, '-f', 'json'))
     shown = json.loads(out)
     return shown['allowed'], shown['reason'], shown['answer']
 
@@ -47,9 +49,9 @@ def ask(desk: Desk, path: str, project: str, *who: str) -> tuple[bool, str, str]
     'who', [READER, ('--user', 'v', '--project', 'p', '--role', 'x')]
 )
 def test_a_list_has_the_answers_of_single_requests(
-    desk: Desk, who: tuple[str, ...]
+    cli: Cli, who: tuple[str, ...]
 ) -> None:
-    status, out, _ = desk.run(*can_i(desk, '--list', *who, '-f', 'json'))
+    status, out, _ = cli.run(*can_i(cli, '--list', *who, '-f', 'json'))
     assert status == 0
     listed = json.loads(out)
     assert list(listed) == [operation.name for operation in model.OPERATIONS]
@@ -60,11 +62,13 @@ def test_a_list_has_the_answers_of_single_requests(
         for relation, project in (('owned', 'p'), ('foreign', 'q')):
             cell = listed[operation.name][relation]
             shown = cell['allowed'], cell['reason'], cell['answer']
-            assert shown == ask(desk, path.format(project), project, *who)
+            assert shown == ask(cli, path.format(project), project, *who)
 
 
-def test_own_consumers_are_those_of_the_callers_project_and_user(desk: Desk) -> None:
-    _, out, _ = desk.run(*can_i(desk, '--list', *READER, '-f', 'json'))
+def test_own_consumers_are_those_of_the_callers_project_and_user(
+    cli: Cli,
+) -> None:
+    _, out, _ = cli.run(*can_i(cli, '--list', *READER, '-f', 'json'))
     listed = json.loads(out)
     allowed = {
         name: [relation for relation, cell in cells.items() if cell['allowed']]
@@ -78,24 +82,24 @@ def test_own_consumers_are_those_of_the_callers_project_and_user(desk: Desk) -> 
     }
 
 
-def test_a_caller_without_a_project_owns_nothing(desk: Desk) -> None:
+def test_a_caller_without_a_project_owns_nothing(cli: Cli) -> None:
     arguments = ('--list', '--scope', 'system', '--role', 'x', '-f', 'json')
-    _, out, _ = desk.run(*can_i(desk, *arguments))
+    _, out, _ = cli.run(*can_i(cli, *arguments))
     assert 'owned' not in json.loads(out)['allocations:list']
 
 
-def test_a_token_body_says_who_asks(desk: Desk) -> None:
+def test_a_token_body_says_who_asks(cli: Cli) -> None:
     token = {'user': {'id': 'u'}, 'project': {'id': 'p'}, 'roles': [{'name': 'x'}]}
-    path = desk.write('token.json', json.dumps({'token': token}))
-    status, out, _ = desk.run(*can_i(desk, '--list', '--token-body', path))
+    path = cli.write('token.json', json.dumps({'token': token}))
+    status, out, _ = cli.run(*can_i(cli, '--list', '--token-body', path))
     assert status == 0
     assert 'all: yes: forwarded untouched' in out
     assert 'owned: yes: ' not in out.split('allocations:update')[0]
 
 
 @pytest.mark.parametrize('form', ['table', 'json', 'yaml', 'shell', 'value'])
-def test_every_format_shows_every_operation(desk: Desk, form: str) -> None:
-    status, out, err = desk.run(*can_i(desk, '--list', *READER, '-f', form))
+def test_every_format_shows_every_operation(cli: Cli, form: str) -> None:
+    status, out, err = cli.run(*can_i(cli, '--list', *READER, '-f', form))
     assert (status, err) == (0, '')
     assert len(out.splitlines()) >= len(model.OPERATIONS)
 
@@ -116,6 +120,6 @@ def test_every_format_shows_every_operation(desk: Desk, form: str) -> None:
     ],
 )
 def test_what_contradicts_a_list_is_refused_in_one_line(
-    desk: Desk, arguments: tuple[str, ...], words: str
+    cli: Cli, arguments: tuple[str, ...], words: str
 ) -> None:
-    assert words in desk.fails(*can_i(desk, *arguments))
+    assert words in cli.run(*can_i(cli, *arguments)).assert_stopped()

@@ -20,8 +20,9 @@ from consumer_guard.telemetry.candidate_recorder import CandidateRecorder
 from consumer_guard.telemetry.journal import Journal
 from consumer_guard.telemetry.metrics import NONE, NoMetrics
 from consumer_guard.telemetry.recorder import Recorder
+from tests.loglines import LogLines
 from tests.profiles import budget
-from tests.unit.test_recorder import LIMIT, Lines, log, make_cases
+from tests.unit.test_recorder import LIMIT, log, make_cases, take_records
 
 __all__ = ['log']  # a fixture
 
@@ -41,31 +42,30 @@ class Fixed:
 
 
 class Counters(NoMetrics):
-    """Keeps the names that were counted."""
+    """Keeps the names of candidates' counters."""
 
     def __init__(self) -> None:
         self.names: list[str] = []
 
     def count(self, name: str) -> None:
-        self.names.append(name)
+        if name.startswith('candidate.'):
+            self.names.append(name)
 
 
 def make_recorder(
     candidate: Fixed, counters: Counters, *, is_silent: bool = False
 ) -> CandidateRecorder:
     journal = Journal('secret', '', NONE)
-    inner = Recorder(
-        'none' if is_silent else 'denied', 'enforce', journal, NONE, KnownOwners({})
-    )
+    which = 'none' if is_silent else 'denied'
     return CandidateRecorder(
-        inner, candidate, 'enforce', None if is_silent else journal, counters
+        candidate, which, 'enforce', journal, counters, KnownOwners({})
     )
 
 
 @budget(100, 5_000)
 @given(case=make_cases(), change=st.sampled_from(('newly allowed', 'undecided', None)))
 def test_a_difference_is_one_bounded_record_beside_that_of_the_decision(
-    log: Lines,
+    log: LogLines,
     case: tuple[GuardedRequest, Caller, Mapping[str, Any], Fulfilment],
     change: str | None,
 ) -> None:
@@ -74,10 +74,10 @@ def test_a_difference_is_one_bounded_record_beside_that_of_the_decision(
     candidate = Fixed((change, 'd1') if change else None)
     recorder = make_recorder(candidate, counters)
     write = recorder.record_decision(request, caller, dict(environ), shown, 0.001)
-    log.take()
+    take_records(log)
     if write is not None:
         write(200)
-    records = log.take()
+    records = take_records(log)
     assert candidate.compared == 1
     differences = [record for record in records if record['event'] == 'candidate']
     if change is None:
@@ -93,7 +93,7 @@ def test_a_difference_is_one_bounded_record_beside_that_of_the_decision(
 
 @given(case=make_cases())
 def test_without_records_a_difference_is_counted_alone(
-    log: Lines, case: tuple[GuardedRequest, Caller, Mapping[str, Any], Fulfilment]
+    log: LogLines, case: tuple[GuardedRequest, Caller, Mapping[str, Any], Fulfilment]
 ) -> None:
     request, caller, environ, shown = case
     counters = Counters()
@@ -101,16 +101,16 @@ def test_without_records_a_difference_is_counted_alone(
     assert recorder.look_up(request, shown) is shown
     assert not recorder.record_decision(request, caller, dict(environ), shown, 0.001)
     assert len(counters.names) == 1
-    assert log.take() == []
+    assert take_records(log) == []
 
 
-def test_what_could_not_be_judged_is_not_compared(log: Lines) -> None:
+def test_what_could_not_be_judged_is_not_compared(log: LogLines) -> None:
     candidate = Fixed(('undecided', 'd1'))
     recorder = make_recorder(candidate, Counters())
     write = recorder.record_unjudged(model.USAGES, None, {}, Reason.NO_IDENTITY)
     assert write is not None
     write(401)
-    assert [record['event'] for record in log.take()] == ['decision']
+    assert [record['event'] for record in take_records(log)] == ['decision']
     assert candidate.compared == 0
 
 
@@ -123,6 +123,6 @@ def test_without_a_candidate_or_a_destination_nothing_is_compared() -> None:
         ('denied', NONE, candidate, CandidateRecorder),
     ):
         local = {'connection': 'sqlite://', 'audit': audit}
-        settings = loading.load_settings(loading.parse_files({}), local)
+        settings = loading.load(loading.parse_files({}), local).settings
         made = assembly.make_recorder(settings, owners, metrics, rules)
         assert type(made) is expected

@@ -26,7 +26,7 @@ def placement_conf(
 
 
 def _load(**local_conf: str) -> Settings:
-    return loading.load_settings(loading.parse_files(local_conf), local_conf)
+    return loading.load(loading.parse_files(local_conf), local_conf).settings
 
 
 def _write(tmp_path: pathlib.Path, text: str) -> str:

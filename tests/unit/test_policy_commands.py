@@ -3,7 +3,6 @@
 
 import io
 import json
-import logging
 import pathlib
 import re
 import sys
@@ -12,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from consumer_guard.cmd import main as guard_main
 from consumer_guard.guard import model
+from tests.commands import Cli
 
 LIST = model.ALLOCATIONS_LIST.rule
 USAGES = model.USAGES.rule
@@ -21,53 +20,10 @@ CLEAN = '"placement:allocations:list": "rule:admin_or_service_api or role:consum
 P, U = 'p' * 32, 'u' * 32
 
 
-class Desk:
-    """A folder of files, and the commands over them."""
-
-    def __init__(
-        self, folder: pathlib.Path, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        self.folder = folder
-        self._capsys = capsys
-
-    def write(self, name: str, text: str) -> str:
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-        return str(path)
-
-    def run(self, *argv: str) -> tuple[int, str, str]:
-        """Status, output, errors."""
-        root = logging.getLogger()
-        before = list(root.handlers)
-        # A deployment of this process leaves some that print to other streams.
-        root.handlers[:] = []
-        status = guard_main.main(argv)
-        root.handlers[:] = before  # cliff adds one for every run
-        captured = self._capsys.readouterr()
-        return status, captured.out, captured.err
-
-    def list(self, *argv: str) -> tuple[int, list[dict[str, Any]], str]:
-        status, out, err = self.run(*argv, '-f', 'json')
-        return status, json.loads(out), err
-
-    def fails(self, *argv: str) -> str:
-        """The one line that says why nothing could be done."""
-        status, out, err = self.run(*argv)
-        assert (status, out) == (2, '')
-        (line,) = err.splitlines()
-        assert 'Traceback' not in line
-        return line
-
-
 @pytest.fixture
-def desk(
-    tmp_path: pathlib.Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> Desk:
+def cli(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
     """Nothing of this machine's is found."""
-    made = Desk(tmp_path, capsys)
+    made = Cli(tmp_path)
     made.write('placement/placement.conf', '')
     made.write('placement/policy.yaml', CLEAN)
     monkeypatch.setenv('OS_PLACEMENT_CONFIG_DIR', str(tmp_path / 'placement'))
@@ -107,19 +63,19 @@ def make_record(**changes: Any) -> str:
 
 
 @pytest.mark.parametrize('form', ['table', 'json', 'yaml', 'csv'])
-def test_check_in_every_form(desk: Desk, form: str) -> None:
-    ours = desk.write('ours.yaml', f'"{LIST}": "role:reader"\n')
-    status, out, _ = desk.run('policy', 'check', ours, '-f', form)
+def test_check_in_every_form(cli: Cli, form: str) -> None:
+    ours = cli.write('ours.yaml', f'"{LIST}": "role:reader"\n')
+    status, out, _ = cli.run('policy', 'check', ours, '-f', form)
     assert status == 1
     for words in ('warning', 'ours.yaml', LIST, 'role:reader of any project', 'fix'):
         assert words in out
 
 
-def test_check_finds_the_files_as_the_services_do(desk: Desk) -> None:
-    desk.write('guard/policy.yaml', f'"{LIST}": "role:admin or role:service"\n')
-    desk.write('guard/policy.d/README.txt', f'"{USAGES}": "@"\n')
-    conf = desk.write('guard/guard.conf', '')
-    status, rows, _ = desk.list('--config-file', conf, 'policy', 'check')
+def test_check_finds_the_files_as_the_services_do(cli: Cli) -> None:
+    cli.write('guard/policy.yaml', f'"{LIST}": "role:admin or role:service"\n')
+    cli.write('guard/policy.d/README.txt', f'"{USAGES}": "@"\n')
+    conf = cli.write('guard/guard.conf', '')
+    status, rows, _ = cli.list('--config-file', conf, 'policy', 'check')
     assert status == 1
     stray, opened = rows[0], rows[1]
     assert 'counts as a policy file' in stray['finding']
@@ -129,60 +85,76 @@ def test_check_finds_the_files_as_the_services_do(desk: Desk) -> None:
         'warning',
     )
     assert {row['file'] for row in rows} == {
-        str(desk.folder / 'guard' / 'policy.d' / 'README.txt')
+        str(cli.folder / 'guard' / 'policy.d' / 'README.txt')
     }
 
 
-def test_check_takes_the_passage_role_from_the_configuration(desk: Desk) -> None:
-    ours = desk.write(
+def test_check_takes_the_passage_role_from_the_configuration(
+    cli: Cli,
+) -> None:
+    ours = cli.write(
         'ours.yaml', f'"{LIST}": "role:admin or role:service or role:pass"\n'
     )
-    conf = desk.write('guard.conf', '[consumer_guard]\npassage_role = Pass\n')
-    _, rows, _ = desk.list('--config-file', conf, 'policy', 'check', ours)
+    conf = cli.write('guard.conf', '[consumer_guard]\npassage_role = Pass\n')
+    _, rows, _ = cli.list('--config-file', conf, 'policy', 'check', ours)
     assert any('names the passage role pass' in row['finding'] for row in rows)
 
 
-def test_check_of_nothing_wrong(desk: Desk) -> None:
-    ours = desk.write('ours.yaml', '')
-    assert desk.list('policy', 'check', ours) == (0, [], '')
+def test_check_of_nothing_wrong(cli: Cli) -> None:
+    ours = cli.write('ours.yaml', '')
+    assert cli.list('policy', 'check', ours) == (0, [], '')
 
 
-def test_check_says_what_is_written_for_a_terminal(desk: Desk) -> None:
-    ours = desk.write('ours.yaml', '"consumer_guard:\\e[2J": "@"\n')
-    status, out, _ = desk.run('policy', 'check', ours)
+def test_check_says_what_is_written_for_a_terminal(cli: Cli) -> None:
+    ours = cli.write('ours.yaml', '"consumer_guard:\\e[2J": "@"\n')
+    status, out, _ = cli.run('policy', 'check', ours)
     assert status == 1
     assert '\x1b' not in out
 
 
-def test_check_notes_alone_are_no_failure(desk: Desk) -> None:
-    theirs = desk.write('theirs.yaml', '')
-    status, rows, _ = desk.list(
-        'policy', 'check', desk.write('o.yaml', ''), '--placement-policy', theirs
+def test_check_notes_alone_are_no_failure(cli: Cli) -> None:
+    theirs = cli.write('theirs.yaml', '')
+    status, rows, _ = cli.list(
+        'policy', 'check', cli.write('o.yaml', ''), '--placement-policy', theirs
     )
     assert status == 0
     assert [row['severity'] for row in rows] == ['note']
 
 
-def test_check_that_cannot_be_done(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    ours = desk.write('ours.yaml', '')
-    broken = desk.write('broken.yaml', '{[')
-    assert 'nope.yaml: file not found' in desk.fails('policy', 'check', 'nope.yaml')
-    assert 'broken.yaml: not valid YAML' in desk.fails('policy', 'check', broken)
-    listed = desk.write('list.yaml', '- a\n')
-    assert 'list.yaml: not a mapping' in desk.fails('policy', 'check', listed)
-    binary = desk.folder / 'binary.yaml'
+def test_check_that_cannot_be_done(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = cli.write('ours.yaml', '')
+    broken = cli.write('broken.yaml', '{[')
+    assert (
+        'nope.yaml: file not found'
+        in cli.run('policy', 'check', 'nope.yaml').assert_stopped()
+    )
+    assert (
+        'broken.yaml: not valid YAML'
+        in cli.run('policy', 'check', broken).assert_stopped()
+    )
+    listed = cli.write('list.yaml', '- a\n')
+    assert (
+        'list.yaml: not a mapping'
+        in cli.run('policy', 'check', listed).assert_stopped()
+    )
+    binary = cli.folder / 'binary.yaml'
     binary.write_bytes(b'\xff\xfe')
-    assert 'binary.yaml: not UTF-8' in desk.fails('policy', 'check', str(binary))
+    assert (
+        'binary.yaml: not UTF-8'
+        in cli.run('policy', 'check', str(binary)).assert_stopped()
+    )
     for option in ('nope.yaml', broken):
-        line = desk.fails('policy', 'check', ours, '--placement-policy', option)
+        line = cli.run(
+            'policy', 'check', ours, '--placement-policy', option
+        ).assert_stopped()
         assert option in line
-    line = desk.fails('--config-file', '/nope.conf', 'policy', 'check')
+    line = cli.run('--config-file', '/nope.conf', 'policy', 'check').assert_stopped()
     assert '/nope.conf' in line
-    conf = desk.write('g.conf', '[oslo_policy]\npolicy_file = /nope/policy.yaml\n')
-    line = desk.fails('--config-file', conf, 'policy', 'check')
+    conf = cli.write('g.conf', '[oslo_policy]\npolicy_file = /nope/policy.yaml\n')
+    line = cli.run('--config-file', conf, 'policy', 'check').assert_stopped()
     assert '/nope/policy.yaml: file not found' in line
     monkeypatch.setenv('OS_PLACEMENT_CONFIG_DIR', '/nope')
-    assert '/nope/placement.conf' in desk.fails('policy', 'check', ours)
+    assert '/nope/placement.conf' in cli.run('policy', 'check', ours).assert_stopped()
 
 
 @pytest.fixture
@@ -191,33 +163,33 @@ def enumerating(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, 'z3', None)
 
 
-def test_diff_of_the_same(desk: Desk, enumerating: None) -> None:
-    old = desk.write('old.yaml', f'"{LIST}": "role:a or role:b and role:c"\n')
-    new = desk.write('new.yaml', f'"{LIST}": "(role:c and role:b) or role:a"\n')
-    assert desk.list('policy', 'diff', old, new) == (0, [], '')
+def test_diff_of_the_same(cli: Cli, enumerating: None) -> None:
+    old = cli.write('old.yaml', f'"{LIST}": "role:a or role:b and role:c"\n')
+    new = cli.write('new.yaml', f'"{LIST}": "(role:c and role:b) or role:a"\n')
+    assert cli.list('policy', 'diff', old, new) == (0, [], '')
 
 
 @pytest.mark.parametrize('form', ['table', 'json', 'yaml', 'csv'])
-def test_diff_in_every_form(desk: Desk, form: str, enumerating: None) -> None:
+def test_diff_in_every_form(cli: Cli, form: str, enumerating: None) -> None:
     old, new = (
-        desk.write('old.yaml', ''),
-        desk.write('new.yaml', f'"{LIST}": "role:x"\n'),
+        cli.write('old.yaml', ''),
+        cli.write('new.yaml', f'"{LIST}": "role:x"\n'),
     )
-    status, out, _ = desk.run('policy', 'diff', old, new, '-f', form)
+    status, out, _ = cli.run('policy', 'diff', old, new, '-f', form)
     assert status == 1
     for words in ('newly allowed', 'newly refused', 'a caller with role:x'):
         assert words in out
 
 
-def test_diff_newly_allowed_first(desk: Desk, enumerating: None) -> None:
-    old = desk.write('old.yaml', '')
+def test_diff_newly_allowed_first(cli: Cli, enumerating: None) -> None:
+    old = cli.write('old.yaml', '')
     text = (
         f'"{USAGES}": "rule:consumer_guard:admin_or_service"\n'
         f'"{LIST}": "rule:consumer_guard:admin_or_service or '
         'rule:consumer_guard:owner_reader or rule:consumer_guard:owner_member"\n'
         f'"{model.ALLOCATIONS_UPDATE.rule}": "role:admin or role:service or role:x"\n'
     )
-    status, rows, _ = desk.list('policy', 'diff', old, desk.write('new.yaml', text))
+    status, rows, _ = cli.list('policy', 'diff', old, cli.write('new.yaml', text))
     assert status == 1
     changes = [row['change'] for row in rows]
     order = ['newly allowed', 'newly refused', 'refused differently']
@@ -240,19 +212,19 @@ def test_diff_newly_allowed_first(desk: Desk, enumerating: None) -> None:
     ]
 
 
-def write_products(desk: Desk) -> tuple[str, str]:
+def write_products(cli: Cli) -> tuple[str, str]:
     """More roles than can be tried, said in two ways."""
     roles = [f'role:r{number}' for number in range(20)]
     some, others = ' or '.join(roles[:10]), ' or '.join(roles[10:])
     both = ' or '.join(
         f'({one} and {other})' for one in roles[:10] for other in roles[10:]
     )
-    old = desk.write('old.yaml', f'"{LIST}": "({some}) and ({others})"\n')
-    return old, desk.write('new.yaml', f'"{LIST}": "{both}"\n')
+    old = cli.write('old.yaml', f'"{LIST}": "({some}) and ({others})"\n')
+    return old, cli.write('new.yaml', f'"{LIST}": "{both}"\n')
 
 
-def test_diff_that_is_undecided_is_no_equality(desk: Desk, enumerating: None) -> None:
-    status, rows, _ = desk.list('policy', 'diff', *write_products(desk))
+def test_diff_that_is_undecided_is_no_equality(cli: Cli, enumerating: None) -> None:
+    status, rows, _ = cli.list('policy', 'diff', *write_products(cli))
     assert status == 3
     assert [(row['change'], row['operation']) for row in rows] == [
         ('undecided', 'allocations:list')
@@ -261,15 +233,15 @@ def test_diff_that_is_undecided_is_no_equality(desk: Desk, enumerating: None) ->
 
 @pytest.mark.parametrize('count', [22, 1000])
 def test_enumeration_finds_one_added_role_among_many(
-    desk: Desk, enumerating: None, count: int
+    cli: Cli, enumerating: None, count: int
 ) -> None:
     """Bounded, and a gain is never left out for another refusal."""
     roles = ' or '.join(f'role:r{number}' for number in range(count))
     own = '(role:reader and project_id:%(project_id)s)'
-    old = desk.write('old.yaml', f'"{LIST}": "{roles} or {own}"\n')
-    new = desk.write('new.yaml', f'"{LIST}": "{roles} or {own} or role:zz"\n')
+    old = cli.write('old.yaml', f'"{LIST}": "{roles} or {own}"\n')
+    new = cli.write('new.yaml', f'"{LIST}": "{roles} or {own} or role:zz"\n')
     tracemalloc.start()
-    status, rows, _ = desk.list('policy', 'diff', old, new)
+    status, rows, _ = cli.list('policy', 'diff', old, new)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert status == 1
@@ -279,47 +251,55 @@ def test_enumeration_finds_one_added_role_among_many(
     assert peak < 50 * 2**20
 
 
-def test_diff_of_directories_reads_only_the_policy_files_in_them(desk: Desk) -> None:
-    desk.write('old/10.yaml', f'"{LIST}": "role:a"\n')
-    desk.write('old/20.yaml', f'"{LIST}": "role:b"\n')
-    desk.write('old/.hidden', '{[')
-    desk.write('new/policy.yaml', f'"{LIST}": "role:a"\n')
-    desk.write('new/policy.d/x.yaml', f'"{LIST}": "role:b"\n')
-    desk.write('new/guard.conf', '{[')
-    old, new = str(desk.folder / 'old'), str(desk.folder / 'new')
-    assert desk.list('policy', 'diff', old, new)[:2] == (0, [])
+def test_diff_of_directories_reads_only_the_policy_files_in_them(
+    cli: Cli,
+) -> None:
+    cli.write('old/10.yaml', f'"{LIST}": "role:a"\n')
+    cli.write('old/20.yaml', f'"{LIST}": "role:b"\n')
+    cli.write('old/.hidden', '{[')
+    cli.write('new/policy.yaml', f'"{LIST}": "role:a"\n')
+    cli.write('new/policy.d/x.yaml', f'"{LIST}": "role:b"\n')
+    cli.write('new/guard.conf', '{[')
+    old, new = str(cli.folder / 'old'), str(cli.folder / 'new')
+    assert cli.list('policy', 'diff', old, new)[:2] == (0, [])
 
 
-def test_diff_that_cannot_be_done(desk: Desk) -> None:
-    good = desk.write('good.yaml', '')
-    broken = desk.write('broken.yaml', '{[')
-    wrong = desk.write('wrong.yaml', '"consumer_guard:nope": "role:a"\n')
+def test_diff_that_cannot_be_done(cli: Cli) -> None:
+    good = cli.write('good.yaml', '')
+    broken = cli.write('broken.yaml', '{[')
+    wrong = cli.write('wrong.yaml', '"consumer_guard:nope": "role:a"\n')
     for other, words in (
         ('/nope/x.yaml', '/nope/x.yaml: file not found'),
         (broken, 'broken.yaml: not valid YAML'),
         (wrong, 'wrong.yaml: rule "consumer_guard:nope": there is no such rule'),
     ):
-        assert words in desk.fails('policy', 'diff', good, other)
-        assert words in desk.fails('policy', 'diff', other, good)
-    line = desk.fails('policy', 'diff', good, good, '--replay', '/nope.log')
+        assert words in cli.run('policy', 'diff', good, other).assert_stopped()
+        assert words in cli.run('policy', 'diff', other, good).assert_stopped()
+    line = cli.run(
+        'policy', 'diff', good, good, '--replay', '/nope.log'
+    ).assert_stopped()
     assert '/nope.log (option --replay): cannot be read' in line
-    line = desk.fails('policy', 'diff', good, good, '--replay', str(desk.folder))
+    line = cli.run(
+        'policy', 'diff', good, good, '--replay', str(cli.folder)
+    ).assert_stopped()
     assert 'cannot be read' in line
 
 
 @pytest.mark.parametrize('text', ['', 'INFO placement.requestlog GET /\n' * 45])
-def test_replay_of_no_record_at_all_is_an_error(desk: Desk, text: str) -> None:
+def test_replay_of_no_record_at_all_is_an_error(cli: Cli, text: str) -> None:
     """Not "nothing changes": a pipeline would go on."""
-    good = desk.write('good.yaml', f'"{LIST}": "role:x"\n')
-    log = desk.write('service.log', text)
-    line = desk.fails('policy', 'diff', good, good, '--replay', log)
+    good = cli.write('good.yaml', f'"{LIST}": "role:x"\n')
+    log = cli.write('service.log', text)
+    line = cli.run('policy', 'diff', good, good, '--replay', log).assert_stopped()
     assert 'no line holds a decision record' in line
 
 
-def test_replay_counts_the_recorded_decisions_that_would_change(desk: Desk) -> None:
+def test_replay_counts_the_recorded_decisions_that_would_change(
+    cli: Cli,
+) -> None:
     owner = 'rule:consumer_guard:admin_or_service or rule:consumer_guard:owner_reader'
-    old = desk.write('old.yaml', '')
-    new = desk.write(
+    old = cli.write('old.yaml', '')
+    new = cli.write(
         'new.yaml',
         f'"{LIST}": "role:reader or role:service"\n"{USAGES}": "{owner} and role:x"\n',
     )
@@ -340,8 +320,8 @@ def test_replay_counts_the_recorded_decisions_that_would_change(desk: Desk) -> N
         make_record(roles='reader'),
         make_record(targets=['x']),
     ]
-    records = desk.write('records', ''.join(lines))
-    status, rows, err = desk.list('policy', 'diff', old, new, '--replay', records)
+    records = cli.write('records', ''.join(lines))
+    status, rows, err = cli.list('policy', 'diff', old, new, '--replay', records)
     assert status == 1
     seen = [
         (row['change'], row['operation'], row['who'], row['count'], row['example'])
@@ -362,15 +342,15 @@ def test_replay_counts_the_recorded_decisions_that_would_change(desk: Desk) -> N
     assert '1 decisions differ from those of OLD' in err
 
 
-def test_replay_never_guesses(desk: Desk) -> None:
+def test_replay_never_guesses(cli: Cli) -> None:
     """A literal id against a hash, and an owner that was not looked up."""
-    old = desk.write('old.yaml', f'"{LIST}": "role:admin"\n')
-    new = desk.write(
+    old = cli.write('old.yaml', f'"{LIST}": "role:admin"\n')
+    new = cli.write(
         'new.yaml', f"""'{LIST}': "role:admin or '{'a' * 32}':%(project_id)s"\n"""
     )
     lines = make_record() + make_record(targets=[], target_count=0)
-    records = desk.write('records', lines)
-    _, rows, err = desk.list('policy', 'diff', old, new, '--replay', records)
+    records = cli.write('records', lines)
+    _, rows, err = cli.list('policy', 'diff', old, new, '--replay', records)
     assert '0 newly allowed, 0 newly refused, 2 undecided, 0 unchanged' in err
     assert [(row['change'], row['count']) for row in rows if row['by'] == 'record'] == [
         ('undecided', 2)
@@ -378,27 +358,28 @@ def test_replay_never_guesses(desk: Desk) -> None:
 
 
 def test_replay_from_the_standard_input(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    same = desk.write('same.yaml', '')
+    same = cli.write('same.yaml', '')
     monkeypatch.setattr('sys.stdin', io.StringIO(make_record() + 'bad\n' * 12))
-    status, rows, err = desk.list('policy', 'diff', same, same, '--replay', '-')
+    status, rows, err = cli.list('policy', 'diff', same, same, '--replay', '-')
     assert (status, rows) == (0, [])
     assert '12 lines are not records (line 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, ...)' in err
 
 
 def test_the_program_alone_shows_the_commands_and_asks_nothing(
-    desk: Desk, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr('sys.stdin', io.StringIO('generation list\n'))
-    with pytest.raises(SystemExit) as stopped:
-        desk.run()
-    assert not stopped.value.code
-    assert 'generation list' in capsys.readouterr().out
+    status, out, _ = cli.run()
+    assert status == 0
+    assert 'generation list' in out
 
 
-def test_bash_completion_knows_every_command_and_its_options(desk: Desk) -> None:
-    status, out, _ = desk.run('complete', '--name', 'consumer-guard')
+def test_bash_completion_knows_every_command_and_its_options(
+    cli: Cli,
+) -> None:
+    status, out, _ = cli.run('complete', '--name', 'consumer-guard')
     assert status == 0
     for words in (
         "cmds='can-i complete doctor generation help matrix policy'",
@@ -408,11 +389,11 @@ def test_bash_completion_knows_every_command_and_its_options(desk: Desk) -> None
         assert words in out
 
 
-def test_a_difference_in_eighty_columns_keeps_every_word(desk: Desk) -> None:
-    old = desk.write('old.yaml', '{}')
-    new = desk.write('new.yaml', f'"{USAGES}": "role:reader"')
-    _, rows, _ = desk.list('policy', 'diff', old, new)
-    status, out, _ = desk.run('policy', 'diff', old, new, '--max-width', '80')
+def test_a_difference_in_eighty_columns_keeps_every_word(cli: Cli) -> None:
+    old = cli.write('old.yaml', '{}')
+    new = cli.write('new.yaml', f'"{USAGES}": "role:reader"')
+    _, rows, _ = cli.list('policy', 'diff', old, new)
+    status, out, _ = cli.run('policy', 'diff', old, new, '--max-width', '80')
     assert status == 1
     assert max(map(len, out.splitlines())) <= 80
     shown = ' '.join(re.sub(r'[|+-]', ' ', out).split())
@@ -424,11 +405,11 @@ def test_a_difference_in_eighty_columns_keeps_every_word(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize('form', ['table', 'csv', 'value'])
-def test_no_cell_shows_none_for_what_is_missing(desk: Desk, form: str) -> None:
-    old = desk.write('old.yaml', '{}')
-    new = desk.write('new.yaml', f'"{USAGES}": "role:reader"')
-    _, out, _ = desk.run('policy', 'diff', old, new, '-f', form)
+def test_no_cell_shows_none_for_what_is_missing(cli: Cli, form: str) -> None:
+    old = cli.write('old.yaml', '{}')
+    new = cli.write('new.yaml', f'"{USAGES}": "role:reader"')
+    _, out, _ = cli.run('policy', 'diff', old, new, '-f', form)
     assert 'newly allowed' in out
     assert 'None' not in out
-    _, rows, _ = desk.list('policy', 'diff', old, new)
+    _, rows, _ = cli.list('policy', 'diff', old, new)
     assert rows[0]['count'] is None

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from consumer_guard.guard import model
-from tests.commands import Commands, Run
+from tests.commands import Cli, Run
 
 pytest.importorskip('z3')
 
@@ -16,18 +16,11 @@ DEFAULT = 'rule:consumer_guard:admin_or_service or rule:consumer_guard:owner_rea
 Row = tuple[str, str, str]
 
 
-class Policies:
+class Policies(Cli):
     """A folder of policy files and installed services."""
 
-    def __init__(self, folder: pathlib.Path) -> None:
-        self.folder = folder
-        self._commands = Commands(folder / 'guard.conf')
-
-    def write(self, name: str, **rules: str) -> str:
-        path = self.folder / name
-        lines = [f'"{rule}": "{text}"\n' for rule, text in rules.items()]
-        path.write_text(''.join(lines) or '{}')
-        return str(path)
+    def write_rules(self, name: str, **rules: str) -> str:
+        return self.write(name, rules)
 
     def install(self, name: str, *rules: tuple[str, str, object]) -> str:
         """A service ``toy`` with these rules: name, check, scopes."""
@@ -48,12 +41,13 @@ class Policies:
         return str(tree)
 
     def diff(self, *arguments: str) -> Run:
-        return self._commands.run('policy', 'diff', *arguments, '-f', 'json')
+        return self.run('policy', 'diff', *arguments, '-f', 'json')
 
     def compare(self, old: str, new: str) -> tuple[int, list[Row]]:
         """Status, and what the proof shows of one rule."""
         run = self.diff(
-            self.write('old.yaml', **{LIST: old}), self.write('new.yaml', **{LIST: new})
+            self.write_rules('old.yaml', **{LIST: old}),
+            self.write_rules('new.yaml', **{LIST: new}),
         )
         return run.status, [
             (row['change'], row['operation'], row['who'])
@@ -65,7 +59,7 @@ class Policies:
 @pytest.fixture
 def policies(tmp_path: pathlib.Path) -> Policies:
     (tmp_path / 'guard.conf').write_text('')
-    return Policies(tmp_path)
+    return Policies(tmp_path, 'guard.conf')
 
 
 def test_who_gains_is_named_in_words(policies: Policies) -> None:
@@ -120,8 +114,8 @@ def test_equal_rules_are_proven_however_large(policies: Policies) -> None:
         f'({one} and {other})' for one in roles[:10] for other in roles[10:]
     )
     run = policies.diff(
-        policies.write('old.yaml', **{LIST: f'({some}) and ({others})'}),
-        policies.write('new.yaml', **{LIST: both}),
+        policies.write_rules('old.yaml', **{LIST: f'({some}) and ({others})'}),
+        policies.write_rules('new.yaml', **{LIST: both}),
     )
     assert (run.status, run.json) == (0, [])
     assert run.err == 'nobody gains: proven for all operations\n'
@@ -191,14 +185,14 @@ def test_files_override_the_defaults_of_an_installed_service(
         ('toy:put', 'rule:nowhere', None),
         ('helper', 'role:a', None),
     )
-    old = policies.write('old.yaml', default='role:d')
-    new = policies.write('new.yaml', default='role:d', helper='')
+    old = policies.write_rules('old.yaml', default='role:d')
+    new = policies.write_rules('new.yaml', default='role:d', helper='')
     run = policies.diff('--namespace', 'toy', '--installed', tree, old, new)
     assert [(row['change'], row['rule'], row['who']) for row in run.json] == [
         ('newly allowed', 'helper', 'anybody without a'),
         ('newly allowed', 'toy:get', 'anybody without a'),
     ]
-    other = policies.write('other.yaml', default='role:e')
+    other = policies.write_rules('other.yaml', default='role:e')
     run = policies.diff('--namespace', 'toy', '--installed', tree, old, other)
     assert [(row['change'], row['rule'], row['who']) for row in run.json] == [
         ('newly allowed', 'toy:put', 'e, without d'),
@@ -207,15 +201,17 @@ def test_files_override_the_defaults_of_an_installed_service(
 
 
 def test_placement_itself_is_a_service(policies: Policies) -> None:
-    new = policies.write('new.yaml', **{'placement:usages': '@'})
-    run = policies.diff('--namespace', 'placement', policies.write('old.yaml'), new)
+    new = policies.write_rules('new.yaml', **{'placement:usages': '@'})
+    run = policies.diff(
+        '--namespace', 'placement', policies.write_rules('old.yaml'), new
+    )
     assert run.status == 1
     assert {row['rule'] for row in run.json} == {'placement:usages'}
 
 
 def test_complete_files_need_no_service(policies: Policies) -> None:
-    old = policies.write('old.yaml', a='role:x', b='role:y and')
-    new = policies.write('new.yaml', a='role:x or http://h/', b='!')
+    old = policies.write_rules('old.yaml', a='role:x', b='role:y and')
+    new = policies.write_rules('new.yaml', a='role:x or http://h/', b='!')
     run = policies.diff('--namespace', 'any', '--complete', old, new)
     assert [(row['change'], row['rule'], row['who']) for row in run.json] == [
         ('newly allowed', 'a', 'anybody without x, where http://h/ is true')
@@ -223,8 +219,8 @@ def test_complete_files_need_no_service(policies: Policies) -> None:
 
 
 def test_a_rule_that_cannot_be_read_is_undecided(policies: Policies) -> None:
-    old = policies.write('old.yaml', a='rule:b', b='rule:a')
-    new = policies.write('new.yaml', a='role:x', b='rule:a')
+    old = policies.write_rules('old.yaml', a='rule:b', b='rule:a')
+    new = policies.write_rules('new.yaml', a='role:x', b='rule:a')
     run = policies.diff('--namespace', 'any', '--complete', old, new)
     assert run.status == 3
     assert {(row['change'], row['rule']) for row in run.json} == {
@@ -239,8 +235,8 @@ def test_suspicious_rules_are_named_and_those_that_are_fixed(
 ) -> None:
     blind = 'role:reader and domain_id:%(target.group.domain_id)s'
     fixed = f'({blind}) and not None:%(target.group.domain_id)s'
-    old = policies.write('old.yaml', blind=blind, fixed=blind, shut='!', none='!')
-    new = policies.write(
+    old = policies.write_rules('old.yaml', blind=blind, fixed=blind, shut='!', none='!')
+    new = policies.write_rules(
         'new.yaml',
         blind=blind,
         fixed=fixed,
@@ -263,7 +259,7 @@ def test_suspicious_rules_are_named_and_those_that_are_fixed(
         ('allows nobody', 'shut', '', 'no'),
     ]
     assert (run.status, run.err) == (1, 'any: 6 rules, 3 of them suspicious\n')
-    plain = policies.write('plain.yaml', plain='role:reader')
+    plain = policies.write_rules('plain.yaml', plain='role:reader')
     quiet = policies.diff(*arguments[:-2], plain, plain)
     assert (quiet.status, quiet.json) == (0, [])
 
@@ -292,12 +288,12 @@ def test_suspicious_rules_are_named_and_those_that_are_fixed(
 def test_bad_options_are_one_line(
     policies: Policies, arguments: list[str], words: str
 ) -> None:
-    good = policies.write('good.yaml')
+    good = policies.write_rules('good.yaml')
     policies.diff(*arguments, good, good).assert_stopped(words)
 
 
 def test_bad_files_and_services_are_one_line(policies: Policies) -> None:
-    good = policies.write('good.yaml')
+    good = policies.write_rules('good.yaml')
     arguments = ('--namespace', 'toy', '--complete')
     policies.diff(*arguments, good, '/nope').assert_stopped('/nope: file not found')
     (policies.folder / 'bad.yaml').write_text('{[')
@@ -320,7 +316,7 @@ def test_without_z3_only_the_guards_rules_are_compared(
     policies: Policies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, 'z3', None)
-    good = policies.write('good.yaml')
+    good = policies.write_rules('good.yaml')
     run = policies.diff('--namespace', 'any', '--complete', good, good)
     run.assert_stopped('option --namespace needs z3: pip install')
     assert policies.diff(good, good).status == 0

@@ -2,7 +2,6 @@
 """Records of any request: bounded, complete, refused consumers first."""
 
 import json
-import logging
 import pathlib
 import re
 from collections.abc import Iterator, Mapping
@@ -32,6 +31,7 @@ from consumer_guard.rules.rulebook import Rulebook
 from consumer_guard.telemetry.journal import LOG, Journal
 from consumer_guard.telemetry.metrics import NONE
 from consumer_guard.telemetry.recorder import Recorder
+from tests.loglines import LogLines, keep_lines
 from tests.profiles import budget
 from tests.unit.test_rendering import ANY_TEXT
 
@@ -51,31 +51,17 @@ class Query(dict[str, str]):
         raise Unreadable
 
 
-class Lines(logging.Handler):
-    """The lines that were logged."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lines: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(record.getMessage())
-
-    def take(self) -> list[dict[str, Any]]:
-        """The records since the last time; each was within the limit."""
-        taken, self.lines = self.lines, []
-        assert all(len(line) < LIMIT and line.isascii() for line in taken)
-        return [json.loads(line) for line in taken]
+def take_records(log: LogLines) -> list[dict[str, Any]]:
+    """The records since the last time; each was within the limit."""
+    taken = log.take()
+    assert all(len(line) < LIMIT and line.isascii() for line in taken)
+    return [json.loads(line) for line in taken]
 
 
 @pytest.fixture(scope='module')
-def log() -> Iterator[Lines]:
-    handler, level = Lines(), LOG.level
-    LOG.addHandler(handler)
-    LOG.setLevel(logging.INFO)
-    yield handler
-    LOG.removeHandler(handler)
-    LOG.setLevel(level)
+def log() -> Iterator[LogLines]:
+    with keep_lines(LOG) as lines:
+        yield lines
 
 
 @pytest.fixture(scope='module')
@@ -140,7 +126,7 @@ def make_cases(draw: st.DrawFn) -> tuple[GuardedRequest, Caller, Any, Fulfilment
 @budget(150, 5_000)
 @given(case=make_cases(), mode=st.sampled_from(('enforce', 'shadow')))
 def test_no_record_exceeds_the_limit_whatever_is_sent(
-    log: Lines,
+    log: LogLines,
     unmasked: pathlib.Path,
     case: tuple[GuardedRequest, Caller, Any, Fulfilment],
     mode: str,
@@ -151,7 +137,7 @@ def test_no_record_exceeds_the_limit_whatever_is_sent(
     write = recorder.record_decision(request, caller, environ, fulfilment, 0.001)
     assert write is not None
     write(204)
-    records = log.take()
+    records = take_records(log)
     lines = unmasked.read_text().splitlines()
     assert [record['event'] for record in records][:1] == ['decision']
     assert len(lines) == len(records) <= 2
@@ -174,7 +160,7 @@ def test_no_record_exceeds_the_limit_whatever_is_sent(
     shuffled=st.randoms(use_true_random=False),
 )
 def test_refused_consumers_are_named_before_allowed_ones(
-    log: Lines, allowed: int, refused: int, status: OwnerStatus, shuffled: Any
+    log: LogLines, allowed: int, refused: int, status: OwnerStatus, shuffled: Any
 ) -> None:
     """Wherever in the request they stand, and however many there are."""
     rule = model.ALLOCATIONS_MANAGE.rule
@@ -211,7 +197,7 @@ def test_refused_consumers_are_named_before_allowed_ones(
     )
     assert write is not None
     write(403)
-    (record,) = log.take()
+    (record,) = take_records(log)
     shown = min(refused, 16)
     # Ids of others are hashes, one's own are not.
     assert all(uuid.startswith('h:') for uuid in record['consumers'][:shown])
@@ -223,7 +209,7 @@ def test_refused_consumers_are_named_before_allowed_ones(
     assert record['target_count'] == 2 * (allowed + refused)
 
 
-def test_a_record_says_when_where_and_under_which_rules(log: Lines) -> None:
+def test_a_record_says_when_where_and_under_which_rules(log: LogLines) -> None:
     request = GuardedRequest(model.ALLOCATIONS_LIST, 'x', None, (1, 38), Query())
     caller = Caller({'project_id': 'p', 'user_id': 'u'}, frozenset(), 'project', 'r')
     environ = {'REMOTE_ADDR': '192.0.2.7'}
@@ -233,7 +219,7 @@ def test_a_record_says_when_where_and_under_which_rules(log: Lines) -> None:
     )
     assert write is not None
     write(None)
-    (record,) = log.take()
+    (record,) = take_records(log)
     assert re.fullmatch(
         r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00', record['timestamp']
     )

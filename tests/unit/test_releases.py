@@ -120,7 +120,8 @@ def test_rules_are_watched_without_the_option_remote_timeout(
     path = tmp_path / 'consumer-guard.conf'
     path.write_text('[consumer_guard]\nconnection = sqlite://\n')
     (tmp_path / 'policy.yaml').touch()
-    _, settings = loading.read_configuration(str(path))
+    local_conf = {'oslo_config_file': str(path)}
+    settings = loading.load(loading.parse_files(local_conf), local_conf).settings
     conf = cfg.ConfigOpts()
     ((group, options),) = opts.list_opts()
     conf.register_opts(

@@ -42,9 +42,9 @@ def test_files_are_in_force_from_the_start_and_read_once(folder: PolicyFolder) -
     folder.main.write_text(WIDE)
     files = folder.load()
     assert judge(files) is model.Truth.YES
-    assert (files.problem, files.loaded_at, files.failed_reloads) == (None, 1000.0, 0)
+    assert (files.problem, folder.loaded_at, folder.failures) == (None, 1000.0, 0)
     folder.check(files, 5)
-    assert (folder.builds, files.loaded_at) == (1, 1000.0)
+    assert (folder.builds, folder.loaded_at) == (1, 1000.0)
 
 
 def test_without_files_the_defaults_are_in_force(folder: PolicyFolder) -> None:
@@ -65,7 +65,7 @@ def test_an_edit_is_in_force_after_two_equal_checks(folder: PolicyFolder) -> Non
     assert judge(files) is model.Truth.NO
     folder.check(files)
     assert judge(files) is model.Truth.YES
-    assert (folder.builds, files.loaded_at) == (2, 1002.0)
+    assert (folder.builds, folder.loaded_at) == (2, 1002.0)
 
 
 @pytest.mark.parametrize('seconds', [0.95, 2.0, 1000.0])
@@ -353,10 +353,10 @@ def test_a_bad_edit_keeps_the_last_good_rules(
     builds = folder.builds
     assert judge(files) is model.Truth.NO
     assert files.current().text(LIST) == 'role:nobody'
-    assert files.failed_reloads == 1
+    assert folder.failures == 1
     assert str(folder.main) in (files.problem or '')
     folder.check(files, 57)
-    assert (files.failed_reloads, folder.builds) == (1, builds)
+    assert (folder.failures, folder.builds) == (1, builds)
     assert len(errors(caplog)) == 1
     folder.check(files, 4)
     assert len(errors(caplog)) == 2
@@ -389,7 +389,7 @@ def test_a_main_file_that_vanishes_keeps_the_last_good_rules(
     folder.main.unlink()
     folder.check(files, 10)
     assert files.current().text(LIST) == 'role:nobody'
-    assert (folder.builds, files.failed_reloads) == (1, 1)
+    assert (folder.builds, folder.failures) == (1, 1)
     assert len(errors(caplog)) == 1
     assert 'missing; restore its rules, or restart' in errors(caplog)[0]
     folder.main.write_text(WIDE)
@@ -433,7 +433,7 @@ def test_a_directory_in_place_of_the_main_file_keeps_the_last_good_rules(
     folder.main.mkdir()
     folder.check(files, 3)
     assert judge(files) is model.Truth.NO
-    assert files.failed_reloads == 3
+    assert folder.failures == 3
     assert len(errors(caplog)) == 1
     assert 'not a regular file' in (files.problem or '')
     folder.main.rmdir()
@@ -476,7 +476,7 @@ def test_a_file_without_permission_keeps_the_last_good_rules(
     deny_reading(folder.main)
     folder.check(files, 5)
     assert judge(files) is model.Truth.NO
-    assert files.failed_reloads == 4
+    assert folder.failures == 4
     assert 'Permission denied' in (files.problem or '')
     folder.forbidden.clear()
     folder.check(files)
@@ -594,14 +594,14 @@ def test_a_bad_file_at_the_start_locks_until_it_is_repaired(
         content = b'5'
     folder.main.write_bytes(content)
     files = folder.load()
-    assert files.loaded_at is None
+    assert folder.loaded_at is None
     assert len(errors(caplog)) == 1
     assert str(folder.main) in errors(caplog)[0]
     folder.check(files, 3)
     with pytest.raises(PolicyLocked) as caught:
         files.current()
     assert str(folder.path) not in str(caught.value)
-    assert files.failed_reloads == 1
+    assert folder.failures == 1
     assert len(errors(caplog)) == 1
     folder.main.write_text(WIDE)
     folder.check(files, 2)
@@ -631,7 +631,7 @@ def test_an_unreadable_file_at_the_start_locks(
     with pytest.raises(PolicyLocked):
         files.current()
     folder.check(files, 3)
-    assert files.failed_reloads == 4
+    assert folder.failures == 4
     folder.forbidden.clear()
     folder.check(files)
     assert judge(files) is model.Truth.NO

@@ -6,7 +6,6 @@ records are those that the guard's own observer writes, read back from JSON.
 """
 
 import json
-import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,6 +30,7 @@ from consumer_guard.rules.rulebook import PolicyText, Rulebook
 from consumer_guard.telemetry.journal import LOG, Journal
 from consumer_guard.telemetry.metrics import NONE
 from consumer_guard.telemetry.recorder import Recorder
+from tests.loglines import keep_lines
 
 P, Q = 'p' * 32, 'q' * 32
 U, V = 'u' * 32, 'v' * 32
@@ -175,17 +175,6 @@ class Fixed:
         return request, decision, visible
 
 
-class Lines(logging.Handler):
-    """The lines that were logged."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lines: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(record.getMessage())
-
-
 def make_book(operation: model.Operation, text: str) -> Rulebook:
     quoted = text.replace("'", "''")
     return Rulebook.build([PolicyText('x', f"'{operation.rule}': '{quoted}'")])
@@ -199,22 +188,15 @@ def write_record(
     mode: str,
 ) -> list[str]:
     """The lines that the guard's recorder writes of a decision."""
-    lines, level = Lines(), LOG.level
-    LOG.addHandler(lines)
-    LOG.setLevel(logging.INFO)
-    try:
+    with keep_lines(LOG) as lines:
         recorder = Recorder(
             'all', mode, Journal('', '', NONE), NONE, KnownOwners(owners)
         )
-        fulfilment = Fulfilment(decision)
-        shown = recorder.look_up(request, fulfilment)
+        shown = recorder.look_up(request, Fulfilment(decision))
         caller = simulate_caller(person)
         write = recorder.record_decision(request, caller, {}, shown, 0.001)
         assert write is not None
         write(None)
-    finally:
-        LOG.removeHandler(lines)
-        LOG.setLevel(level)
     return lines.lines
 
 

@@ -41,6 +41,19 @@ def lower(stored: int) -> int | None:
 
 
 class TestReading:
+    @pytest.mark.parametrize('kind', Kind)
+    def test_the_highest_come_first_and_no_more_than_wanted(
+        self, tables: Tables, engine: sa.Engine, kind: Kind
+    ) -> None:
+        for number, generation in enumerate((5, LIMIT, LOWEST, 7)):
+            add = tables.consume if kind is Kind.CONSUMER else tables.provide
+            add(f'{ONE[:-1]}{number}', generation=generation)
+        found = rolling.read_highest(engine, kind, 2)
+        assert [row[1:] for row in found] == [
+            (f'{ONE[:-1]}1', LIMIT),
+            (f'{ONE[:-1]}3', 7),
+        ]
+
     def test_only_those_above_a_value_are_counted_and_read(
         self, tables: Tables, engine: sa.Engine
     ) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from consumer_guard import middleware
 from consumer_guard.config import startup
+from consumer_guard.telemetry.version import find_guard_version
 
 NAME = 'consumer_guard.config.startup'
 
@@ -42,7 +43,7 @@ def test_a_start_with_defaults_logs_one_line(
     placement_conf: pathlib.Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert _start(caplog) == [
-        f'INFO consumer_guard {startup.find_guard_version()} starts: '
+        f'INFO consumer_guard {find_guard_version()} starts: '
         "enforcement='enforce', denial='forbid', "
         "passage_role='consumer_guard_passage', auth_strategy='keystone', "
         "owner_lookup='database', look-up target "

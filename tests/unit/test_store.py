@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from consumer_guard.generations import store
-from consumer_guard.generations.store import Counter, Judged, Kind, Swap
+from consumer_guard.generations.store import Judged, Kind, Swap
 from tests.rows import LIMIT, LOWEST, Tables
 
 ONE = 'c1c1c1c1-0000-4000-8000-00000000000a'
@@ -37,21 +37,6 @@ def judge(tables: Tables, uuid: str) -> Judged:
     row = tables.read(uuid)
     assert row is not None
     return Judged(row.row_id, row.project_id, row.user_id)
-
-
-class TestReading:
-    @pytest.mark.parametrize('kind', Kind)
-    def test_the_highest_come_first_and_no_more_than_wanted(
-        self, tables: Tables, engine: sa.Engine, kind: Kind
-    ) -> None:
-        for number, generation in enumerate((5, LIMIT, LOWEST, 7)):
-            add = tables.consume if kind is Kind.CONSUMER else tables.provide
-            add(f'{ONE[:-1]}{number}', generation=generation)
-        found = store.read_highest(engine, kind, 2)
-        assert found == [
-            Counter(kind, f'{ONE[:-1]}1', LIMIT),
-            Counter(kind, f'{ONE[:-1]}3', 7),
-        ]
 
 
 class TestSwap:

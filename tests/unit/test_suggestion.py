@@ -3,7 +3,6 @@
 
 import itertools
 import json
-import logging
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -34,6 +33,7 @@ from consumer_guard.rules.rulebook import Rulebook
 from consumer_guard.telemetry.journal import LOG, Journal
 from consumer_guard.telemetry.metrics import NONE
 from consumer_guard.telemetry.recorder import Recorder
+from tests.loglines import LogLines, keep_lines
 from tests.profiles import budget
 from tests.unit.test_candidate import RULES, make_situations
 
@@ -44,25 +44,10 @@ POLICIES = st.fixed_dictionaries(
 Situation = tuple[GuardedRequest, Caller, KnownOwners]
 
 
-class Written(logging.Handler):
-    """The lines of a journal."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lines: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(record.getMessage())
-
-
 @pytest.fixture(scope='module')
-def journal() -> Iterator[Written]:
-    handler, level = Written(), LOG.level
-    LOG.addHandler(handler)
-    LOG.setLevel(logging.INFO)
-    yield handler
-    LOG.removeHandler(handler)
-    LOG.setLevel(level)
+def journal() -> Iterator[LogLines]:
+    with keep_lines(LOG) as lines:
+        yield lines
 
 
 def build(rules: dict[str, str] | str) -> Rulebook:
@@ -77,10 +62,10 @@ def decide(rules: Rulebook, situation: Situation) -> Outcome:
 
 
 def record(
-    journal: Written, rules: Rulebook, traffic: Sequence[Situation], mode: str
+    journal: LogLines, rules: Rulebook, traffic: Sequence[Situation], mode: str
 ) -> list[str]:
     """The lines that a guard writes of some traffic."""
-    journal.lines.clear()
+    journal.take()
     for request, caller, owners in traffic:
         authorizer = Authorizer(rules.offline(), owners, patience=math.inf)
         decision = authorizer.authorize(request, caller)
@@ -89,7 +74,7 @@ def record(
         write = recorder.record_decision(request, caller, {}, shown, 0.001)
         assert write is not None
         write(200)
-    return list(journal.lines)
+    return journal.take()
 
 
 def learn(lines: Sequence[str], rules: Rulebook, **options: bool) -> Suggestion:
@@ -108,7 +93,7 @@ def learn(lines: Sequence[str], rules: Rulebook, **options: bool) -> Suggestion:
     close_unseen=st.booleans(),
 )
 def test_a_suggestion_lies_between_the_traffic_and_the_true_policy(
-    journal: Written,
+    journal: LogLines,
     truth: dict[str, str],
     traffic: list[Situation],
     others: list[Situation],

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Lints of files: names that are unknown, out of date, repeated, without effect."""
 
-import difflib
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
@@ -11,11 +10,9 @@ from consumer_guard.analysis.findings import Assessment, Finding, fail, note, wa
 from consumer_guard.analysis.lint.rulesets import RuleSet, find_replacement
 from consumer_guard.analysis.lint.texts import REFUSED, RuleContext, lint_text, suggest
 from consumer_guard.analysis.source import SourceFile, SourceRule
+from consumer_guard.rules.rulebook import resembles_prefix
 
 _SUFFIXES = ('.yaml', '.yml', '.json')
-
-# As in consumer_guard.rules.rulebook: consumer_gaurd is 0.93, consumer 0.73.
-_PREFIX_SIMILARITY = 0.8
 
 
 def lint_files(
@@ -80,12 +77,10 @@ def _lint_name(
         else:
             yield fail(f'{text}; {REFUSED}', 'correct the name')
         return
-    head, _, tail = name.partition(':')
-    similarity = difflib.SequenceMatcher(None, head[:40].lower(), prefix[:-1]).ratio()
-    if similarity >= _PREFIX_SIMILARITY:
+    if resembles_prefix(name, prefix):
         yield warn(
             f'has no effect: rules of the guard begin with "{prefix}"'
-            f'{suggest(prefix + tail, registered)}',
+            f'{suggest(prefix + name.partition(":")[2], registered)}',
             'correct the name',
         )
 

@@ -202,7 +202,7 @@ def find_replacement(
     """The deprecated name under which a file has a rule instead of the default.
 
     As in ``Enforcer._handle_deprecated_rule`` of oslo.policy 6: not where it says
-    what the deprecated default said, or refers to the new name.
+    the text of the deprecated default, or refers to the new name.
     """
     old = rule.deprecated_rule
     if not old or old.name == rule.name or old.name not in written:

@@ -232,6 +232,6 @@ def _toggle(example: Example, leaf: nodes.Node) -> Example:
 
 
 def _weigh_literal(literal: Literal) -> tuple[bool, bool]:
-    """What is said of others than roles weighs most, then what is not true."""
+    """Checks of other things than roles weigh most, then what is not true."""
     is_role = isinstance(literal.leaf, leaves.HasRole)
     return not is_role, literal.sign is not Sign.YES

@@ -2,7 +2,6 @@
 """The rules of a service under two policies, and rules that look like mistakes."""
 
 import enum
-import types
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -24,16 +23,6 @@ from consumer_guard.rules.nodes import AllOf, Node
 #: Credentials that are lists; ``field`` is no credential but a check of neutron's
 #: (``field:networks:shared=True``), which is true or not like an item of a list.
 _LISTS = frozenset({'roles', 'service_roles', 'field'})
-
-_OWNED = types.MappingProxyType(
-    {
-        ('project_id', 'project_id'): ('of the owning project', 'of another project'),
-        ('user_id', 'user_id'): (
-            'who is the owning user',
-            'who is not the owning user',
-        ),
-    }
-)
 
 #: Texts for which a service takes the caller for an administrator.
 _ADMIN_FLAGS = ('1', 'True')
@@ -114,7 +103,7 @@ def _compare_rule(
         (Effect.GAIN, Verdict.ALLOWED),
         (Effect.LOSS, Verdict.REFUSED),
     ):
-        for who, _ in describe_cubes(covers[effect].cubes, _OWNED):
+        for who, _ in describe_cubes(covers[effect].cubes):
             yield RuleVerdict(verdict, name, who, old.text, new.text)
     if not all(covers[effect].decided for effect in (Effect.GAIN, Effect.LOSS)):
         yield RuleVerdict(Verdict.UNDECIDED, name, '', old.text, new.text)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cubes in words: "manager of the owning project, without admin"."""
 
+import types
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -11,7 +12,15 @@ from consumer_guard.analysis.proof.scopes import TokenScope
 from consumer_guard.rules.leaves import CredentialIs, HasRole
 
 #: Words for a check, true and not true, by credential and target key.
-Relations = Mapping[tuple[str, str], tuple[str, str]]
+RELATIONS: Mapping[tuple[str, str], tuple[str, str]] = types.MappingProxyType(
+    {
+        ('project_id', 'project_id'): ('of the owning project', 'of another project'),
+        ('user_id', 'user_id'): (
+            'who is the owning user',
+            'who is not the owning user',
+        ),
+    }
+)
 
 #: Roles that are named in a row; more are counted only.
 _MAX_NAMES = 6
@@ -24,7 +33,7 @@ class Group(NamedTuple):
     example: Example
 
 
-def describe_cubes(cubes: Iterable[Cube], relations: Relations) -> list[Group]:
+def describe_cubes(cubes: Iterable[Cube]) -> list[Group]:
     """All cubes; those that differ in one role alone are one group."""
     alike: dict[object, tuple[list[str], Sequence[Literal], Example]] = {}
     groups = []
@@ -38,9 +47,9 @@ def describe_cubes(cubes: Iterable[Cube], relations: Relations) -> list[Group]:
             alike.setdefault(shown, ([], rest, cube.example))[0].extend(names)
         else:
             who = list_names(names, 'and') or 'anybody'
-            groups.append(Group(_describe_group(who, rest, relations), cube.example))
+            groups.append(Group(_describe_group(who, rest), cube.example))
     return groups + [
-        Group(_describe_group(list_names(sorted(names)), rest, relations), example)
+        Group(_describe_group(list_names(sorted(names)), rest), example)
         for names, rest, example in alike.values()
     ]
 
@@ -57,11 +66,11 @@ def _list_role_names(literals: Iterable[Literal], sign: Sign) -> list[str]:
     ]
 
 
-def _describe_group(who: str, literals: Sequence[Literal], relations: Relations) -> str:
+def _describe_group(who: str, literals: Sequence[Literal]) -> str:
     lacked = sorted(_list_role_names(literals, Sign.NO))
     close, others = [], dict[str, list[Sign]]()
     for literal in literals:
-        words = find_relation(literal, relations)
+        words = _find_words(literal)
         if words is not None:
             close.append(words)
         elif not isinstance(literal.leaf, HasRole):
@@ -70,22 +79,22 @@ def _describe_group(who: str, literals: Sequence[Literal], relations: Relations)
     comma = '' if first == 'anybody' else ','
     parts = [f'{first}{comma} without {list_names(lacked)}' if lacked else first]
     if others:
-        said = [
+        stated = [
             f'{text} is {signs[0].value if len(signs) == 1 else "unknown"}'
             for text, signs in sorted(others.items())
         ]
-        parts.append(f'where {" and ".join(said)}')
+        parts.append(f'where {" and ".join(stated)}')
     return ', '.join(parts)
 
 
-def find_relation(literal: Literal, relations: Relations) -> str | None:
+def _find_words(literal: Literal) -> str | None:
     """Words for a scope, and for a whole credential and a whole target key."""
     leaf = literal.leaf
     if isinstance(leaf, TokenScope):
         return f'{"with" if literal.sign is Sign.YES else "without"} {leaf}'
     if not isinstance(leaf, CredentialIs) or not leaf.key or not leaf.right.key:
         return None
-    words = relations.get((leaf.key, leaf.right.key))
+    words = RELATIONS.get((leaf.key, leaf.right.key))
     if words is None or literal.sign is Sign.NOT_NO:
         return None
     return words[literal.sign is not Sign.YES]

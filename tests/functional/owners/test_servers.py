@@ -32,21 +32,10 @@ def test_mariadb_itself_is_lax(url: str, tables: Tables) -> None:
         pytest.skip('only MariaDB and MySQL are lax')
     id_ = make_id()
     tables.consume(id_)
-    with tables.engine.connect() as connection:
-
-        def count(spelling: str) -> int:
-            found = connection.execute(
-                sa.text('SELECT count(*) FROM consumers WHERE uuid = :id'),
-                {'id': spelling},
-            )
-            return int(found.scalar_one())
-
-        collation = connection.execute(
-            sa.text('SELECT @@collation_database')
-        ).scalar_one()
-        # Those of MySQL since 8 pad nothing.
-        assert count(id_ + ' ') == (0 if '_0900_' in collation else 1)
-        assert count(id_.upper()) == (0 if collation.endswith('_bin') else 1)
+    ((collation,),) = tables.select('SELECT @@collation_database')
+    # Those of MySQL since 8 pad nothing.
+    assert (tables.read(id_ + ' ') is None) is ('_0900_' in collation)
+    assert (tables.read(id_.upper()) is None) is collation.endswith('_bin')
 
 
 # Cost -----------------------------------------------------------------------
@@ -181,7 +170,7 @@ def test_no_transaction_stays_open(
     id_ = make_id()
     tables.consume(id_)
     lookup.find([id_])
-    tables.run('UPDATE consumers SET generation = 8 WHERE uuid = :id', id=id_)
+    tables.set_generation(id_, 8)
     # A snapshot of an open transaction would still show the old one.
     assert lookup.find([id_])[id_].generation == 8
     assert servers.get_pool(lookup.engine).checkedout() == 0
@@ -244,6 +233,14 @@ def victim(faulty: tuple[servers.Server, str]) -> Iterator[DatabaseOwners]:
     lookup.close()
 
 
+@pytest.fixture
+def recorded(faulty: tuple[servers.Server, str]) -> str:
+    """The id of a consumer that is stored there."""
+    id_ = make_id()
+    Tables(faulty[1]).consume(id_)
+    return id_
+
+
 def fails_within(seconds: float, lookup: DatabaseOwners, id_: str) -> float:
     """Seconds that the look-up took to fail."""
     started = time.monotonic()
@@ -255,18 +252,16 @@ def fails_within(seconds: float, lookup: DatabaseOwners, id_: str) -> float:
 
 
 def test_a_stopped_server_fails_look_ups_in_time_until_it_is_back(
-    faulty: tuple[servers.Server, str], victim: DatabaseOwners
+    faulty: tuple[servers.Server, str], victim: DatabaseOwners, recorded: str
 ) -> None:
-    running, url = faulty
-    id_ = make_id()
-    Tables(url).consume(id_)
-    assert victim.find([id_])[id_].status is OwnerStatus.RECORDED
+    running, _ = faulty
+    assert victim.find([recorded])[recorded].status is OwnerStatus.RECORDED
     running.stop()
     for _ in range(3):
-        fails_within(TIMEOUT, victim, id_)
+        fails_within(TIMEOUT, victim, recorded)
     running.start()
     # By itself, at once, with the same object.
-    assert victim.find([id_])[id_].status is OwnerStatus.RECORDED
+    assert victim.find([recorded])[recorded].status is OwnerStatus.RECORDED
     assert servers.get_pool(victim.engine).checkedout() == 0
 
 
@@ -310,16 +305,14 @@ def test_a_killed_connection_is_retried(
 
 
 def test_a_restart_between_two_look_ups(
-    faulty: tuple[servers.Server, str], victim: DatabaseOwners
+    faulty: tuple[servers.Server, str], victim: DatabaseOwners, recorded: str
 ) -> None:
-    running, url = faulty
-    id_ = make_id()
-    Tables(url).consume(id_)
+    running, _ = faulty
     with victim.engine.connect(), victim.engine.connect():
         pass  # more than one dead connection in the pool
     running.stop()
     running.start()
-    assert victim.find([id_])[id_].status is OwnerStatus.RECORDED
+    assert victim.find([recorded])[recorded].status is OwnerStatus.RECORDED
 
 
 @contextlib.contextmanager
@@ -350,39 +343,35 @@ def waiting(running: servers.Server) -> int:
 
 
 def test_a_slow_look_up(
-    faulty: tuple[servers.Server, str], victim: DatabaseOwners
+    faulty: tuple[servers.Server, str], victim: DatabaseOwners, recorded: str
 ) -> None:
     running, url = faulty
-    id_ = make_id()
-    Tables(url).consume(id_)
-    victim.find([id_])
+    victim.find([recorded])
     with locked_table(url):
         for _ in range(2):
-            spent = fails_within(2 * TIMEOUT, victim, id_)
+            spent = fails_within(2 * TIMEOUT, victim, recorded)
             assert spent > 0.9 * TIMEOUT
             time.sleep(PAUSE)
         # The server does not go on for nobody: that would use up its sessions.
         assert waiting(running) == 0
-    assert victim.find([id_])[id_].status is OwnerStatus.RECORDED
+    assert victim.find([recorded])[recorded].status is OwnerStatus.RECORDED
 
 
 def test_a_frozen_server_fails_look_ups_in_time_until_it_thaws(
-    faulty: tuple[servers.Server, str], victim: DatabaseOwners
+    faulty: tuple[servers.Server, str], victim: DatabaseOwners, recorded: str
 ) -> None:
-    running, url = faulty
-    id_ = make_id()
-    Tables(url).consume(id_)
-    victim.find([id_])
+    running, _ = faulty
+    victim.find([recorded])
     running.freeze(sessions=True)
     try:
-        fails_within(2 * TIMEOUT, victim, id_)
+        fails_within(2 * TIMEOUT, victim, recorded)
         time.sleep(PAUSE)
         # A new connection this time; libpq's least is two seconds.
-        fails_within(2 + 2 * TIMEOUT, victim, id_)
+        fails_within(2 + 2 * TIMEOUT, victim, recorded)
     finally:
         running.thaw()
     time.sleep(PAUSE)
-    assert victim.find([id_])[id_].status is OwnerStatus.RECORDED
+    assert victim.find([recorded])[recorded].status is OwnerStatus.RECORDED
 
 
 def test_a_server_that_takes_no_connections(faulty: tuple[servers.Server, str]) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The clients of nova and neutron over one placement, and what came of a play.
+"""The clients of nova and neutron over one placement, and what came of a run.
 
 The clients are as released: nothing of them is replaced, they only get their
 placement's URL and a token, as they would from their configuration.
@@ -23,7 +23,7 @@ from nova.compute import provider_tree
 from nova.scheduler.client import report
 from oslo_config import cfg
 
-from tests.clients.accounts import Account, Cast
+from tests.clients.accounts import Account, ServiceAccounts
 from tests.clients.placements import Placement
 from tests.rows import NamedRow
 
@@ -81,7 +81,7 @@ def make_neutron(
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """What came of a play; equal results mean that nobody saw a difference.
+    """What came of a run; equal results mean that nobody saw a difference.
 
     :ivar outcomes: of each step, what was returned or raised
     :ivar added: rows of the database that were not there before
@@ -106,27 +106,31 @@ def _describe(value: object) -> object:
     raise TypeError(f'nobody said how to compare {value!r}')
 
 
-class Stage:
-    """One play over one placement.
+class ClientRun:
+    """One run over one placement.
 
-    :param title: makes the ids of this play, the same on every placement
+    :param title: makes the ids of this run, the same on every placement
     :param old: the generation that consumers are set to; None leaves them young
     """
 
     def __init__(
-        self, placement: Placement, cast: Cast, title: str, old: int | None = None
+        self,
+        placement: Placement,
+        accounts: ServiceAccounts,
+        title: str,
+        old: int | None = None,
     ) -> None:
         self.placement = placement
         self.title = title
-        self.roles = cast.nova.roles
-        self.nova = make_nova(placement.url, cast.nova)
-        self.neutron = make_neutron(placement.url, cast.neutron, placement.folder)
+        self.roles = accounts.nova.roles
+        self.nova = make_nova(placement.url, accounts.nova)
+        self.neutron = make_neutron(placement.url, accounts.neutron, placement.folder)
         self.context = context.get_admin_context()
         self._old = old
         self._outcomes: list[tuple[str, Any]] = []
 
     def make_id(self, label: str) -> str:
-        """A uuid that is the same whenever this play is played."""
+        """A uuid that is the same whenever this run is done."""
         return str(uuid.uuid5(uuid.NAMESPACE_DNS, f'{self.title}/{label}'))
 
     def step(
@@ -149,14 +153,14 @@ class Stage:
         return outcome
 
     def age(self, consumer: str) -> None:
-        """Make a consumer old, where this play is about old ones."""
+        """Make a consumer old, where this run is about old ones."""
         row = self.placement.read_consumer(consumer)
         assert row is not None
         assert row.generation == YOUNG
         if self._old is not None:
             self.placement.set_generation(consumer, self._old)
 
-    def play(self, scenario: Callable[['Stage'], None]) -> Result:
+    def execute(self, scenario: Callable[['ClientRun'], None]) -> Result:
         """Run a scenario; generations are told as if nobody had been old."""
         before = self.placement.read_rows()
         self.placement.take_exchanges()

@@ -3,7 +3,6 @@
 
 import contextlib
 import dataclasses
-import json
 import os
 import pathlib
 import shutil
@@ -12,12 +11,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from consumer_guard.cmd import main as guard_main
 from tests import servers
+from tests.commands import Commands
 from tests.configuration import ETC
 from tests.rows import Tables
 
-NOBODY = '00000000-0000-0000-0000-000000000000'
 DATABASE = os.environ.get('CONSUMER_GUARD_TEST_DATABASES', 'sqlite').split(',')[0]
 
 #: What auth_token needs; nothing answers there.
@@ -37,31 +35,33 @@ needs = {
 
 
 @dataclasses.dataclass(frozen=True)
-class House:
-    """A database of our own: other tests leave odd rows in theirs."""
+class HostDatabase:
+    """A database of its own: other tests leave odd rows in theirs."""
 
     url: str
     server: servers.Server | None
 
 
 @pytest.fixture(scope='module')
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def host_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostDatabase]:
     with contextlib.ExitStack() as stack:
         if DATABASE == 'sqlite':
-            made = House(f'sqlite:///{tmp_path_factory.mktemp("doctor")}/p.db', None)
+            made = HostDatabase(
+                f'sqlite:///{tmp_path_factory.mktemp("doctor")}/p.db', None
+            )
         else:
             start = {'postgresql': servers.postgresql, 'mysql': servers.mariadb}
             server = stack.enter_context(start[DATABASE]())
-            made = House(server.url(server.create_database()), server)
+            made = HostDatabase(server.url(server.create_database()), server)
         servers.create_schema(made.url)
         yield made
 
 
-class Clinic:
-    """Configuration files in a folder, and the rows of the database."""
+class Host:
+    """A host of the guard: its files in a folder, and the rows of its database."""
 
-    def __init__(self, house: House, directory: pathlib.Path) -> None:
-        self.house = house
+    def __init__(self, host_database: HostDatabase, directory: pathlib.Path) -> None:
+        self.database = host_database
         self.etc = directory / 'etc'
         shutil.copytree(ETC, self.etc)
         (self.etc / 'api-paste-noauth.ini').unlink()
@@ -74,9 +74,8 @@ class Clinic:
         self.paste = self.etc / 'api-paste.ini'
         self.conf = self.etc / 'consumer-guard.conf'
         self.placement = self.etc / 'placement.conf'
-        self.tables = Tables(house.url)
-        for table in ('allocations', 'consumers', 'projects', 'resource_providers'):
-            self.tables.run(f'DELETE FROM {table}')
+        self.tables = Tables(host_database.url)
+        self.tables.clear('allocations', 'consumers', 'projects', 'resource_providers')
         self.configure()
         self.configure_placement()
 
@@ -84,7 +83,7 @@ class Clinic:
         self.conf.write_text('\n'.join(['[consumer_guard]', *lines, '']))
 
     def configure_placement(self, *lines: str, connection: str | None = None) -> None:
-        database = connection or self.house.url
+        database = connection or self.database.url
         text = ['[placement_database]', f'connection = {database}', *lines, '']
         if '[keystone_authtoken]' not in text:
             text += [*AUTHTOKEN, '']
@@ -94,21 +93,15 @@ class Clinic:
         self, id_: str | None = None, project: str = 'a' * 32, generation: int = 0
     ) -> str:
         id_ = id_ or str(uuid.uuid4())
-        self.tables.run(
-            'INSERT INTO consumers (uuid, project_id, user_id, generation)'
-            ' VALUES (:uuid, :project, 1, :generation)',
-            uuid=id_,
-            project=self.tables.name('projects', 'external_id', project),
-            generation=generation,
-        )
+        self.tables.consume(id_, project, generation=generation, allocations=0)
         return id_
 
 
 @pytest.fixture
-def clinic(
-    house: House, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> Clinic:
-    made = Clinic(house, tmp_path)
+def host(
+    host_database: HostDatabase, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> Host:
+    made = Host(host_database, tmp_path)
     monkeypatch.setenv('OS_PLACEMENT_CONFIG_DIR', str(made.etc))
     monkeypatch.setenv('CONSUMER_GUARD_PASTE_CONFIG', str(made.paste))
     return made
@@ -116,7 +109,7 @@ def clinic(
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What the command said."""
+    """What the command printed."""
 
     status: int
     rows: list[dict[str, str]]
@@ -130,28 +123,19 @@ class Report:
         return self.of(check)['severity']
 
 
-class CallRemote:
+class RunDoctor(Commands):
     """Runs the command as an operator does."""
 
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self._capsys = capsys
-
     def __call__(self, *arguments: str) -> Report:
-        self._capsys.readouterr()
-        status = guard_main.main(['doctor', '-f', 'json', *arguments])
-        said = self._capsys.readouterr()
-        assert 'Traceback' not in said.err
-        return Report(status, json.loads(said.out) if said.out else [], said.err)
+        run = self.run('doctor', '-f', 'json', *arguments)
+        assert 'Traceback' not in run.err
+        return Report(run.status, run.json if run.out else [], run.err)
 
     def one_line(self, *arguments: str) -> str:
-        """What it says when it cannot go on."""
-        report = self(*arguments)
-        assert report.status == 2
-        assert report.rows == []
-        assert report.errors.count('\n') == 1, report.errors
-        return report.errors
+        """Why it cannot go on."""
+        return self.run('doctor', '-f', 'json', *arguments).assert_stopped()
 
 
 @pytest.fixture
-def ask(capsys: pytest.CaptureFixture[str]) -> CallRemote:
-    return CallRemote(capsys)
+def examine() -> RunDoctor:
+    return RunDoctor()

@@ -44,7 +44,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 RULE = 'consumer_guard:allocations:list'
 
 
-class Town:
+class Scene:
     """The scenery of the tests.
 
     :ivar provider: a resource provider with plenty of VCPU
