@@ -84,7 +84,8 @@ def observe(case: Case) -> Observation:
     """The guard's answer to a case."""
     owners = _GroupedOwners(case) if case.variant % 3 else _Owners(case)
     rules = _Rules(_build(case.rule), case.facts.locked)
-    authorizer = Authorizer(rules, owners, patience=60)
+    # A process that is halted in the middle has not run out of time.
+    authorizer = Authorizer(rules, owners, patience=1.0, clock=lambda: 0.0)
     request, caller = make_request(case), _make_caller(case.caller)
     decision = authorizer.authorize(request, caller)
     looked_up = tuple(owners.looked_up)

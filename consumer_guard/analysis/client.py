@@ -147,6 +147,11 @@ class ClientAnswer(NamedTuple):
     decider: Decider
     answer: str
 
+    @property
+    def short(self) -> str:
+        """The answer without who decides, where that is shown beside it."""
+        return self.answer.partition(';')[0]
+
 
 def judge_placement(
     rules: PlacementRules, request: GuardedRequest, caller: Caller, outcome: Outcome

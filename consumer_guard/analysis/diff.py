@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What changes from one set of rules to another, newly allowed first."""
 
-import importlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from consumer_guard.analysis.access import Cell, compute_access
-from consumer_guard.analysis.equivalence import Change, Comparison, compare_rules
+from consumer_guard.analysis.comparing import compare_operation
+from consumer_guard.analysis.equivalence import Change, Comparison
 from consumer_guard.analysis.replay import ReplaySummary
 from consumer_guard.analysis.scenarios import describe_scenario
 from consumer_guard.analysis.terms import list_leaves
@@ -40,25 +40,12 @@ class Difference:
 
 def compare_all(old: Rulebook, new: Rulebook) -> dict[Operation, Comparison]:
     """The rules of all operations, old against new; by proof where z3 is there."""
-    compare = compare_rules
-    if can_prove():
-        # z3 is an extra, and half a second to import.
-        from consumer_guard.analysis.proving import prove_rules as compare
     return {
-        operation: compare(
+        operation: compare_operation(
             old.node(operation.rule), new.node(operation.rule), operation
         )
         for operation in model.OPERATIONS
     }
-
-
-def can_prove() -> bool:
-    """Whether z3 (extra ``proof``) is installed and works."""
-    try:
-        importlib.import_module('z3')
-    except Exception:  # its own type, when its library cannot be loaded
-        return False
-    return True
 
 
 def list_unaffected(

@@ -40,11 +40,6 @@ class Explanation:
     owners: Mapping[str, Owner]
     listed: bool | None
 
-    @property
-    def allowed(self) -> bool:
-        """Whether the guard lets the request through."""
-        return self.decision.outcome is not Outcome.REFUSE
-
 
 def explain(
     request: GuardedRequest,

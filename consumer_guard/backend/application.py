@@ -7,6 +7,7 @@ when one of the factories is called.
 """
 
 import configparser
+import functools
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -124,11 +125,7 @@ def authtoken_factory(
     ``GET /`` stays open, unlike behind plain auth_token.
     """
     conf = _read_placement_conf()
-
-    def make(application: Application) -> Application:
-        return make_authtoken(application, local_conf, conf)
-
-    return make
+    return functools.partial(make_authtoken, options=local_conf, conf=conf)
 
 
 def noauth_factory(global_conf: Mapping[str, Any] | None, **local_conf: str) -> Filter:
@@ -155,13 +152,7 @@ def http_proxy_to_wsgi_factory(
     """
     from oslo_middleware import HTTPProxyToWSGI
 
-    conf = _read_placement_conf()
-
-    def make(application: Application) -> Application:
-        made: Application = HTTPProxyToWSGI(application, conf)
-        return made
-
-    return make
+    return functools.partial(HTTPProxyToWSGI, conf=_read_placement_conf())
 
 
 def _read_placement_conf() -> cfg.ConfigOpts:

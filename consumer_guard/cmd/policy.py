@@ -6,20 +6,29 @@ import types
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from consumer_guard.analysis.findings import Severity, find_worst
-from consumer_guard.analysis.lint.linter import lint
+from consumer_guard.analysis.effective import assess_access
+from consumer_guard.analysis.findings import Finding, Severity, find_worst
+from consumer_guard.analysis.lint.linter import Policies, lint, make_rule_sets
 from consumer_guard.cmd.base import GuardLister, plain_errors
 from consumer_guard.doctor.policies import read_policies
+from consumer_guard.guard.errors import PolicyFileError
 
 #: How the list names severities.
 _SEVERITIES = types.MappingProxyType(
-    {Severity.NOTE: 'note', Severity.WARNING: 'warning', Severity.FAILURE: 'error'}
+    {
+        Severity.OK: 'ok',
+        Severity.NOTE: 'note',
+        Severity.WARNING: 'warning',
+        Severity.FAILURE: 'error',
+    }
 )
 
 
 class CheckPolicy(GuardLister):
     """Check the policy files of the guard and of placement for mistakes.
 
+    Then, for each operation: the callers that both services allow, and those that
+    placement alone refuses.
     Exit status: 0: no findings, or only notes; 1: warnings or errors; 2: the files
     could not be read.
     """
@@ -51,7 +60,7 @@ class CheckPolicy(GuardLister):
                 parsed_args.files,
                 parsed_args.placement_policy or (),
             )
-            findings = lint(policies)
+            findings = [*lint(policies), *_list_access(policies)]
         self.status = int(find_worst(findings) >= Severity.WARNING)
         return ('severity', 'file', 'line', 'rule', 'finding', 'fix'), [
             (
@@ -64,3 +73,17 @@ class CheckPolicy(GuardLister):
             )
             for one in findings
         ]
+
+
+def _list_access(policies: Policies) -> list[Finding]:
+    """Who gets what from both services; nothing where the guard refuses its files."""
+    guards, _ = make_rule_sets(policies)
+    try:
+        access = assess_access(policies)
+    except PolicyFileError:
+        return []  # the lint reports why
+    findings = []
+    for operation, assessment in access:
+        path, line = guards.locate(operation.rule)
+        findings.append(assessment.at(path, operation.rule, line))
+    return findings

@@ -9,16 +9,16 @@ from typing import Any
 
 from oslo_config import cfg
 
+from consumer_guard.analysis.answering import Policy
 from consumer_guard.analysis.assertions.document import Assertions, read_assertions
 from consumer_guard.analysis.assertions.evaluation import (
-    Policy,
     Verification,
     Verified,
     verify_case,
     verify_statement,
 )
 from consumer_guard.analysis.assertions.junit import format_junit
-from consumer_guard.analysis.diff import can_prove
+from consumer_guard.analysis.comparing import can_prove
 from consumer_guard.analysis.lint.callers import list_roles
 from consumer_guard.analysis.source import read_paths
 from consumer_guard.cmd.base import (

@@ -5,7 +5,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from consumer_guard.analysis.diff import can_prove
+from consumer_guard.analysis.comparing import can_prove
 from consumer_guard.analysis.proof.installed import ServiceRule, load_defaults
 from consumer_guard.analysis.proof.services import ServicePolicy, normalize_text
 from consumer_guard.analysis.source import read_paths
@@ -117,8 +117,10 @@ def compare_services(parsed_args: argparse.Namespace) -> ServiceResult:
     rows = [(one.verdict.value, *one[1:]) for one in verdicts]
     kinds = {one.verdict for one in verdicts}
     status = 3 if kinds == {Verdict.UNDECIDED} else int(bool(kinds))
-    nobody = not kinds & {Verdict.ALLOWED, Verdict.UNDECIDED}
-    summary = f'{where}, nobody gains: proven' if nobody else where
+    summary = where
+    if not kinds & {Verdict.ALLOWED, Verdict.UNDECIDED}:
+        both = ' in the rules of both' if kinds & {Verdict.ADDED} else ''
+        summary += f', nobody gains{both}: proven'
     columns = ('change', 'rule', 'who', 'old', 'new')
     return ServiceResult(columns, rows, status, summary)
 

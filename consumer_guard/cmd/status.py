@@ -31,10 +31,6 @@ def _examine_pipeline(deployment: Deployment) -> Iterable[Finding]:
     return examination.examine_pipeline(deployment) if deployment.layout else ()
 
 
-def _examine_policy_files(deployment: Deployment) -> Iterable[Finding]:
-    return examination.examine_policies(deployment)
-
-
 def _examine_passage_role(deployment: Deployment) -> Iterable[Finding]:
     role = deployment.settings.passage_role
     return [keystone.check_passage_role(deployment.placement, role)]
@@ -79,7 +75,7 @@ class Checks(upgradecheck.UpgradeCommands):
         ),
         ('Newest rows', (_check_database, {'names': ['primary', 'wsrep_sync_wait']})),
         ('Pipeline', (_check, {'examine': _examine_pipeline})),
-        ('Policy files', (_check, {'examine': _examine_policy_files})),
+        ('Policy files', (_check, {'examine': examination.examine_policies})),
         ('Passage role', (_check, {'examine': _examine_passage_role})),
     )
 

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 
 from oslo_config import cfg
 
+from consumer_guard.analysis.effective import assess_access
 from consumer_guard.analysis.findings import Assessment, Finding, fail, note, ok, warn
 from consumer_guard.analysis.lint.callers import format_roles
-from consumer_guard.analysis.lint.linter import make_rule_sets
+from consumer_guard.analysis.lint.linter import Policies, make_rule_sets
 from consumer_guard.analysis.lint.permissions import (
     Mismatch,
     describe_mismatch,
@@ -25,7 +26,7 @@ from consumer_guard.doctor.policies import read_policies
 from consumer_guard.guard import model
 from consumer_guard.guard.errors import PolicyFileError
 
-_RULES, _FIT = 'placement rules', 'policy fit'
+_RULES, _FIT, _ACCESS = 'placement rules', 'policy fit', 'access'
 
 
 def check_fit(conf: cfg.ConfigOpts, placement: cfg.ConfigOpts) -> list[Finding]:
@@ -44,6 +45,7 @@ def check_fit(conf: cfg.ConfigOpts, placement: cfg.ConfigOpts) -> list[Finding]:
         return [
             warn(text, 'fix the file named in the finding').at(where, _RULES),
             skipped.at(where, _FIT),
+            skipped.at(where, _ACCESS),
         ]
     if policies.registered is None:
         skipped = note(
@@ -51,7 +53,7 @@ def check_fit(conf: cfg.ConfigOpts, placement: cfg.ConfigOpts) -> list[Finding]:
             'unknown',
             "run the command in placement's environment",
         )
-        return [skipped.at(where, name) for name in (_RULES, _FIT)]
+        return [skipped.at(where, name) for name in (_RULES, _FIT, _ACCESS)]
     where = ', '.join(file.path for file in policies.placements) or 'defaults'
     passage_role = policies.passage_role.strip().lower()
     return [
@@ -66,6 +68,7 @@ def check_fit(conf: cfg.ConfigOpts, placement: cfg.ConfigOpts) -> list[Finding]:
             ]
             or [ok("the guard's rules and placement's fit together").at(where, _FIT)]
         ),
+        *_show_access(policies),
     ]
 
 
@@ -91,3 +94,16 @@ def _compare_access(
         if found.mismatch is Mismatch.PLACEMENT_REFUSES_OWNERS:
             text += ': owners get 403'
         yield warn(text, fix)
+
+
+def _show_access(policies: Policies) -> Iterator[Finding]:
+    """What clients get from both services, operation by operation."""
+    try:
+        access = assess_access(policies)
+    except PolicyFileError:
+        # A finding of its own.
+        text = "skipped: the guard's policy files cannot be used"
+        yield note(text).at(model.NAMESPACE, _ACCESS)
+        return
+    for operation, assessment in access:
+        yield assessment.at(operation.rule, _ACCESS)

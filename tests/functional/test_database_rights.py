@@ -15,6 +15,7 @@ from consumer_guard.owners.statements import TABLES
 from tests.configuration import OWNER_RULES
 from tests.deployment import Deploy
 from tests.functional.host import Host, RunDoctor
+from tests.rows import LIMIT
 from tests.scenery import Scene
 
 PAGE = pathlib.Path(__file__).parents[2] / 'doc/source/database-rights.rst'
@@ -123,13 +124,8 @@ def test_each_command_needs_the_rights_of_its_section(
     read: int,
     rolled: int,
 ) -> None:
-    host.add(generation=2**31 - 1)
-    # A root that is its own could not be deleted on MariaDB.
-    host.tables.run(
-        'INSERT INTO resource_providers (uuid, name, generation) VALUES (:id, :id, :end)',
-        id=str(uuid.uuid4()),
-        end=2**31 - 1,
-    )
+    host.add(generation=LIMIT)
+    host.tables.provide(str(uuid.uuid4()), LIMIT)
     host.configure(f'connection = {make_account(host.database.url, features)}')
     command = ['--config-file', str(host.conf), 'generation']
     assert guard_main.main([*command, 'list']) == read

@@ -21,6 +21,7 @@ from placement.objects import resource_class
 
 from tests.administrator import User, make_claim
 from tests.deployment import Deploy, Deployment
+from tests.rows import Row, Tables
 
 #: The patch of the page, as a replacement of text in placement's source.
 UNPATCHED = 'allocation.used = 0\n'
@@ -107,20 +108,14 @@ def test_placement_gives_a_half_deleted_consumer_away_at_the_same_generation(
     former, new = (bare.add_user('member') for _ in range(2))
     consumer = bare.add_consumer(provider, former)
     remove = placement_consumer.delete_consumers_if_no_allocations
-    row = sa.text(
-        'SELECT c.generation, p.external_id FROM consumers c'
-        ' JOIN projects p ON p.id = c.project_id WHERE c.uuid = :uuid'
-    )
-    engine = sa.create_engine(bare.database, poolclass=sa.NullPool)
-    rows: list[tuple[Any, ...]] = []
+    tables, rows = Tables(bare.database), list[Row | None]()
 
     def give_away_and_remove(*args: Any) -> None:
         monkeypatch.setattr(
             placement_consumer, 'delete_consumers_if_no_allocations', remove
         )
         assert _empty(bare, 'PUT', consumer, new).status_int == 204
-        with engine.connect() as connection:
-            rows.append(tuple(connection.execute(row, {'uuid': consumer}).one()))
+        rows.append(tables.read(consumer))
         remove(*args)
 
     monkeypatch.setattr(
@@ -128,7 +123,9 @@ def test_placement_gives_a_half_deleted_consumer_away_at_the_same_generation(
     )
     answer = bare.request('DELETE', f'/allocations/{consumer}', bare.admin)
     assert answer.status_int == 204
-    assert rows == [(1, new.project_id)]
+    (row,) = rows
+    assert row is not None
+    assert (row.generation, row.project_id) == (1, new.project_id)
 
 
 @pytest.mark.on_database('mysql')

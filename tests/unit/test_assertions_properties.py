@@ -16,16 +16,14 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from consumer_guard.analysis.answering import CaseConsumer, JudgedBy, Policy
 from consumer_guard.analysis.assertions.document import (
-    CaseConsumer,
-    JudgedBy,
     Ownerships,
     RequestCase,
     SameUser,
     Statement,
 )
 from consumer_guard.analysis.assertions.evaluation import (
-    Policy,
     Verified,
     verify_case,
     verify_statement,

@@ -84,7 +84,7 @@ def test_check_finds_the_files_as_the_services_do(cli: Cli) -> None:
         1,
         'warning',
     )
-    assert {row['file'] for row in rows} == {
+    assert {row['file'] for row in rows if row['severity'] != 'ok'} == {
         str(cli.folder / 'guard' / 'policy.d' / 'README.txt')
     }
 
@@ -100,9 +100,25 @@ def test_check_takes_the_passage_role_from_the_configuration(
     assert any('names the passage role pass' in row['finding'] for row in rows)
 
 
-def test_check_of_nothing_wrong(cli: Cli) -> None:
+def test_check_of_nothing_wrong_shows_who_gets_what(cli: Cli) -> None:
     ours = cli.write('ours.yaml', '')
-    assert cli.list('policy', 'check', ours) == (0, [], '')
+    status, rows, err = cli.list('policy', 'check', ours)
+    assert (status, err) == (0, '')
+    assert {row['severity'] for row in rows} == {'ok'}
+    assert [row['rule'] for row in rows] == [one.rule for one in model.OPERATIONS]
+
+
+def test_check_shows_whom_placement_refuses(cli: Cli) -> None:
+    pytest.importorskip('z3')
+    ours = cli.write('ours.yaml', f'"{LIST}": "role:auditor or role:service"\n')
+    _, rows, _ = cli.list('policy', 'check', ours)
+    (row,) = (one for one in rows if one['severity'] == 'ok' and one['rule'] == LIST)
+    assert (row['file'], row['line']) == (ours, 1)
+    assert row['finding'] == (
+        'both services allow: service; admin and auditor. '
+        'placement alone refuses: auditor, without admin or service. '
+        'consumer_guard refuses all others'
+    )
 
 
 def test_check_says_what_is_written_for_a_terminal(cli: Cli) -> None:
@@ -118,7 +134,7 @@ def test_check_notes_alone_are_no_failure(cli: Cli) -> None:
         'policy', 'check', cli.write('o.yaml', ''), '--placement-policy', theirs
     )
     assert status == 0
-    assert [row['severity'] for row in rows] == ['note']
+    assert {row['severity'] for row in rows} == {'note', 'ok'}
 
 
 def test_check_that_cannot_be_done(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

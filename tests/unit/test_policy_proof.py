@@ -218,6 +218,21 @@ def test_complete_files_need_no_service(policies: Policies) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ('fallback', 'change'),
+    [('@', ('newly allowed', 'a', 'anybody without x')), ('!', None)],
+)
+def test_a_rule_that_complete_files_leave_out_falls_to_the_default(
+    policies: Policies, fallback: str, change: Row | None
+) -> None:
+    old = policies.write_rules('old.yaml', a='role:x', default=fallback)
+    new = policies.write_rules('new.yaml', default=fallback)
+    run = policies.diff('--namespace', 'any', '--complete', old, new)
+    found = [(row['change'], row['rule'], row['who']) for row in run.json]
+    assert found[:1] == [change or ('newly refused', 'a', 'x')]
+    assert ('nobody gains: proven' in run.err) is (change is None)
+
+
 def test_a_rule_that_cannot_be_read_is_undecided(policies: Policies) -> None:
     old = policies.write_rules('old.yaml', a='rule:b', b='rule:a')
     new = policies.write_rules('new.yaml', a='role:x', b='rule:a')

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import yaml
 
+from consumer_guard.analysis.answering import CaseConsumer, JudgedBy
 from consumer_guard.guard.errors import PolicyFileError
 from consumer_guard.guard.model import OPERATIONS, Operation
 
@@ -32,22 +33,6 @@ class SameUser(enum.Enum):
 
     OWN = 'own'
     OTHER = 'other'
-
-
-class JudgedBy(enum.Enum):
-    """Whose answer is meant."""
-
-    CLIENT = 'client'  #: the guard's and placement's together
-    GUARD = 'guard'  #: the guard's alone
-
-
-class CaseConsumer(NamedTuple):
-    """The consumer of a case; one without a project is ownerless."""
-
-    project_id: str | None = None
-    user_id: str | None = None
-    consumer_type: str | None = None
-    known: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,59 +6,41 @@ own, on the example that is shown.
 """
 
 import enum
-import math
 import types
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from consumer_guard.analysis import prediction, simulation
-from consumer_guard.analysis.access import make_owner_request
-from consumer_guard.analysis.assertions.clientrule import Bound, make_client_rule
-from consumer_guard.analysis.assertions.document import (
-    CaseConsumer,
+from consumer_guard.analysis import simulation
+from consumer_guard.analysis.answering import (
+    AnsweredRules,
     JudgedBy,
+    Policy,
+    answer_about,
+    answer_scenario,
+)
+from consumer_guard.analysis.assertions.document import (
     Ownerships,
     RequestCase,
     SameUser,
     Statement,
 )
-from consumer_guard.analysis.client import (
-    ClientAnswer,
-    Decider,
-    PlacementRules,
-    combine,
-    list_answers,
+from consumer_guard.analysis.client import ClientAnswer, list_answers
+from consumer_guard.analysis.clientrule import (
+    REFUSES_ALL,
+    Bound,
+    make_client_rule,
+    make_client_shape,
 )
-from consumer_guard.analysis.diff import can_prove
-from consumer_guard.analysis.equivalence import Change, Comparison, compare
-from consumer_guard.analysis.scenarios import Scenario, Shape, describe_scenario
-from consumer_guard.analysis.simulation import KnownOwners, Subject
+from consumer_guard.analysis.comparing import can_prove, compare_on
+from consumer_guard.analysis.equivalence import Change
+from consumer_guard.analysis.scenarios import Scenario, describe_scenario
+from consumer_guard.analysis.simulation import Subject
 from consumer_guard.analysis.terms import list_leaves
-from consumer_guard.guard.authorizer import Authorizer, RuleSource
-from consumer_guard.guard.decision import Outcome
-from consumer_guard.guard.model import (
-    OPERATIONS,
-    Caller,
-    Operation,
-    Owner,
-    Ownership,
-    OwnerStatus,
-    Truth,
-)
-from consumer_guard.rules.leaves import (
-    NOTHING,
-    Constant,
-    HasRole,
-    make_generic_check,
-)
+from consumer_guard.guard.model import OPERATIONS, Operation, Ownership
+from consumer_guard.rules.leaves import NOTHING, HasRole, make_generic_check
 from consumer_guard.rules.nodes import AllOf, Node, Not
-from consumer_guard.rules.rulebook import Rulebook
 
-_UUID = '10000000-0000-4000-8000-000000000001'
 _ELSEWHERE = 'depends on a remote check, or on an unknown rule of placement'
 _TOO_LARGE = 'the rules are too large to decide'
-_REFUSES_ALL = Constant('!', NOTHING, Truth.NO)
 
 
 class Verified(enum.Enum):
@@ -85,19 +67,6 @@ class Verification(NamedTuple):
     decided_by: str
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """The rules in force.
-
-    :ivar placement: None where they are not known
-    """
-
-    rulebook: Rulebook
-    placement: PlacementRules | None
-    passage_role: str
-    nobodys_project_id: str
-
-
 def verify_case(case: RequestCase, policy: Policy) -> Verification:
     """Decide the request of a case."""
     subject = Subject(
@@ -109,9 +78,9 @@ def verify_case(case: RequestCase, policy: Policy) -> Verification:
     caller = simulation.simulate_caller(subject, policy.passage_role)
     # Security: remote checks are not called; whatever they answer is tried.
     answers = [
-        _answer(
+        answer_about(
             policy,
-            _Answered(policy.rulebook, Scenario(caller, {}, True, truths)),
+            AnsweredRules(policy.rulebook, Scenario(caller, {}, True, truths)),
             case.operation,
             caller,
             case.consumer,
@@ -123,63 +92,15 @@ def verify_case(case: RequestCase, policy: Policy) -> Verification:
         Verified.UNDECIDED, case.place, case.name, case.operation.name, _ELSEWHERE, ''
     )
     same = len({client.allowed for client in answers}) == 1
-    if not same or not all(_is_certain(client, policy) for client in answers):
+    if not same or not all(policy.is_certain(client) for client in answers):
         return line
     client = answers[0]
     word = 'allowed' if client.allowed else 'refused'
     return line._replace(
         verified=Verified.HOLDS if client.allowed is case.allowed else Verified.FAILS,
-        detail=f'{word}: {_shorten(client.answer)}',
+        detail=f'{word}: {client.short}',
         decided_by=client.decider.value,
     )
-
-
-def _is_certain(client: ClientAnswer, policy: Policy) -> bool:
-    """Whether nothing that decides is unknown, where both services are known."""
-    return policy.placement is None or client.decider is not Decider.GUARD_ALONE
-
-
-def _shorten(answer: str) -> str:
-    """Without who decides, which has a column of its own."""
-    return answer.partition(';')[0]
-
-
-def _answer(
-    policy: Policy,
-    rules: RuleSource,
-    operation: Operation,
-    caller: Caller,
-    consumer: CaseConsumer,
-    judge: JudgedBy,
-) -> ClientAnswer:
-    """What the guard, or both, answer to a request about a consumer."""
-    status = OwnerStatus.RECORDED if consumer.project_id else OwnerStatus.UNOWNED
-    owner = Owner(
-        _UUID,
-        status if consumer.known else OwnerStatus.ABSENT,
-        consumer.project_id,
-        consumer.user_id,
-        consumer.consumer_type,
-        generation=1 if consumer.known else None,
-        has_allocations=consumer.known,
-    )
-    request = make_owner_request(operation, owner, policy.nobodys_project_id)
-    authorizer = Authorizer(rules, KnownOwners({_UUID: owner}), patience=math.inf)
-    decision = authorizer.authorize(request, caller)
-    outcome = decision.outcome
-    answer = prediction.predict(
-        request, decision, conceal=False, passage_role=policy.passage_role
-    )
-    if outcome is Outcome.FILTER and not authorizer.find_visible(
-        request, caller, (_UUID,)
-    ):
-        return ClientAnswer(
-            allowed=False, decider=Decider.GUARD, answer=prediction.NOT_LISTED
-        )
-    if judge is JudgedBy.GUARD:
-        allowed = outcome is not Outcome.REFUSE
-        return ClientAnswer(allowed, Decider.GUARD, answer)
-    return combine(policy.placement, request, caller, outcome, answer)
 
 
 def verify_statement(statement: Statement, policy: Policy) -> list[Verification]:
@@ -231,8 +152,10 @@ def _verify_operation(
         owned=owned,
     )
     both = AllOf((meant, rule))
-    compared = _find_violations(
-        meant if statement.always else _REFUSES_ALL, both, operation, owned
+    compared = compare_on(
+        meant if statement.always else REFUSES_ALL,
+        both,
+        make_client_shape(operation, owned=owned),
     )
     change = Change.REFUSED if statement.always else Change.ALLOWED
     examples = [
@@ -244,9 +167,11 @@ def _verify_operation(
         if found is change
     ]
     for who, scenario in examples:
-        client = _execute(scenario, operation, policy, statement.judge, owned=owned)
+        client = answer_scenario(
+            scenario, operation, policy, statement.judge, owned=owned
+        )
         # Security: shown only when the guard's own evaluator gives the same answer.
-        if client.allowed is not statement.always and _is_certain(client, policy):
+        if client.allowed is not statement.always and policy.is_certain(client):
             return _refute(statement, operation, who, scenario, client, owned=owned)
     if compared.decided and not examples:
         verified, detail = Verified.HOLDS, ''
@@ -287,65 +212,6 @@ def _check_role(name: str) -> Node:
     return HasRole(f'role:{name}', NOTHING, name.lower())
 
 
-def _find_violations(
-    old: Node, new: Node, operation: Operation, owned: bool
-) -> Comparison:
-    shape = Shape(frozenset(), frozenset(), final=True)
-    if owned and operation.ownership is Ownership.SUMS:
-        shape = Shape(frozenset({'project_id'}), frozenset({'user_id'}), final=True)
-    elif owned:
-        # A rule that allows where an attribute is missing allows whatever it is.
-        required = {'consumer_uuid', 'project_id', 'user_id', 'consumer_type'}
-        shape = Shape(frozenset(required), frozenset(), final=True)
-    if not can_prove():
-        return compare(old, new, [shape])
-    # z3 is an extra, and half a second to import.
-    from consumer_guard.analysis.proving import prove_on
-
-    return prove_on(old, new, shape)
-
-
-@dataclass(frozen=True, slots=True)
-class _Answered:
-    """Rules whose remote checks answer as in a scenario."""
-
-    rulebook: Rulebook
-    scenario: Scenario
-
-    def current(self) -> '_Answered':
-        return self
-
-    def reads(self, rule: str) -> frozenset[str]:
-        return self.rulebook.reads(rule)
-
-    def judge(
-        self, rule: str, caller: Caller, target: Mapping[str, str], *, final: bool
-    ) -> Truth:
-        if not self.rulebook.admits(rule, caller.scope):
-            return Truth.NO
-        judged = replace(self.scenario, caller=caller, target=target, final=final)
-        return judged.judge(self.rulebook.node(rule))
-
-
-def _execute(
-    scenario: Scenario,
-    operation: Operation,
-    policy: Policy,
-    judge: JudgedBy,
-    *,
-    owned: bool,
-) -> ClientAnswer:
-    """What the caller of a scenario gets, from the guard's own evaluator."""
-    target = scenario.target
-    consumer = CaseConsumer(known=False)
-    if owned:
-        consumer = CaseConsumer(
-            target['project_id'], target.get('user_id'), target.get('consumer_type')
-        )
-    rules = _Answered(policy.rulebook, scenario)
-    return _answer(policy, rules, operation, scenario.caller, consumer, judge)
-
-
 def _refute(
     statement: Statement,
     operation: Operation,
@@ -368,6 +234,6 @@ def _refute(
         statement.place,
         statement.name,
         operation.name,
-        f'{word}: {who} (for example {example}): {_shorten(client.answer)}',
+        f'{word}: {who} (for example {example}): {client.short}',
         client.decider.value,
     )

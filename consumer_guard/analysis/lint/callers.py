@@ -16,6 +16,12 @@ Roles = tuple[str, ...]
 #: Roles that people have; services and operators have others.
 WEAK: tuple[str, ...] = ('reader', 'member', 'manager')
 
+#: Roles of which all pairs are tried.
+_MAX_COMBINED = 50
+
+#: Sets of roles that are named in a row; more are counted only.
+_MAX_SETS = 8
+
 _CALLER_PROJECT, _CALLER_USER = 'lint-project', 'lint-user'
 #: A consumer of the caller's own, and one of somebody else's.
 OWN = types.MappingProxyType(
@@ -73,18 +79,25 @@ def list_roles(*nodes: Node) -> list[str]:
 
 
 def find_least(names: Collection[str], holds: Callable[[Roles], bool]) -> list[Roles]:
-    """The smallest sets of at most two roles for which something holds."""
-    least: list[Roles] = []
-    for size in range(3):
-        for roles in itertools.combinations(names, size):
-            if not any(set(less) <= set(roles) for less in least) and holds(roles):
-                least.append(roles)
-    return least
+    """The smallest sets of at most two roles for which something holds.
+
+    Pairs are tried of as many roles as take little time.
+    """
+    if holds(()):
+        return [()]
+    enough = {name: holds((name,)) for name in names}
+    least: list[Roles] = [(name,) for name in names if enough[name]]
+    others = [name for name in names if not enough[name]]
+    if len(others) > _MAX_COMBINED:
+        return least
+    return least + [pair for pair in itertools.combinations(others, 2) if holds(pair)]
 
 
 def format_roles(sets: list[Roles]) -> str:
-    """``callers with role:a or role:b and role:c``."""
+    """``callers with role:a or role:b and role:c``; of many the first ones."""
     if () in sets:
         return 'callers without any role'
     texts = [' and '.join(f'role:{role}' for role in roles) for roles in sets]
+    if len(texts) > _MAX_SETS:
+        texts[_MAX_SETS:] = [f'{len(texts) - _MAX_SETS} others']
     return f'callers with {" or ".join(texts)}'

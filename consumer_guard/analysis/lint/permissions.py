@@ -14,7 +14,8 @@ import types
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from consumer_guard.analysis.equivalence import Change, compare, compare_rules
+from consumer_guard.analysis.comparing import compare_on, compare_operation
+from consumer_guard.analysis.equivalence import Change
 from consumer_guard.analysis.findings import Assessment, Finding, fail, note, warn
 from consumer_guard.analysis.lint.callers import (
     FOREIGN,
@@ -85,7 +86,7 @@ def _lint_openness(node: Node, operation: Operation) -> Iterator[Assessment]:
     )
     if open_to == [()]:
         whom = 'every caller with a token'
-        if not compare(_ALLOW_ALL, node, list_shapes(operation)[:1]).equal:
+        if not compare_on(_ALLOW_ALL, node, list_shapes(operation)[0]).equal:
             whom = 'callers without any role'
         yield warn(f'allows {whom}, for every consumer', fix)
     else:
@@ -95,8 +96,8 @@ def _lint_openness(node: Node, operation: Operation) -> Iterator[Assessment]:
 
 
 def _lint_denial(node: Node, operation: Operation) -> Iterator[Assessment]:
-    compared = compare_rules(_DENY_ALL, node, operation)
-    never = compared.decided and Change.ALLOWED not in compared.counterexamples
+    compared = compare_operation(_DENY_ALL, node, operation)
+    never = compared.decided and Change.ALLOWED not in compared.changes
     if never and {*list_leaves(node)} != {'!'}:
         yield warn(
             'can never be true: it refuses everybody',

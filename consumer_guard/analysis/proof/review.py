@@ -13,7 +13,11 @@ from consumer_guard.analysis.proof.encoding import Encoder, joins_texts
 from consumer_guard.analysis.proof.execution import execute
 from consumer_guard.analysis.proof.scopes import TokenScope, make_scope_check
 from consumer_guard.analysis.proof.services import CompiledRule, ServicePolicy
-from consumer_guard.analysis.proof.structure import have_same_structure, list_checks_of
+from consumer_guard.analysis.proof.structure import (
+    Structures,
+    have_same_structure,
+    list_checks_of,
+)
 from consumer_guard.analysis.proof.texts import make_texts
 from consumer_guard.analysis.proof.wording import describe_cubes, list_names
 from consumer_guard.guard.model import Truth
@@ -22,7 +26,7 @@ from consumer_guard.rules.nodes import AllOf, Node
 
 #: Credentials that are lists; ``field`` is no credential but a check of neutron's
 #: (``field:networks:shared=True``), which is true or not like an item of a list.
-_LISTS = frozenset({'roles', 'service_roles', 'field'})
+LISTS = frozenset({'roles', 'service_roles', 'field'})
 
 #: Texts for which a service takes the caller for an administrator.
 _ADMIN_FLAGS = ('1', 'True')
@@ -68,7 +72,7 @@ class RuleVerdict(NamedTuple):
 
 def compare_policies(old: ServicePolicy, new: ServicePolicy) -> list[RuleVerdict]:
     """All who gain and all who lose, rule by rule; by name, gains first."""
-    before, after = old.compile(), new.compile()
+    before, after = old.compile(new.names), new.compile(old.names)
     verdicts = []
     for name in sorted({*before, *after}):
         if name not in before:
@@ -95,9 +99,9 @@ def _compare_rule(
         return
     first, second, given = old.node, new.node, make_scope_check(old.scopes)
     if not same_scopes:
-        first, second, given = _limit(old), _limit(new), None
+        first, second, given = limit_scopes(old), limit_scopes(new), None
     checks = list_checks_of(first, second)
-    domain = Domain(Logic.OSLO, lists=_LISTS)
+    domain = Domain(Logic.OSLO, lists=LISTS)
     (covers,) = compare_nodes(first, second, checks, [Pass(domain, execute)], given)
     for effect, verdict in (
         (Effect.GAIN, Verdict.ALLOWED),
@@ -109,7 +113,7 @@ def _compare_rule(
         yield RuleVerdict(Verdict.UNDECIDED, name, '', old.text, new.text)
 
 
-def _limit(rule: CompiledRule) -> Node:
+def limit_scopes(rule: CompiledRule) -> Node:
     """The rule with its scopes as a check."""
     scope = make_scope_check(rule.scopes)
     if rule.node is None:
@@ -121,8 +125,8 @@ def find_suspicious(
     old: ServicePolicy, new: ServicePolicy
 ) -> list[tuple[RuleVerdict, bool]]:
     """The suspicious rules of either policy, and whether NEW still has them."""
-    before = _list_suspicions(old)
-    after = _list_suspicions(new)
+    known = _Suspicions()
+    before, after = (_list_suspicions(rules, known) for rules in (old, new))
     found = []
     for key in before | after:
         verdict, name = key
@@ -133,21 +137,36 @@ def find_suspicious(
     return sorted(found, key=lambda one: (order.index(one[0].verdict), one[0].rule))
 
 
+class _Suspicions:
+    """What is suspicious in a rule; services have few rules that differ."""
+
+    def __init__(self) -> None:
+        self._structures = Structures()
+        self._known: dict[tuple[int, str], list[tuple[Verdict, str]]] = {}
+
+    def find(self, rule: CompiledRule, node: Node) -> list[tuple[Verdict, str]]:
+        given = make_scope_check(rule.scopes)
+        key = self._structures.number(node), str(given)
+        if key not in self._known:
+            self._known[key] = [*_suspect(node, given)]
+        return self._known[key]
+
+
 def _list_suspicions(
-    rules: ServicePolicy,
+    rules: ServicePolicy, known: _Suspicions
 ) -> dict[tuple[Verdict, str], tuple[str, str]]:
     """Who, and the rule's text, by verdict and rule."""
     return {
         (verdict, name): (who, rule.text)
         for name, rule in rules.compile().items()
         if rule.node is not None
-        for verdict, who in _suspect(rule.node, make_scope_check(rule.scopes))
+        for verdict, who in known.find(rule, rule.node)
     }
 
 
 def _suspect(node: Node, given: Node | None) -> Iterator[tuple[Verdict, str]]:
     checks = list_checks_of(node)
-    encoder = Encoder(Domain(Logic.OSLO, lists=_LISTS), checks)
+    encoder = Encoder(Domain(Logic.OSLO, lists=LISTS), checks)
     yes, _ = encoder.encode(node)
     if given is not None:
         encoder.require(encoder.encode(given)[0])
@@ -164,8 +183,8 @@ def _suspect(node: Node, given: Node | None) -> Iterator[tuple[Verdict, str]]:
 def _find_blind(node: Node, checks: Sequence[Node], given: Node | None) -> str | None:
     """Who passes with a plain project token, only because None equals None."""
     texts = make_texts(joined=any(map(joins_texts, checks)))
-    usual = Encoder(Domain(Logic.OSLO, lists=_LISTS), checks, texts)
-    strict = Encoder(Domain(Logic.OSLO_WITHOUT_NONE, lists=_LISTS), checks, texts)
+    usual = Encoder(Domain(Logic.OSLO, lists=LISTS), checks, texts)
+    strict = Encoder(Domain(Logic.OSLO_WITHOUT_NONE, lists=LISTS), checks, texts)
     yes, _ = usual.encode(node)
     really, _ = strict.encode(node)
     if given is not None:

@@ -48,23 +48,28 @@ class ServicePolicy:
         """The rules that the service asks for; without defaults, all that are written."""
         return [rule.name for rule in self.defaults] or list(self.written)
 
-    def compile(self) -> dict[str, CompiledRule]:
-        """All rules of :attr:`names`."""
+    def compile(self, asked: Iterable[str] = ()) -> dict[str, CompiledRule]:
+        """All rules of :attr:`names`.
+
+        :param asked: more rules, for a policy without defaults; where they are not
+            written the rule ``default`` decides
+        """
         scopes = {rule.name: rule.scopes for rule in self.defaults}
-        texts = self._list_texts()
+        names = dict.fromkeys(self.names if self.defaults else [*self.names, *asked])
+        texts = self._list_texts(names)
         return {
             name: CompiledRule(*_compile_rule(texts, name), scopes.get(name))
-            for name in self.names
+            for name in names
         }
 
-    def _list_texts(self) -> dict[str, RuleText]:
+    def _list_texts(self, names: Iterable[str]) -> dict[str, RuleText]:
         values = {rule.name: self._choose(rule) for rule in self.defaults}
         texts = {
             name: RuleText(name, normalize_text(name, value), '')
             for name, value in (values | {**self.written}).items()
         }
         other = f'rule:{_DEFAULT}' if _DEFAULT in texts else '!'
-        for name in {*map(str, _list_references(texts.values()))} - {*texts}:
+        for name in {*_list_references(texts.values()), *names} - {*texts}:
             texts[name] = RuleText(name, other, '')
         return texts
 
@@ -106,7 +111,7 @@ def _list_references(texts: Iterable[RuleText]) -> Iterator[str]:
     while rest:
         check = rest.pop()
         if isinstance(check, policy.RuleCheck):
-            yield check.match
+            yield str(check.match)
         elif isinstance(check, policy.NotCheck):
             rest.append(check.rule)
         elif isinstance(check, policy.AndCheck | policy.OrCheck):

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 
 from consumer_guard.analysis.client import PlacementRules
 from consumer_guard.analysis.proof.structure import Certain
-from consumer_guard.guard.model import Operation, Ownership, Truth
+from consumer_guard.analysis.scenarios import Shape
+from consumer_guard.guard.model import TARGET_KEYS, Operation, Ownership, Truth
 from consumer_guard.rules.leaves import (
     NOTHING,
     Constant,
@@ -22,7 +23,9 @@ from consumer_guard.rules.nodes import AllOf, AnyOf, Node, Not, Reference
 from consumer_guard.rules.remote import Remote
 
 _YES = Constant('@', NOTHING, Truth.YES)
-_NO = Constant('!', NOTHING, Truth.NO)
+
+#: Allows nobody.
+REFUSES_ALL = Constant('!', NOTHING, Truth.NO)
 
 
 class Bound(enum.Enum):
@@ -70,7 +73,7 @@ def make_client_rule(
     if placement is None:
         # What is allowed with the owner unknown is allowed for each.
         return guards if decides else by_role
-    by_owner = guards if decides else _NO
+    by_owner = guards if decides else REFUSES_ALL
     theirs = placement.nodes.get(operation.name)
     translated = [
         _translate(
@@ -86,6 +89,20 @@ def make_client_rule(
             AllOf((Certain(by_owner), Not(certain), translated[1])),
         )
     )
+
+
+def make_client_shape(operation: Operation, *, owned: bool) -> Shape:
+    """The targets on which such a rule is judged.
+
+    :param owned: whether the consumer has a recorded owner, with all its attributes
+    """
+    required, optional = frozenset[str](), frozenset[str]()
+    if owned and operation.ownership is Ownership.SUMS:
+        required, optional = frozenset({'project_id'}), frozenset({'user_id'})
+    elif owned:
+        # A rule that allows where an attribute is missing allows whatever it is.
+        required = frozenset(TARGET_KEYS)
+    return Shape(required, optional, final=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,14 +144,14 @@ def _translate(node: Node, context: _Context) -> Node:
 def _translate_leaf(leaf: Node, context: _Context) -> Node:
     if isinstance(leaf, HasRole):
         if leaf.name == context.role:
-            return _YES if context.passage else _NO
+            return _YES if context.passage else REFUSES_ALL
         return leaf
     if isinstance(leaf, Constant) and leaf.truth is not Truth.UNKNOWN:
         return leaf
     if isinstance(leaf, Remote | Constant):
         return _make_unknown(context.bound)
     if leaf.reads - context.keys:
-        return _NO  # oslo.policy: a key that is missing
+        return REFUSES_ALL  # oslo.policy: a key that is missing
     if not leaf.reads or context.sums:
         # None equals None there, and is unknown here.
         least = context.bound is Bound.LEAST
@@ -145,4 +162,4 @@ def _translate_leaf(leaf: Node, context: _Context) -> Node:
 
 
 def _make_unknown(bound: Bound) -> Constant:
-    return _YES if bound is Bound.MOST else _NO
+    return _YES if bound is Bound.MOST else REFUSES_ALL
