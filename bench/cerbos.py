@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.peers import CASES, Case, Peer
-from tests.servers import find_free_port
+from tests.ports import find_free_port
 
 _POLICY = """
 apiVersion: api.cerbos.dev/v1

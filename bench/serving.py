@@ -23,6 +23,7 @@ from bench.results import Chapter, Curve, Finding, Role, Row, Table
 from bench.statistics import Estimate, estimate
 from bench.stores import Store
 from tests import servers
+from tests.ports import find_free_port
 
 _PASTE = """\
 [pipeline:main]
@@ -113,9 +114,7 @@ def serve(
     module: str, environment: dict[str, str], workers: int, folder: Path
 ) -> Iterator[Server]:
     """Run a WSGI module under gunicorn; raises SystemExit when it cannot."""
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        port = int(probe.getsockname()[1])
+    port = find_free_port()
     log = folder / f'gunicorn-{port}.log'
     with log.open('wb') as output:
         process = subprocess.Popen(

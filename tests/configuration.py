@@ -101,7 +101,11 @@ class Configuration:
     ) -> None:
         """Write placement.conf; a group of ``options`` adds to what it must have."""
         groups: dict[str, Mapping[str, object]] = {
-            'placement_database': {'connection': database},
+            # Thrown away: no file has to reach a disk.
+            'placement_database': {
+                'connection': database,
+                'sqlite_synchronous': False,
+            },
             'oslo_policy': {'policy_file': self.placement / 'policy.yaml'},
         }
         for group, values in options.items():

@@ -4,8 +4,11 @@
 import fcntl
 import os
 import pathlib
+import shlex
 import shutil
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import pytest
 
@@ -19,11 +22,33 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(hermetic.hide_host().cleanup)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(specs: Sequence[Any]) -> None:
+    """Give each worker a seed of its own for hashes.
+
+    pytest-xdist compares what its workers collect: an id that depends on a hash,
+    or on the time, stops the run.
+    """
+    seed = os.environ.get('PYTHONHASHSEED', '')
+    first = int(seed) if seed.isdigit() else 0
+    for number, spec in enumerate(specs, first):
+        spec.python = (
+            f'env PYTHONHASHSEED={number % 2**32} {shlex.quote(sys.executable)}'
+        )
+
+
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """A long value is named after its parameter, as an object is."""
     if isinstance(val, str | bytes):
         return argname if len(ascii(val)) > 60 else None
     return argname if isinstance(val, int) and abs(val) > 10**60 else None
+
+
+@pytest.fixture(autouse=True)
+def _leave_no_placement() -> Iterator[None]:
+    """A deployment names its placement to this process: for its own test only."""
+    yield
+    os.environ.pop('OS_PLACEMENT_CONFIG_DIR', None)
 
 
 @pytest.fixture(scope='session')

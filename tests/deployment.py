@@ -22,6 +22,7 @@ from placement import policy as placement_policy
 
 from tests.administrator import VERSION, Administrator, User, make_claim
 from tests.configuration import NAIVE_RULES, Configuration
+from tests.stock import Stock
 
 
 class Tokens:
@@ -83,13 +84,19 @@ class Deployment(Administrator):
         self.configuration = Configuration(
             directory,
             database,
-            options={'policy_poll_interval': 0.05, **(options or {})},
+            # A busy machine is no database that is away.
+            options={
+                'policy_poll_interval': 0.05,
+                'lookup_timeout': 30,
+                **(options or {}),
+            },
             rules=rules or {},
             placement_rules=NAIVE_RULES if placement_rules is None else placement_rules,
             placement_options={
                 'keystone_authtoken': {'www_authenticate_uri': 'http://127.0.0.1:9/'}
             },
         )
+        self._stock = Stock(database)
         self.policy_file = self.configuration.policy
         self.admin = User(('admin', 'member', 'reader'), uuid.uuid4().hex)
         tokens.issue(self.admin)
@@ -147,6 +154,36 @@ class Deployment(Administrator):
         answer = self.request(method, path, self.admin, version=version, body=body)
         assert answer.status_int < 300, answer.text
         return answer.json if answer.body else None
+
+    def add_provider(
+        self, total: int = 1000, name: str | None = None, provider: str | None = None
+    ) -> str:
+        """As the administrator's, without the API."""
+        provider = provider or str(uuid.uuid4())
+        self._stock.add_provider(provider, name or provider, total)
+        return provider
+
+    def add_consumer(
+        self,
+        provider: str,
+        owner: User,
+        consumer: str | None = None,
+        *,
+        version: str = VERSION,
+        amount: int = 1,
+    ) -> str:
+        """As the administrator's, without the API."""
+        consumer = consumer or str(uuid.uuid4())
+        claim = make_claim(provider, owner, None, version, amount)
+        self._stock.add_consumer(
+            consumer,
+            provider,
+            claim.get('project_id'),
+            owner.user_id,
+            claim.get('consumer_type'),
+            amount,
+        )
+        return consumer
 
     def add_user(
         self, *roles: str, project_id: str | None = None, scope: str = 'project'

@@ -4,10 +4,10 @@
 import contextlib
 from collections.abc import Iterator
 
+from tests.ports import find_free_port
 from tests.servers import (
     PATIENCE,
     find_binary,
-    find_free_port,
     launch,
     make_folder,
     wait_for_port,

@@ -88,6 +88,16 @@ def _make_row(found: tuple[Any, ...]) -> Row:
     return Row(row_id, generation, project_id, user_id, int(used))
 
 
+def make_engine(url: str, pool: type[sa.Pool] = sa.NullPool) -> sa.Engine:
+    """Connect anew for each transaction; SQLite does not wait for the disk."""
+    engine = sa.create_engine(url, poolclass=pool)
+    if engine.dialect.name == 'sqlite':
+        sa.event.listen(
+            engine, 'connect', lambda raw, _: raw.execute('PRAGMA synchronous = OFF')
+        )
+    return engine
+
+
 class Tables:
     """Placement's tables in one database.
 
@@ -95,7 +105,7 @@ class Tables:
     """
 
     def __init__(self, url: str, pool: type[sa.Pool] = sa.NullPool) -> None:
-        self.engine = sa.create_engine(url, poolclass=pool)
+        self.engine = make_engine(url, pool)
         self._numbers = itertools.count(1)
 
     def run(self, statement: str, **parameters: object) -> int:

@@ -30,8 +30,10 @@ from typing import IO, Any
 
 import sqlalchemy as sa
 
+from tests.ports import find_free_port
+
 #: Seconds that a server may take to start, stop or be made.
-PATIENCE = 60
+PATIENCE = 600
 
 _PASSWORD = 'thrown-away'
 
@@ -346,12 +348,6 @@ def find_binary(binary: str, package: str, folders: Sequence[str]) -> str:
             f' or apt-get install {package}'
         )
     return found
-
-
-def find_free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager

@@ -5,7 +5,6 @@ import contextlib
 import os
 import pathlib
 import signal
-import socket
 import subprocess
 import time
 import urllib.error
@@ -13,14 +12,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 
 #: Seconds that a server may take to start or to stop.
-PATIENCE = 60
-
-
-def find_free_port() -> int:
-    """A TCP port of loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        return int(probe.getsockname()[1])
+PATIENCE = 600
 
 
 def ask(url: str, headers: Mapping[str, str] | None = None) -> int:

@@ -95,7 +95,7 @@ def observe(case: Case) -> Observation:
         status = _read_status(refusal, request.microversion)
     if decision.outcome is Outcome.FILTER and case.facts.recorded is not None:
         visible = frozenset(
-            authorizer.find_visible(request, caller, tuple(case.facts.recorded))
+            authorizer.make_filter(request, caller)(tuple(case.facts.recorded))
         )
     answer = Answer(
         decision.outcome.value,

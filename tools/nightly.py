@@ -47,6 +47,8 @@ LANES = (
     'specification',
     'proof',
     'suggestions',
+    'properties',
+    'flakes',
     'formal',
     'fuzz',
     'galera',

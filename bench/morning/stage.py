@@ -6,7 +6,6 @@ import dataclasses
 import http.client
 import os
 import shutil
-import socket
 import sys
 import threading
 import time
@@ -18,6 +17,7 @@ import psutil
 from bench import scene, stores
 from bench.morning.served import REMEMBER, WORKER
 from tests.configuration import Configuration, make_environment
+from tests.ports import find_free_port
 
 ROOT = Path(__file__).parent.parent.parent
 WORKERS = 2
@@ -93,9 +93,7 @@ class Placement:
         environment['PYTHONPATH'] = str(ROOT)
         if variant.remember:
             environment[REMEMBER] = '1'
-        with socket.socket() as probe:
-            probe.bind(('127.0.0.1', 0))
-            self.port = int(probe.getsockname()[1])
+        self.port = find_free_port()
         self._log = folder / 'server.log'
         with self._log.open('wb') as output:
             self._process = psutil.Popen(

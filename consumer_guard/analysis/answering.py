@@ -113,8 +113,8 @@ def answer_about(
     answer = prediction.predict(
         request, decision, conceal=False, passage_role=policy.passage_role
     )
-    if outcome is Outcome.FILTER and not authorizer.find_visible(
-        request, caller, (_UUID,)
+    if outcome is Outcome.FILTER and not authorizer.make_filter(request, caller)(
+        (_UUID,)
     ):
         return ClientAnswer(
             allowed=False, decider=Decider.GUARD, answer=prediction.NOT_LISTED

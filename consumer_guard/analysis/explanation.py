@@ -67,7 +67,7 @@ def explain(
         owners = lookup.find((request.consumer_uuid,))
     listed = None
     if decision.outcome is Outcome.FILTER and isinstance(lookup, KnownOwners):
-        listed = bool(authorizer.find_visible(request, caller, ('any consumer',)))
+        listed = bool(authorizer.make_filter(request, caller)(('any consumer',)))
     deciding = _find_deciding(decision)
     return Explanation(
         decision,

@@ -8,7 +8,7 @@ from typing import Any
 from consumer_guard.analysis.findings import Finding, Severity, find_worst
 from consumer_guard.cmd.base import CommandFailed, GuardLister
 from consumer_guard.config import loading
-from consumer_guard.doctor import endpoint, examination
+from consumer_guard.doctor import endpoint, examination, worker
 
 
 class Doctor(GuardLister):
@@ -25,6 +25,13 @@ class Doctor(GuardLister):
             metavar='FILE',
             help='paste file to check (default: the one that the WSGI module loads: '
             f'{loading.PASTE_CONFIG_VARIABLE}, else {loading.PASTE_CONFIG})',
+        )
+        parser.add_argument(
+            '--environment-of',
+            metavar='PID',
+            type=int,
+            help='process id of a worker; read the configuration with the environment '
+            'that it was started with',
         )
         parser.add_argument(
             '--placement-url',
@@ -56,12 +63,16 @@ class Doctor(GuardLister):
                 raise CommandFailed(
                     f'--placement-url {url} is not an http or https URL'
                 )
-        deployment = examination.read_deployment(
-            parsed_args.paste_config, self.config_file
-        )
-        findings = list(
-            examination.examine(deployment, with_keystone=not parsed_args.no_keystone)
-        )
+        pid = parsed_args.environment_of
+        with worker.use_environment(pid):
+            deployment = examination.read_deployment(
+                parsed_args.paste_config, self.config_file
+            )
+            findings = list(
+                examination.examine(
+                    deployment, with_keystone=not parsed_args.no_keystone, pid=pid
+                )
+            )
         for url in parsed_args.placement_url:
             findings += endpoint.check_endpoint(url, token)
         self.status = max(0, find_worst(findings) - Severity.NOTE)

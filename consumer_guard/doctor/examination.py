@@ -85,11 +85,16 @@ def _read_pipeline(paste_config: str | None) -> Layout | None:
     return read_layout(path)
 
 
-def examine(deployment: Deployment, *, with_keystone: bool) -> Iterator[Finding]:
-    """All the checks but those of another placement."""
+def examine(
+    deployment: Deployment, *, with_keystone: bool, pid: int | None = None
+) -> Iterator[Finding]:
+    """All the checks but those of another placement.
+
+    :param pid: the worker whose environment is used
+    """
     settings = deployment.settings
     yield from examine_pipeline(deployment)
-    yield from examine_files(deployment)
+    yield from examine_files(deployment, pid)
     yield policy.check_enforcement(settings)
     yield from examine_policies(deployment)
     yield from examine_database(deployment)
@@ -123,7 +128,7 @@ def examine_pipeline(deployment: Deployment) -> Iterator[Finding]:
     )
 
 
-def examine_files(deployment: Deployment) -> Iterator[Finding]:
+def examine_files(deployment: Deployment, pid: int | None) -> Iterator[Finding]:
     """What workers read, and who else can read and write it."""
     confs = (deployment.conf, deployment.placement)
     deployed = files.list_deployed(deployment.layout, confs)
@@ -131,7 +136,7 @@ def examine_files(deployment: Deployment) -> Iterator[Finding]:
     yield ok(f'options changed from their defaults: {changed}').at(
         ', '.join(deployed.list_all()), 'configuration'
     )
-    yield files.check_environment(os.environ)
+    yield files.check_environment(os.environ, pid)
     yield from logs.check_logs(deployment.placement)
     yield from files.check_files(deployed, deployment.layout)
 

@@ -234,10 +234,11 @@ def _believes_headers(route: Route) -> bool:
     )
 
 
-def check_environment(environ: Collection[str]) -> Finding:
+def check_environment(environ: Collection[str], pid: int | None = None) -> Finding:
     """Variables of this shell that workers may not have.
 
     :param environ: names of variables
+    :param pid: the worker from whose environment they are
     """
     prefixes = ('OS_CONSUMER_GUARD__', 'OS_PLACEMENT_', 'OS_OSLO_POLICY__')
     names = [
@@ -245,11 +246,17 @@ def check_environment(environ: Collection[str]) -> Finding:
         for name in sorted(environ)
         if name == PASTE_CONFIG_VARIABLE or name.startswith(prefixes)
     ]
-    assessment = ok('no variable of this shell changes the configuration')
-    if names:
+    assessment = ok(
+        'no variable of this shell changes the configuration; to use the environment '
+        'of a worker, pass --environment-of'
+    )
+    if pid is not None:
+        listed = ', '.join(names) or 'none that changes the configuration'
+        assessment = ok(f'variables of process {pid} are used: {listed}')
+    elif names:
         assessment = note(
             f'this shell sets {", ".join(names)}: workers that lack them read another '
             'configuration',
-            'compare with the unit file of the service',
+            'pass --environment-of with the process id of a worker',
         )
     return assessment.at('environment', 'environment')

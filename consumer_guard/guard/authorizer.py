@@ -31,9 +31,8 @@ from consumer_guard.guard.model import (
 from consumer_guard.guard.ownership import Judge
 from consumer_guard.guard.request import GuardedRequest
 
-#: Consumers of a list that are looked up at once, of short lists a quarter, and half of
-#: the rulings that are kept: both take more memory than their text.
-_BATCH = 2048
+#: Rulings of a list that are kept; they take more memory than its text.
+_KEPT = 2048
 
 
 class Rules(Protocol):
@@ -123,34 +122,37 @@ class Authorizer:
             self._by_role[rule] = decision
         return decision
 
-    def find_visible(
-        self, request: GuardedRequest, caller: Caller, consumer_ids: Collection[str]
-    ) -> set[str]:
-        """Which consumers of a list the caller may see.
+    def make_filter(
+        self, request: GuardedRequest, caller: Caller
+    ) -> Callable[[Collection[str]], set[str]]:
+        """Which consumers of a list the caller may see, some of them at a time.
 
-        :raises consumer_guard.guard.errors.RequestError: it cannot be decided
+        The result raises :class:`consumer_guard.guard.errors.RequestError` where it
+        cannot be decided; all its calls together have the time of one request.
         """
         rules = self._rules.current()
         keys = sorted(rules.reads(request.operation.rule))
         deadline = self._clock() + self._patience
         judge = self._make_judge(rules, request, caller)
+
         allowed: dict[tuple[str | None, ...], bool] = {}
-        visible: set[str] = set()
-        ordered = sorted(consumer_ids)
-        size = max(128, min(_BATCH, len(ordered) // 4))
-        parts = (ordered[n : n + size] for n in range(0, len(ordered), size))
-        for target, uuids in (t for p in parts for t in self._find_targets(p, keys)):
-            if self._clock() > deadline:
-                raise OwnersUnavailable('The list takes too long to be filtered.')
-            if len(allowed) > 2 * size:
-                allowed.clear()
-            # A rule that reads the project alone is judged once per project.
-            facts = tuple([target.get(key) for key in keys])
-            if facts not in allowed:
-                allowed[facts] = judge(target, 'recorded owner').truth is Truth.YES
-            if allowed[facts]:
-                visible.update(uuids)
-        return visible
+
+        def find_visible(consumer_ids: Collection[str]) -> set[str]:
+            visible: set[str] = set()
+            for target, uuids in self._find_targets(consumer_ids, keys):
+                if self._clock() > deadline:
+                    raise OwnersUnavailable('The list takes too long to be filtered.')
+                if len(allowed) > _KEPT:
+                    allowed.clear()
+                # A rule that reads the project alone is judged once per project.
+                facts = tuple(map(target.get, keys))
+                if facts not in allowed:
+                    allowed[facts] = judge(target, 'recorded owner').truth is Truth.YES
+                if allowed[facts]:
+                    visible.update(uuids)
+            return visible
+
+        return find_visible
 
     def _make_judge(
         self, rules: Rules, request: GuardedRequest, caller: Caller
@@ -235,9 +237,10 @@ class Authorizer:
         """What the rule is judged on, and for which of the consumers."""
         owners = self._owners
         if isinstance(owners, OwnerGroups) and 'consumer_uuid' not in keys:
-            yield from owners.find_groups(consumer_ids, keys)
-            return
-        for uuid, owner in owners.find(consumer_ids).items():
+            return owners.find_groups(consumer_ids, keys)
+        return (
+            (owner.target(), (uuid,))
+            for uuid, owner in owners.find(consumer_ids).items()
             # Security: nobody's are for role-holders, whatever the rule says.
-            if owner.status is OwnerStatus.RECORDED and owner.project_id:
-                yield owner.target(), (uuid,)
+            if owner.status is OwnerStatus.RECORDED and owner.project_id
+        )

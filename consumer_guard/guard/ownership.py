@@ -95,10 +95,11 @@ def _judge_recorded(owner: Owner, judge: Judge) -> Judgement:
     # Security: decided before the rules; nobody's are for role-holders. The rule
     # is judged all the same, on nobody in particular, and its answer thrown
     # away: a remote check must not tell by its time, or by being called, which
-    # consumers are recorded.
+    # consumers are recorded; nor must the steps taken, which are the same.
     if owner.status is not model.OwnerStatus.RECORDED or not owner.project_id:
-        ids = dict.fromkeys(('project_id', 'user_id'), model.PLACEHOLDER_ID)
-        judge(ids | {'consumer_uuid': owner.consumer_uuid}, 'nobody')
+        nobody = model.PLACEHOLDER_ID
+        owned = owner._replace(project_id=nobody, user_id=nobody, consumer_type=None)
+        judge(owned.target(), 'nobody')
         absent = owner.status is model.OwnerStatus.ABSENT
         return Reason.ABSENT if absent else Reason.UNOWNED, ()
     ruling = judge(owner.target(), 'recorded owner')

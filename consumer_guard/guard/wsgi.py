@@ -7,6 +7,7 @@ decoy where a refused read is concealed; ``wsgi.input`` where a generation was
 moved; nothing else is changed.
 """
 
+import contextlib
 import functools
 import logging
 import re
@@ -130,9 +131,7 @@ class ConsumerGuard:
         )
         before = get_current()
         try:
-            respond = (
-                self._application if found is None else self._judge(environ, *found)
-            )
+            respond = self._judge(environ, *found) if found else self._application
             return respond(environ, start_response)
         finally:
             # Security: lines about the thread's next request must not name this
@@ -175,11 +174,7 @@ class ConsumerGuard:
             answered = self._recorder.record_decision(
                 request, caller, environ, shown, seconds
             )
-            respond = (
-                self._application
-                if self._enforcement.shadow
-                else self._enforce(environ, request, caller, fulfilment, made_id)
-            )
+            respond = self._enforce(environ, request, caller, fulfilment, made_id)
             return self._observe(respond, answered, fulfilment.afterwards)
         except Exception:
             return self._fail(environ, operation, caller, made_id)
@@ -193,6 +188,8 @@ class ConsumerGuard:
         made_id: bool,
     ) -> Application:
         """Carry out the decision."""
+        if self._enforcement.shadow:
+            return self._application
         decision = fulfilment.decision
         if decision.outcome is Outcome.REFUSE:
             if not (
@@ -239,22 +236,23 @@ class ConsumerGuard:
             try:
                 return respond(environ, start)
             finally:
-                behind = get_current()
-                identity.set_context(context)
-                if afterwards is not None and status is not None and status // 100 == 2:
-                    afterwards()
-                if answered is not None:
-                    answered(status)
-                identity.set_context(behind)
+                # In reverse order, and each of them whatever another raises.
+                with contextlib.ExitStack() as due:
+                    due.callback(identity.set_context, get_current())
+                    identity.set_context(context)
+                    if answered is not None:
+                        due.callback(answered, status)
+                    if afterwards is not None and (status or 0) // 100 == 2:
+                        due.callback(afterwards)
 
         return observed
 
     def _filter(
         self, request: GuardedRequest, caller: Caller, made_id: bool
     ) -> Application:
-        find_visible = functools.partial(self._authorizer.find_visible, request, caller)
+        make_filter = functools.partial(self._authorizer.make_filter, request, caller)
         bad_gateway = self._refuse(refusals.UNREADABLE, made_id)
-        filtered = listing.keep_visible(self._application, find_visible, bad_gateway)
+        filtered = listing.keep_visible(self._application, make_filter, bad_gateway)
 
         def answer(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
             if not self._filters.acquire(blocking=False):
@@ -265,8 +263,7 @@ class ConsumerGuard:
             except Exception:
                 # Security: a list that could not be filtered is not shown.
                 LOG.exception(
-                    'The list of request %s could not be filtered',
-                    caller.request_id,
+                    'The list of request %s could not be filtered', caller.request_id
                 )
                 answered = self._recorder.record_unjudged(
                     request.operation, caller, environ, Reason.FAULT
@@ -300,12 +297,8 @@ class ConsumerGuard:
         answered = self._recorder.record_unjudged(
             operation, caller, environ, Reason.FAULT, forwarded=forward
         )
-        respond = (
-            self._application
-            if forward
-            else self._refuse(refusals.UNAVAILABLE, made_id)
-        )
-        return self._observe(respond, answered)
+        refused = self._refuse(refusals.UNAVAILABLE, made_id)
+        return self._observe(self._application if forward else refused, answered)
 
     def _refuse(self, refusal: Refusal, made_id: bool) -> Application:
         return self._refuser.refuse(refusal, show_request_id=made_id)

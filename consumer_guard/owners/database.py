@@ -2,6 +2,7 @@
 """Owners from placement's own database: one SELECT a look-up, never a cache."""
 
 import functools
+import itertools
 import logging
 import os
 import time
@@ -98,8 +99,8 @@ class DatabaseOwners:
         """See :meth:`consumer_guard.guard.model.OwnerGroups.find_groups`."""
         ids = _keep_plausible(consumer_ids)
         query = self._queries.groups[count_references(keys) - 1]
-        for groups in self._run_batches(query, ids, self._reader.group):
-            yield from groups
+        groups = self._run_batches(query, ids, self._reader.group)
+        return itertools.chain.from_iterable(groups)
 
     def _run_batches(
         self,
@@ -205,7 +206,7 @@ def _after_fork(method: weakref.WeakMethod[Callable[[], None]]) -> None:
 
 
 def _keep_plausible(ids: Collection[str]) -> Sequence[str]:
-    """Those that placement can have written, each once, in the order of an index.
+    """Those that placement can have written, each once.
 
     Placement writes uuids, all ASCII. Anything else could only be found by a
     lax collation; NUL and lone surrogates no database takes.
@@ -214,8 +215,7 @@ def _keep_plausible(ids: Collection[str]) -> Sequence[str]:
     longest = max(map(len, ids), default=0)
     if longest > LONGEST_ID or not together.isascii() or '\0' in together:
         ids = [id_ for id_ in ids if _is_plausible(id_)]
-    # Neighbours share pages of the index.
-    return sorted({*ids})
+    return [*dict.fromkeys(ids)]
 
 
 def _is_plausible(id_: str) -> bool:

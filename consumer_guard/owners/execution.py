@@ -126,7 +126,10 @@ class Executor:
             try:
                 with _transaction(connection.exec_driver_sql, begin):
                     return read(connection.exec_driver_sql(*query(ids)))
-            except BaseException:
+            except BaseException as error:
+                if isinstance(error, sa.exc.StatementError):
+                    # Security: the text of the exception would name others' consumers.
+                    error.statement = None
                 # SQLAlchemy does not know of that transaction.
                 if begin is not None:
                     connection.invalidate()

@@ -65,6 +65,7 @@ class OwnerReader:
         # Security: of an answer that was cut, values would belong to others.
         if len(values) != count * width:
             raise UnexpectedAnswer('an incomplete list of ids')
+        _require_texts(values)
         uuids = values[::width]
         owners = [*zip(*(values[n::width] for n in range(1, width)), strict=True)]
         recorded = dict(zip(uuids, owners, strict=True))
@@ -81,7 +82,6 @@ class OwnerReader:
     def _target(
         self, project: Any, user: Any = None, kind: Any = None
     ) -> dict[str, str]:
-        _require_texts(project, user, kind)
         target = {}
         if project and project != self.nobodys_project_id:
             target['project_id'] = project
@@ -97,7 +97,7 @@ class OwnerReader:
             return Owner(id_, status, has_allocations=holds)
         if type(row.row_id) is not int or type(row.generation) is not int:
             raise UnexpectedAnswer('a column of an unexpected type')
-        _require_texts(row.project, row.user, row.type_name)
+        _require_texts((row.project, row.user, row.type_name))
         project = row.project or None
         if project == self.nobodys_project_id:
             project = None
@@ -121,12 +121,11 @@ def count_references(keys: Collection[str]) -> int:
     return max([1, *(OWNER_KEYS.index(key) + 1 for key in keys if key in OWNER_KEYS)])
 
 
-def _require_texts(*texts: Any) -> None:
+def _require_texts(values: Iterable[Any]) -> None:
     """Refuse what placement's columns cannot hold.
 
     Security: a value of another type would reach the rules as text and be
     compared there.
     """
-    for text in texts:
-        if text is not None and not isinstance(text, str):
-            raise UnexpectedAnswer('a column of an unexpected type')
+    if not {*map(type, values)} <= {str, type(None)}:
+        raise UnexpectedAnswer('a column of an unexpected type')

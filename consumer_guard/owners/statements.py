@@ -6,6 +6,7 @@ laxer than ours; the reader compares.
 """
 
 import json
+import re
 import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -50,6 +51,9 @@ class Row(NamedTuple):
     holder: Any
 
 
+# Security: in these characters there is no SQL, in any mode of a server.
+_UNQUOTED = re.compile('[0-9a-fA-F-]+')
+
 #: From ids to a text and its parameters, as the drivers take them.
 Query = Callable[[Sequence[str]], tuple[str, Mapping[str, str]]]
 
@@ -90,8 +94,12 @@ def _with_json(text: str) -> Query:
 
 def _with_each(text: str) -> Query:
     # Security: PyMySQL would take the ids as a list, but quotes its elements wrongly
-    # where the server's mode has NO_BACKSLASH_ESCAPES.
+    # where the server's mode has NO_BACKSLASH_ESCAPES. What placement writes needs no
+    # quoting, which costs more than all else of a list.
     def expand(ids: Sequence[str]) -> tuple[str, Mapping[str, str]]:
+        if _UNQUOTED.fullmatch(''.join(ids)):
+            literals = "', '".join(ids)
+            return text.replace(':ids', f"'{literals}'"), {}
         parameters = {f'id{number}': id_ for number, id_ in enumerate(ids)}
         marks = f'%({")s, %(".join(parameters)})s'
         return text.replace(':ids', marks), parameters
@@ -246,6 +254,4 @@ SELECT STRAIGHT_JOIN CONCAT('[', GROUP_CONCAT({values}), ']'), COUNT(*)
         ", ',', ",
         _with_each,
     ),
-    # MariaDB makes a derived table of 1000 (in_predicate_conversion_threshold).
-    batch=999,
 )

@@ -20,7 +20,7 @@ from oslo_policy import policy
 
 from consumer_guard.guard import claims, ownership
 from consumer_guard.guard.decision import CONSEQUENCES, Decision, Outcome, Phase
-from consumer_guard.guard.errors import PolicyFileError, PolicyLocked, RequestError
+from consumer_guard.guard.errors import PolicyLocked, RequestError
 from consumer_guard.guard.model import Body, Caller, Owner, Ownership, Ruling, Truth
 from consumer_guard.guard.obligations import Fulfilment
 from consumer_guard.guard.request import GuardedRequest
@@ -41,10 +41,6 @@ CANDIDATE_FILE = Wording(
 
 #: Bytes of a candidate file: parsing it takes a part of one request's time.
 MAX_FILE_SIZE = 2**18
-
-#: Checks that one ruling may evaluate, counted once per reference: a few
-#: milliseconds. Rules that refer to others twice grow exponentially.
-MAX_CHECKS = 10_000
 
 
 class WouldChange(str, enum.Enum):
@@ -157,14 +153,7 @@ def build_candidate(files: Sequence[PolicyText]) -> Rulebook:
 
     :raises PolicyFileError: the file cannot be used, or has too many checks
     """
-    rulebook = Rulebook.build(files, _NotCalled())
-    for name in rulebook.names:
-        if _count_checks(rulebook.node(name)) > MAX_CHECKS:
-            raise PolicyFileError(
-                f'{files[0].path}: rule "{name}": more than {MAX_CHECKS} checks with '
-                'all references, too many to be judged beside the rules in force'
-            )
-    return rulebook
+    return Rulebook.build(files, _NotCalled())
 
 
 def find_change(
@@ -304,18 +293,6 @@ def _list_inner(node: nodes.Node) -> Sequence[nodes.Node]:
     if isinstance(node, nodes.Reference | nodes.Not):
         return (node.node,)
     return node.nodes if isinstance(node, nodes.AllOf | nodes.AnyOf) else ()
-
-
-def _count_checks(node: nodes.Node, known: dict[int, int] | None = None) -> int:
-    """The checks that an evaluation may look at, those of references each time.
-
-    :param known: counts of the nodes that were seen, by their identity
-    """
-    known = {} if known is None else known
-    if id(node) not in known:
-        counts = [_count_checks(each, known) for each in _list_inner(node)]
-        known[id(node)] = sum(counts) or 1
-    return known[id(node)]
 
 
 class _NotCalled:

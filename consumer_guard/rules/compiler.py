@@ -22,6 +22,10 @@ from consumer_guard.rules.remote import Remote
 #: How deep rules may be nested, references included.
 MAX_DEPTH = 100
 
+#: How many checks a rule may have, those of references included, each time: rules
+#: that refer to each other twice have twice as many at every level.
+MAX_CHECKS = 10_000
+
 _DENY = re.compile(r'[(\s]*![)\s]*')
 
 
@@ -62,7 +66,8 @@ def compile_rules(texts: Mapping[str, RuleText], names: Iterable[str]) -> Compil
     """Compile the named rules and all that they refer to, and nothing else.
 
     :raises PolicyFileError: a rule is not text, empty, written twice, cannot be
-        parsed, refers to an unknown rule or to itself, or is nested too deep
+        parsed, refers to an unknown rule or to itself, is nested too deep, or has
+        too many checks
     """
     compiler = _Compiler(texts)
     for name in names:
@@ -80,6 +85,8 @@ class _Compiler:
         self._open: list[str] = []
         self._heights: dict[str, int] = {}
         self._deepest = 0
+        self._counts: dict[str, int] = {}
+        self._checks = 0
         self.nodes: dict[str, Node] = {}
         self.parsed: dict[str, Any] = {}
         self.has_remote = False
@@ -99,10 +106,12 @@ class _Compiler:
             raise text.error(f'refers to itself: {trail}')
         self._open.append(text.name)
         before, self._deepest = self._deepest, depth
+        checks, self._checks = self._checks, 0
         check = self._parse(text)
         node = self._compile(check, text, depth)
         self._heights[text.name] = self._deepest - depth
         self._deepest = max(before, self._deepest)
+        self._counts[text.name], self._checks = self._checks, checks
         self._open.pop()
         self.parsed[text.name] = check
         self.nodes[text.name] = node
@@ -112,6 +121,14 @@ class _Compiler:
         if depth > MAX_DEPTH:
             raise text.error(f'is nested deeper than {MAX_DEPTH}')
         self._deepest = max(self._deepest, depth)
+
+    def _count(self, text: RuleText, checks: int) -> None:
+        self._checks += checks
+        if self._checks > MAX_CHECKS:
+            raise text.error(
+                f'has more than {MAX_CHECKS} checks, those of the rules that it '
+                'refers to included'
+            )
 
     def _parse(self, text: RuleText) -> object:
         written = text.value
@@ -144,20 +161,23 @@ class _Compiler:
         while rest:
             node = rest.pop()
             denials += int(type(node) is self._false)
-            if isinstance(node, policy.NotCheck):
+            if type(node) is policy.NotCheck:
                 rest.append(node.rule)
-            elif isinstance(node, policy.AndCheck | policy.OrCheck):
+            elif type(node) is policy.AndCheck or type(node) is policy.OrCheck:
                 rest.extend(node.rules)
         tokens = [token.lstrip('(').rstrip(')') for token in re.split(r'\s+', written)]
         return denials == tokens.count('!')
 
     def _compile(self, check: object, text: RuleText, depth: int) -> Node:
         self._descend(text, depth)
+        self._count(text, 1)
         if type(check) is policy.RuleCheck:
             other = self._texts.get(check.match)
             if other is None:
                 raise text.error(f'refers to the unknown rule "{check.match}"')
-            return Reference(check.match, self.compile_rule(other, depth + 1))
+            node = self.compile_rule(other, depth + 1)
+            self._count(text, self._counts[check.match])
+            return Reference(check.match, node)
         if type(check) is policy.NotCheck:
             return Not(self._compile(check.rule, text, depth + 1))
         if type(check) is policy.AndCheck:

@@ -10,14 +10,7 @@ from consumer_guard.guard.errors import ConfigurationError
 #: Not kept open, so that the file may be rotated and no fork shares it;
 #: non-blocking, because it may be a pipe without a reader. Security: not through a
 #: link, which may lead to a file that others read.
-_FLAGS = (
-    os.O_WRONLY
-    | os.O_APPEND
-    | os.O_CREAT
-    | os.O_CLOEXEC
-    | os.O_NONBLOCK
-    | os.O_NOFOLLOW
-)
+_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOFOLLOW
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 

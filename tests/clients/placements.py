@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tests import servers, serving
+from tests import ports, servers, serving
 from tests.configuration import Configuration, make_environment
 from tests.rows import NamedRow, Row, Tables
 
@@ -88,7 +88,7 @@ def serve(
         placement_options={'api': {'auth_strategy': 'noauth2'}},
     )
     servers.create_schema(database)
-    port = serving.find_free_port()
+    port = ports.find_free_port()
     command = [
         *(sys.executable, '-W', 'ignore', '-m', 'gunicorn', '--threads', '4'),
         *('--bind', f'127.0.0.1:{port}', 'tests.clients.served:application'),

@@ -15,8 +15,8 @@ from tests.cloud.processes import (
     StartFailed,
     die_with_parent,
     make_environment,
-    pick_port,
 )
+from tests.ports import find_free_port
 
 
 class Memcached:
@@ -26,7 +26,7 @@ class Memcached:
     """
 
     def __init__(self) -> None:
-        self._port = pick_port()
+        self._port = find_free_port()
         self.address = f'127.0.0.1:{self._port}'
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -6,13 +6,14 @@ import ctypes
 import os
 import pathlib
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
+
+from tests.ports import find_free_port
 
 #: Seconds that a command or the start of a server may take on a busy machine.
 PATIENCE = 120
@@ -60,13 +61,6 @@ def make_environment(extra: Mapping[str, str]) -> dict[str, str]:
     }
     kept['PATH'] = f'{BIN}{os.pathsep}{kept.get("PATH", os.defpath)}'
     return {**kept, **extra}
-
-
-def pick_port() -> int:
-    """A free TCP port on 127.0.0.1."""
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        return int(probe.getsockname()[1])
 
 
 def run_all(
@@ -126,7 +120,7 @@ class WebServer:
         port: int | None = None,
         address: str = '127.0.0.1',
     ) -> None:
-        self.port = pick_port() if port is None else port
+        self.port = find_free_port() if port is None else port
         self._address = address
         self.url = f'http://127.0.0.1:{self.port}'
         self.folder = folder

@@ -4,7 +4,6 @@
 import os
 import pathlib
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from tests.configuration import (
     make_environment,
 )
 from tests.faults.http import ask
+from tests.ports import find_free_port
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 
@@ -70,9 +70,7 @@ class Service:
         self._workers = workers
         self._output = output or str(folder / 'gunicorn.log')
         (folder / 'gunicorn.conf.py').write_text(_HOOK)
-        with socket.socket() as probe:
-            probe.bind(('127.0.0.1', 0))
-            self.port = int(probe.getsockname()[1])
+        self.port = find_free_port()
         self._start()
 
     def _start(self) -> None:

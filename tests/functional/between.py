@@ -13,7 +13,7 @@ from tests.deployment import Deployment
 Application = Callable[..., Iterable[bytes]]
 
 #: Seconds that a step may take; longer means that somebody waits for a lock.
-PATIENCE = 60
+PATIENCE = 600
 
 
 class Steps:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests import servers
+from tests import schemas, servers
 from tests.configuration import OWNER_RULES
 from tests.deployment import Deployment, Tokens, deploy_naively
 from tests.functional.host import examine, host, host_database
@@ -40,6 +40,12 @@ def pytest_collection_modifyitems(
     if left:
         config.hook.pytest_deselected(items=left)
         items[:] = kept
+
+
+@pytest.fixture(scope='session', autouse=True)
+def _schemas() -> Iterator[None]:
+    with schemas.checked_once():
+        yield
 
 
 @pytest.fixture(scope='session')

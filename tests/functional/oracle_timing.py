@@ -126,11 +126,12 @@ def sample(
     samples: int,
     chance: random.Random,
     clock: Callable[[], float] = time.perf_counter,
+    warm_up: int = WARM_UP,
 ) -> dict[str, list[float]]:
     """Seconds of each answer, by kind; the kinds come in random order."""
     times: dict[str, list[float]] = {kind: [] for kind in KINDS}
     application = subjects.deployed.application
-    for number in range(-WARM_UP, samples):
+    for number in range(-warm_up, samples):
         for kind in chance.sample(KINDS, len(KINDS)):
             consumer = chance.choice(subjects.consumers[kind])
             request = subjects.make_request(operation, consumer)

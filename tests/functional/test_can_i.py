@@ -355,9 +355,9 @@ class TestOwnerWithoutDatabase:
 
     @pytest.fixture
     def commands(
-        self,
-        tmp_path: pathlib.Path,
+        self, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
     ) -> Commands:
+        hide_placement(monkeypatch, tmp_path)
         conf = tmp_path / 'consumer-guard.conf'
         conf.write_text('[consumer_guard]\nconnection = sqlite:////nowhere/p.db\n')
         (tmp_path / 'policy.yaml').write_text(json.dumps(OWNER_RULES))
@@ -402,12 +402,8 @@ class TestOwnerWithoutDatabase:
         assert commands.run(*asked, '--service-role', 'service').status == 0
 
     def test_where_placement_is_not_configured_the_output_says_so(
-        self,
-        commands: Commands,
-        tmp_path: pathlib.Path,
-        monkeypatch: pytest.MonkeyPatch,
+        self, commands: Commands
     ) -> None:
-        hide_placement(monkeypatch, tmp_path)
         asked = ('can-i', 'GET', '/usages?project_id=p', '--project', 'p')
         allowed = commands.run(*asked, '--role', 'reader', '-f', 'json')
         assert allowed.status == 0

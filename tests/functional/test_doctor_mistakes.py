@@ -10,6 +10,7 @@ import os
 import pathlib
 import shutil
 import socket
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 
@@ -551,6 +552,71 @@ class TestFiles:
         assert 'OS_CONSUMER_GUARD__AUDIT' in shown['finding']
         assert 'OS_CONSUMER_GUARD__AUDIT' in report.of('environment')['finding']
         assert 'sesame' not in json.dumps(report.rows)
+
+
+class TestEnvironmentOfAWorker:
+    """``--environment-of``: what a running process was started with."""
+
+    @pytest.fixture
+    def start(self) -> Iterator[Callable[[dict[str, str]], str]]:
+        with contextlib.ExitStack() as stack:
+
+            def run(environment: dict[str, str]) -> str:
+                process = subprocess.Popen(
+                    ['/bin/cat'], stdin=subprocess.PIPE, env=environment
+                )
+                stack.enter_context(process)
+                stack.callback(process.kill)
+                return str(process.pid)
+
+            yield run
+
+    def test_the_configuration_is_read_as_the_worker_reads_it(
+        self,
+        host: Host,
+        examine: RunDoctor,
+        start: Callable[[dict[str, str]], str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        pid = start(
+            {
+                'OS_CONSUMER_GUARD__DENIAL': 'conceal',
+                'OS_PLACEMENT_CONFIG_DIR': str(host.etc),
+                'CONSUMER_GUARD_PASTE_CONFIG': str(host.paste),
+                'OTHER': 'sesame',
+            }
+        )
+        # Those of the shell are not the worker's.
+        monkeypatch.setenv('OS_CONSUMER_GUARD__AUDIT', 'all')
+        monkeypatch.setenv('OS_PLACEMENT_CONFIG_DIR', '/nowhere')
+        monkeypatch.delenv('CONSUMER_GUARD_PASTE_CONFIG')
+        before = dict(os.environ)
+        report = examine('--environment-of', pid)
+        shown = report.of('configuration')
+        assert "denial='conceal'" in shown['finding']
+        assert 'audit' not in shown['finding'].replace('audit_key', '')
+        assert str(host.placement) in shown['where']
+        found = report.of('environment')
+        assert found['severity'] == 'ok'
+        assert f'process {pid}' in found['finding']
+        assert 'OS_CONSUMER_GUARD__DENIAL' in found['finding']
+        assert 'sesame' not in json.dumps(report.rows)
+        assert dict(os.environ) == before
+
+    def test_a_mistake_in_the_workers_variables_is_one_line(
+        self, host: Host, examine: RunDoctor, start: Callable[[dict[str, str]], str]
+    ) -> None:
+        pid = start({'OS_PLACEMENT_CONFIG_DIR': '/nowhere/of/the/worker'})
+        assert '/nowhere/of/the/worker' in examine.one_line('--environment-of', pid)
+        assert os.environ['OS_PLACEMENT_CONFIG_DIR'] == str(host.etc)
+
+    @pytest.mark.parametrize('pid', ['0', '-1', '4194305'])
+    def test_a_process_that_is_not_there_is_one_line(
+        self, host: Host, examine: RunDoctor, pid: str
+    ) -> None:
+        line = examine.one_line(f'--environment-of={pid}')
+        assert f'--environment-of {pid}' in line
+        assert f'/proc/{pid}/environ' in line
 
 
 #: The style of openstack-helm, and what else may be in the file.

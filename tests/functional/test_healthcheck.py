@@ -16,7 +16,7 @@ from tests.deployment import Deploy, Deployment
 from tests.functional.conftest import Records
 
 #: Seconds; the deployments look at their files every 0.05.
-PATIENCE = 5.0
+PATIENCE = 60.0
 
 SECTION = 'backends = consumer_guard'
 

@@ -22,7 +22,7 @@ LIST = 'consumer_guard:allocations:list'
 INTERVAL = 0.05
 
 #: Seconds.
-PATIENCE = 5.0
+PATIENCE = 60.0
 
 
 class Allocations:

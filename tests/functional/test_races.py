@@ -22,6 +22,7 @@ from tests.administrator import User
 from tests.configuration import OWNER_RULES
 from tests.deployment import Deploy, Deployment, make_request
 from tests.functional.between import PATIENCE, Steps, step_into
+from tests.profiles import many
 from tests.rows import Row
 from tests.scenery import Scene
 
@@ -412,8 +413,8 @@ class Throng:
     """Two owners with two threads each, and an admin, on one consumer."""
 
     #: What the admin does at most, and after how many owners' writes he stops.
-    ROUNDS = 80
-    ENOUGH = 40
+    ROUNDS = 4 * many(20, 1_000)
+    ENOUGH = many(20, 1_000)
 
     def __init__(self, race: Race) -> None:
         self.race = race
@@ -489,13 +490,20 @@ class Throng:
                 assert row is not None
                 owner = chance.choice([self.race.alice, self.race.bob, self.keeper])
                 moved += self.put(admin, row.generation, owner) == 204
-                # Time for the owner to find out, and to write.
-                self.over.wait(0.05)
+                self._let_owners_write()
                 if len(self.ledger.writes) - moved >= self.ENOUGH:
                     break
         finally:
             self.over.set()
         return moved
+
+    def _let_owners_write(self) -> None:
+        """Wait until each of their threads can have looked and written."""
+        enough = len(self.ledger.statuses) + 8
+        for _ in range(1_000):
+            if len(self.ledger.statuses) >= enough:
+                break
+            self.over.wait(0.01)
 
     def start_a_life(self) -> None:
         """Make the consumer if there is none, and give it its generations."""

@@ -470,7 +470,6 @@ class TestCircumstances:
         options = {'audit': 'all', 'audit_unmasked_file': path}
         scene = Scene(deploy(options=options, rules=OWNER_RULES))
         take(records)
-        path.unlink()
         admin, long = scene.deployed.admin.token, '\u00ff' * 1_000
         method, target = 'GET', '/allocations/{CB}'
         more: dict[str, Any] = {}

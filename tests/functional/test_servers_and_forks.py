@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests import serving
+from tests import ports, serving
 from tests.administrator import User, make_claim
 from tests.configuration import OWNER_RULES
 from tests.deployment import Deploy
@@ -47,7 +47,7 @@ def preloaded(
         owned.append((user, deployed.add_consumer(provider, user)))
     module = _MODULE.format(consumer=owned[0][1], headers=_headers(owned[0][0]))
     (tmp_path / 'preloaded_app.py').write_text(module)
-    port = serving.find_free_port()
+    port = ports.find_free_port()
     url = f'http://127.0.0.1:{port}'
     command = [
         *(sys.executable, '-W', 'ignore', '-m', 'gunicorn', '--preload'),

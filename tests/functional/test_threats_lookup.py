@@ -20,6 +20,7 @@ from tests.deployment import Deploy, Deployment
 from tests.functional.between import Steps, step_into
 from tests.functional.conftest import Records
 from tests.fuzz.wire import Answer, send
+from tests.ports import find_free_port
 from tests.profiles import many
 from tests.rows import Tables
 from tests.scenery import Scene
@@ -121,22 +122,16 @@ def bad_project(path: pathlib.Path, scene: Scene) -> Iterator[str]:
     yield url
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        return int(probe.getsockname()[1])
-
-
 @contextlib.contextmanager
 def postgresql_down(_path: pathlib.Path, _scene: Scene) -> Iterator[str]:
     """A server that is not running."""
-    yield f'postgresql+psycopg2://u:secret@127.0.0.1:{_free_port()}/placement'
+    yield f'postgresql+psycopg2://u:secret@127.0.0.1:{find_free_port()}/placement'
 
 
 @contextlib.contextmanager
 def mysql_down(_path: pathlib.Path, _scene: Scene) -> Iterator[str]:
     """A server that is not running."""
-    yield f'mysql+pymysql://u:secret@127.0.0.1:{_free_port()}/placement'
+    yield f'mysql+pymysql://u:secret@127.0.0.1:{find_free_port()}/placement'
 
 
 @contextlib.contextmanager
@@ -299,14 +294,14 @@ def test_many_refusals(deploy: Deploy) -> None:
     )
     statuses = set()
     before = scene.rows()
-    for number in range(many(480, 10_000)):
+    for number in range(many(96, 10_000)):
         statuses.add(ask(scene, sent[number % len(sent)]).status)
     assert statuses == {400, 403, 409}
     # And failures, behind the checkout.
     lookup = steps.lookup
     good = lookup._queries
     lookup._queries = good._replace(one=_ask_nowhere, many=_ask_nowhere)
-    for number in range(many(48, 1_000)):
+    for number in range(many(16, 1_000)):
         assert ask(scene, sent[number % 2 * 3]).status == 503
     lookup._queries = good
     pool = steps.lookup.engine.pool

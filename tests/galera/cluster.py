@@ -13,7 +13,7 @@ from pathlib import Path
 import pymysql
 import sqlalchemy as sa
 
-from tests import servers
+from tests import ports, servers
 
 #: Nodes of the cluster.
 SIZE = 3
@@ -156,22 +156,22 @@ def cluster() -> Iterator[Cluster]:
         folders = [
             stack.enter_context(servers.make_folder('mysql')) for _ in range(SIZE)
         ]
-        groups = [servers.find_free_port() for _ in range(SIZE)]
+        groups = [ports.find_free_port() for _ in range(SIZE)]
         nodes = []
         for number, folder in enumerate(folders):
             node = _make_node(folder, number, groups)
             stack.callback(node.stop)
             node.start()
             nodes.append(node)
-        whole = Cluster(nodes, servers.find_free_port(), servers.find_free_port())
+        whole = Cluster(nodes, ports.find_free_port(), ports.find_free_port())
         whole.wait_until_whole()
         stack.enter_context(_balance(haproxy, whole))
         yield whole
 
 
 def _make_node(folder: Path, number: int, groups: Sequence[int]) -> Node:
-    data, port = folder / 'data', servers.find_free_port()
-    transfer, increments = servers.find_free_port(), servers.find_free_port()
+    data, port = folder / 'data', ports.find_free_port()
+    transfer, increments = ports.find_free_port(), ports.find_free_port()
     others = [f'127.0.0.1:{group}' for group in groups if group != groups[number]]
     provider = (
         f'{_PROVIDER};gmcast.listen_addr=tcp://127.0.0.1:{groups[number]};'

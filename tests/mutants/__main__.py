@@ -7,104 +7,47 @@ first. A survivor needs a test, or a reason in ``tests/mutants/equivalent.yaml``
 
 import argparse
 import functools
-import pathlib
-import re
-import shutil
+import gc
 import subprocess
-from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from types import CodeType
 
 import pytest
 
-from tests.mutants.listing import (
-    Figure,
-    Key,
-    read_equivalents,
-    write_figures,
-)
-from tests.mutants.mutations import Mutant, find_marked, make_mutants
-from tests.mutants.running import Verdict, run_again, run_copy, run_items
-from tests.mutants.swapping import Functions, NotSwappable, find_functions, find_swaps
-from tests.mutants.touching import Touching, measure
+from tests.mutants import choosing, listing
+from tests.mutants.doors import Doors, measure_attacks
+from tests.mutants.listing import Figure, Key
+from tests.mutants.running import OPTIONS
+from tests.mutants.swapping import find_functions
+from tests.mutants.touching import measure
+from tests.mutants.trying import ROOT, Bench
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+#: What is kept from one run to the next one.
 KEPT = ROOT / 'build' / 'mutants.json'
-_PACKAGES = ('guard', 'rules', 'generations', 'owners')
-#: Run once, before any request.
-_START_UP = frozenset(('drivers.py', 'engine.py'))
-#: Seconds that a mutant's tests may take longer than before, at the least.
-_PATIENCE = 30
-
-
-class Choice:
-    """Which mutants are tried.
-
-    :ivar whole: whether they are all of their modules
-    """
-
-    def __init__(self, modules: Sequence[str], since: str | None, security: bool):
-        self.modules = modules or find_modules()
-        self.whole = since is None and not security
-        self._changed = read_changed(since) if since else None
-        self._security = security
-
-    def find_mutants(self, module: str) -> list[Mutant]:
-        """The module's, those of lines marked for security first."""
-        source = (ROOT / module).read_text(encoding='utf-8')
-        marked = find_marked(source)
-        lines: AbstractSet[int] | None = marked if self._security else None
-        if self._changed is not None:
-            changed = self._changed.get(module, frozenset())
-            lines = changed if lines is None else lines & changed
-        if lines is not None and not lines:
-            return []
-        return sorted(
-            (
-                mutant
-                for mutant in make_mutants(module, source)
-                if lines is None or _touches(mutant, lines)
-            ),
-            key=lambda mutant: not _touches(mutant, marked),
-        )
-
-
-def _touches(mutant: Mutant, lines: AbstractSet[int]) -> bool:
-    return not lines.isdisjoint(range(mutant.lines[0], mutant.lines[1] + 1))
-
-
-def find_modules() -> list[str]:
-    """The modules that decide, the pure core first."""
-    folder = ROOT / 'consumer_guard'
-    paths = [path for name in _PACKAGES for path in (folder / name).glob('*.py')]
-    names = sorted(
-        str(path.relative_to(ROOT))
-        for path in paths
-        if path.name not in _START_UP and path.name != '__init__.py'
+_TESTS = ('tests/unit', 'tests/functional')
+#: The attacks and the short fuzzing, without those that are about time, threads and
+#: servers: their answers differ from run to run.
+_ATTACKS = tuple(
+    f'tests/functional/test_threats_{name}.py'
+    for name in (
+        'answers',
+        'bodies',
+        'databases',
+        'fuzz',
+        'identity',
+        'leftovers',
+        'logs',
+        'lookup',
+        'oracles',
+        'paths',
+        'records',
+        'resources',
+        'services',
+        'tokens',
+        'transfer',
+        'versions',
     )
-    return sorted(names, key=lambda name: name.endswith('/ownership.py'), reverse=True)
-
-
-def read_changed(since: str) -> Mapping[str, frozenset[int]]:
-    """The lines that differ from a revision, by file.
-
-    :raises subprocess.CalledProcessError: there is no such revision
-    """
-    git = shutil.which('git') or 'git'
-    command = [git, 'diff', '-U0', '--no-prefix', since, '--', 'consumer_guard']
-    diff = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout
-    changed: dict[str, frozenset[int]] = {}
-    file = ''
-    for line in diff.splitlines():
-        if line.startswith('+++ '):
-            file = line[4:]
-        elif match := re.match(r'@@ -\S+ \+(\d+)(?:,(\d+))? @@', line):
-            start, count = int(match[1]), int(match[2] or 1)
-            lines = range(start, start + count)
-            changed[file] = changed.get(file, frozenset()) | frozenset(lines)
-    return changed
+)
+#: Attacks per mutant, the quickest ones of its lines.
+_MOST = 40
 
 
 class Trial:
@@ -113,18 +56,21 @@ class Trial:
     :ivar ok: whether there is no unlisted survivor
     """
 
-    def __init__(self, choice: Choice) -> None:
+    def __init__(self, choice: choosing.Choice) -> None:
         self._choice = choice
-        self._reasons = read_equivalents()
+        self._reasons = listing.read_equivalents()
         self.ok = False
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Instead of running the tests."""
-        KEPT.parent.mkdir(exist_ok=True)
-        touching = measure(session, ROOT, KEPT)
+        touching = measure(session, ROOT, KEPT, self._choice.modules)
         functions = find_functions(ROOT / 'consumer_guard')
-        bench = _Bench(session, touching, functions)
+        bench = Bench(
+            session, touching, functions, KEPT.with_name('mutants-killers.json')
+        )
+        # The copies share what nobody collects.
+        gc.freeze()
         self.ok = True
         figures = {}
         for module in self._choice.modules:
@@ -133,24 +79,22 @@ class Trial:
                 figures[module] = figure
                 print(f'{module}: {_describe(figure)}', flush=True)
             if self._choice.whole:
-                write_figures({module: figure})
+                listing.write_figures({module: figure})
         total = Figure(
             *map(sum, zip(*figures.values(), strict=True)) if figures else (0,) * 3
         )
         print(f'{sum(total)} mutants: {_describe(total)}')
         return True
 
-    def _try_module(self, module: str, bench: '_Bench') -> Figure:
+    def _try_module(self, module: str, bench: Bench) -> Figure:
         counts = [0, 0, 0]
         unused = {key for key in self._reasons if key[0] == module}
         mutants = self._choice.find_mutants(module)
-        if mutants:
-            bench.demand_survival(module)
         for mutant in mutants:
-            verdict = bench.try_mutant(mutant)
+            failed = bench.try_mutant(mutant)
             listed = mutant.key in self._reasons
             unused.discard(mutant.key)
-            if verdict is Verdict.KILLED:
+            if failed:
                 counts[0] += 1
                 if listed:
                     self._complain('listed as equivalent, but killed', mutant.key)
@@ -162,12 +106,66 @@ class Trial:
         if self._choice.whole:
             for key in unused:
                 self._complain('listed as equivalent, but no mutant', key)
+        bench.keep()
         return Figure(*counts)
 
     def _complain(self, what: str, key: Key) -> None:
         self.ok = False
-        module, where, before, after = key
-        print(f'{module}, {where}: {what}\n  - {before}\n  + {after}', flush=True)
+        _print_mutant(what, key)
+
+
+def _print_mutant(what: str, key: Key) -> None:
+    module, where, before, after = key
+    print(f'{module}, {where}: {what}\n  - {before}\n  + {after}', flush=True)
+
+
+class DoorTrial:
+    """The plugin that sends all attacks through mutants of what does not decide.
+
+    :ivar ok: whether none of them has turned a refusal into a pass
+    """
+
+    def __init__(self, choice: choosing.Choice) -> None:
+        self._choice = choice
+        self.ok = False
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Instead of running the tests."""
+        functions = find_functions(ROOT / 'consumer_guard')
+        attacks = measure_attacks(session, ROOT, KEPT.with_name('attacks.json'))
+        bench = Bench(
+            session,
+            attacks.touching,
+            functions,
+            KEPT.with_name('mutants-doors.json'),
+            functools.partial(Doors, attacks.answers),
+            _MOST,
+        )
+        gc.freeze()
+        total = doors = 0
+        for module in self._choice.modules:
+            mutants = [
+                mutant
+                for mutant in self._choice.find_mutants(module)
+                if attacks.touching.find_tests(mutant.module, *mutant.lines)
+            ]
+            opened = [
+                mutant
+                for mutant in mutants
+                if bench.try_mutant(mutant) in attacks.answers
+            ]
+            for mutant in opened:
+                _print_mutant('a refusal has become a pass', mutant.key)
+            bench.keep()
+            total, doors = total + len(mutants), doors + len(opened)
+            print(f'{module}: {len(mutants)} mutants, {len(opened)} doors', flush=True)
+            if self._choice.whole:
+                row = len(attacks.answers), len(mutants), len(opened)
+                listing.write_rows({module: row}, listing.DOORS)
+        print(f'{total} mutants in the way of the attacks: {doors} doors')
+        self.ok = not doors
+        return True
 
 
 def _describe(figure: Figure) -> str:
@@ -175,64 +173,6 @@ def _describe(figure: Figure) -> str:
         f'{figure.killed} killed, {figure.equivalent} equivalent, '
         f'{figure.survived} survived'
     )
-
-
-class _Bench:
-    """Tries one mutant after another."""
-
-    def __init__(
-        self, session: pytest.Session, touching: Touching, functions: Functions
-    ) -> None:
-        self._session = session
-        self._touching = touching
-        self._functions = functions
-        self._items = {item.nodeid: item for item in session.items}
-
-    def try_mutant(self, mutant: Mutant) -> Verdict:
-        """Run the tests of the changed lines, up to the first that fails."""
-        path = ROOT / mutant.module
-        original = compile(path.read_text(encoding='utf-8'), path, 'exec')
-        code = compile(mutant.source, path, 'exec')
-        try:
-            swaps = find_swaps(self._functions, original, code)
-        except NotSwappable:
-            return self._try_import(mutant.module, code)
-        tests = self._touching.find_tests(mutant.module, *mutant.lines)
-
-        def work() -> bool:
-            for function, new in swaps:
-                function.__code__ = new
-            return run_items(self._session, [self._items[test] for test in tests])
-
-        return run_copy(work, self._limit(tests)) if tests else Verdict.SURVIVED
-
-    def demand_survival(self, module: str) -> None:
-        """Import a module unchanged: nothing but a mutation may make tests fail.
-
-        :raises RuntimeError: they fail all the same
-        """
-        path = ROOT / module
-        code = compile(path.read_text(encoding='utf-8'), path, 'exec')
-        if self._try_import(module, code) is not Verdict.SURVIVED:
-            raise RuntimeError(f'{module}: tests fail, though nothing has changed')
-
-    def _try_import(self, module: str, code: CodeType) -> Verdict:
-        tests = self._touching.find_module_tests(module)
-        name = module.removesuffix('.py').replace('/', '.')
-        files: dict[str, list[str]] = {}
-        for test in tests:
-            files.setdefault(test.partition('::')[0], []).append(test)
-        groups = list(files.values())
-        # Most are noticed by the module's own tests; others cost their import.
-        for group in (groups[:1], groups[1:]):
-            chosen = [test for some in group for test in some]
-            work = functools.partial(run_again, name, code, chosen)
-            if chosen and run_copy(work, self._limit(chosen)) is Verdict.KILLED:
-                return Verdict.KILLED
-        return Verdict.SURVIVED
-
-    def _limit(self, tests: Sequence[str]) -> float:
-        return _PATIENCE + 10 * sum(self._touching.seconds[test] for test in tests)
 
 
 def main() -> int:
@@ -244,22 +184,28 @@ def main() -> int:
         '--security', action='store_true', help='only lines marked for security'
     )
     parser.add_argument(
-        '--tests',
-        nargs='+',
-        default=['tests/unit', 'tests/functional'],
-        help='files or folders; default: %(default)s',
+        '--doors',
+        action='store_true',
+        help='attack mutants of what else a request reaches: all have to be refused',
+    )
+    parser.add_argument(
+        '--tests', nargs='+', metavar='PATH', help='files or folders of tests'
     )
     options = parser.parse_args()
     for module in options.modules:
         if not (ROOT / module).is_file():
             parser.error(f'{module}: there is no such file')
+    modules = options.modules or (
+        choosing.find_others() if options.doors else choosing.find_modules()
+    )
     try:
-        choice = Choice(options.modules, options.since, options.security)
+        choice = choosing.Choice(modules, options.since, options.security)
     except subprocess.CalledProcessError as error:
         parser.error(f'--since {options.since}: {error.stderr.strip()}')
-    trial = Trial(choice)
-    arguments = ['-p', 'no:xdist', '-p', 'no:cacheprovider', *options.tests]
-    status = pytest.main([*arguments, '--capture=sys'], plugins=[trial])
+    tests = options.tests or (_ATTACKS if options.doors else _TESTS)
+    trial = DoorTrial(choice) if options.doors else Trial(choice)
+    KEPT.parent.mkdir(exist_ok=True)
+    status = pytest.main([*OPTIONS, '--capture=sys', *tests], plugins=[trial])
     return 0 if trial.ok and status is pytest.ExitCode.OK else 1
 
 

@@ -3,7 +3,7 @@
 
 import csv
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import yaml
@@ -11,6 +11,7 @@ import yaml
 _HERE = pathlib.Path(__file__).resolve().parent
 EQUIVALENT = _HERE / 'equivalent.yaml'
 FIGURES = _HERE.parent.parent / 'doc' / 'mutants.csv'
+DOORS = FIGURES.with_name('doors.csv')
 
 #: Module, class and function, what is there, and what the mutant makes of it.
 Key = tuple[str, str, str, str]
@@ -40,12 +41,16 @@ def read_equivalents(path: pathlib.Path = EQUIVALENT) -> dict[Key, str]:
 
 def write_figures(figures: Mapping[str, Figure], path: pathlib.Path = FIGURES) -> None:
     """Replace the rows of these modules, keep the others."""
-    rows: dict[str, tuple[str, ...]] = {}
+    write_rows({name: (sum(row), *row) for name, row in figures.items()}, path)
+
+
+def write_rows(fresh: Mapping[str, Sequence[int]], path: pathlib.Path) -> None:
+    """Replace these rows of a table, keep the others."""
+    rows: dict[str, Sequence[object]] = {}
     if path.exists():
         with path.open(newline='', encoding='utf-8') as file:
-            rows = {row[0]: tuple(row[1:]) for row in csv.reader(file)}
-    for module, figure in figures.items():
-        rows[module] = (str(sum(figure)), *map(str, figure))
+            rows = {row[0]: row[1:] for row in csv.reader(file)}
+    rows |= fresh
     with path.open('w', newline='', encoding='utf-8') as file:
         writer = csv.writer(file, lineterminator='\n')
         writer.writerows((module, *row) for module, row in sorted(rows.items()))

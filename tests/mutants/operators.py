@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Operators that cosmic-ray lacks, and the selection of its own that is used."""
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -63,7 +64,9 @@ class _Replacement(Operator):  # type: ignore[misc]
 
 
 def _code(nodes: Sequence[Any]) -> str:
-    return ''.join(node.get_code() for node in nodes).strip()
+    """Their text, without comments before the first one."""
+    texts = [node.get_code(include_prefix=n > 0) for n, node in enumerate(nodes)]
+    return ''.join(texts).strip()
 
 
 def _without(children: Sequence[Any], index: int) -> str:
@@ -156,16 +159,21 @@ class CatchNothing(_Replacement):
     EXAMPLES = (
         ('try: f()\nexcept A: pass', 'try: f()\nexcept (): pass'),
         ('try: f()\nexcept (A, B): pass', 'try: f()\nexcept (B,): pass'),
+        ('try: f()\nexcept BaseException: g()', 'try: f()\nexcept Exception: g()'),
     )
 
     def texts(self, node: Any) -> Sequence[str]:
-        """One for each exception."""
+        """One for each exception; what ends a thread is one more."""
         if node.type != 'except_clause':
             return ()
         caught, rest = node.children[1], node.children[2:]
         tail = f' {_code(rest)}' if rest else ''
         if caught.type != 'atom' or caught.children[1].type != 'testlist_comp':
-            return (f'except (){tail}',)
+            narrow = (f'except Exception{tail}',)
+            return (
+                f'except (){tail}',
+                *(narrow if _code([caught]) == 'BaseException' else ()),
+            )
         names = caught.children[1].children
         count = len(names)
         return [f'except ({_without(names, i)},){tail}' for i in range(0, count, 2)]
@@ -183,6 +191,20 @@ class RaiseOther(_Replacement):
         return ('raise ArithmeticError',)
 
 
+class KeepChain(_Replacement):
+    """Not ``from None``: the exception that was handled is shown, too."""
+
+    EXAMPLES = (('raise A from None', 'raise A'),)
+
+    def texts(self, node: Any) -> Sequence[str]:
+        """One, where the chain is cut."""
+        if node.type != 'raise_stmt' or _code(node.children[-2:]) != 'from None':
+            return ()
+        text = _code(node.children[:-2])
+        # A request's error ends in an answer, and is not logged with its chain.
+        return () if re.match('raise _?(Unreadable|TooLarge)', text) else (text,)
+
+
 class ReplaceString(_Replacement):
     """Another string; not in docstrings, annotations and texts for people."""
 
@@ -198,7 +220,8 @@ class ReplaceString(_Replacement):
 
 
 def _is_prose(node: Any) -> bool:
-    if node.value.endswith(('"""', "'''")):
+    # The second one: what a function returns.
+    if node.value.endswith(('"""', "'''")) or node.parent.type == 'funcdef':
         return True
     for kind in ('raise_stmt', 'annassign', 'tfpdef', 'param'):
         if parso.python.tree.search_ancestor(node, kind) is not None:
@@ -232,5 +255,6 @@ OPERATORS: Sequence[Any] = (
     DropKeyword,
     CatchNothing,
     RaiseOther,
+    KeepChain,
     ReplaceString,
 )

@@ -6,7 +6,6 @@ in, or leaves behind ends with its copy.
 """
 
 import contextlib
-import enum
 import importlib.machinery
 import importlib.util
 import os
@@ -16,34 +15,45 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from types import CodeType, ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
-#: Exit statuses of a copy.
-_SURVIVED, _KILLED, _BROKEN = 0, 1, 70
+#: For pytest: nothing that costs time, and no folder of a test that has ended.
+OPTIONS = (
+    *('-p', 'no:xdist', '-p', 'no:cacheprovider', '--assert=plain'),
+    *('-o', 'tmp_path_retention_policy=none'),
+)
+#: Exit status of a copy whose work is broken.
+_BROKEN = 70
+#: Instead of the test that failed, where the limit was reached.
+TIMEOUT = 'too slow'
 
 
-class Verdict(enum.Enum):
-    """What the tests did about a mutant."""
+class Watch(Protocol):
+    """A plugin that waits for a test that is worth noticing.
 
-    SURVIVED = 'survived'
-    KILLED = 'killed'
+    :ivar first: its id; empty while there was none
+    """
+
+    first: str
 
 
 class Failures:
-    """A plugin that knows whether a test has failed."""
+    """Notices the first test that fails, or a file that cannot be imported."""
 
     def __init__(self) -> None:
-        self.failed = False
+        self.first = ''
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep it."""
-        self.failed = self.failed or report.failed
+        if report.failed:
+            self.first = self.first or report.nodeid
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """A file that cannot be imported any more is a failure, too."""
-        self.failed = self.failed or report.failed
+        if report.failed:
+            self.first = self.first or report.nodeid
 
 
 @contextlib.contextmanager
@@ -63,27 +73,31 @@ def silenced() -> Iterator[None]:
             os.close(copy)
 
 
-def run_copy(work: Callable[[], bool], limit: float) -> Verdict:
+def run_copy(work: Callable[[], str], limit: float) -> str:
     """Do something in a copy of this process.
 
-    :param work: returns whether a test failed
-    :param limit: seconds; a mutant that takes longer is killed
+    :param work: returns the test that failed, or nothing
+    :param limit: seconds
+    :returns: what the work returned, or :data:`TIMEOUT`
     :raises RuntimeError: the work itself is broken
     """
     sys.stdout.flush()
+    source, sink = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.setpgid(0, 0)
         status = _BROKEN
         try:
             with silenced():
-                status = _KILLED if work() else _SURVIVED
+                os.write(sink, work().encode()[: select.PIPE_BUF])
+            status = 0
         except BaseException:
             traceback.print_exc()
         finally:
             os._exit(status)
     with contextlib.suppress(OSError):
         os.setpgid(pid, pid)
+    os.close(sink)
     descriptor = os.pidfd_open(pid)
     try:
         ended, _, _ = select.select([descriptor], [], [], limit)
@@ -93,23 +107,32 @@ def run_copy(work: Callable[[], bool], limit: float) -> Verdict:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(pid, signal.SIGKILL)
         _, status = os.waitpid(pid, 0)
+    failed = _read_pipe(source) if ended else TIMEOUT
     if ended and os.waitstatus_to_exitcode(status) == _BROKEN:
         raise RuntimeError('the run of the tests itself failed')
-    survived = ended and os.waitstatus_to_exitcode(status) == _SURVIVED
-    return Verdict.SURVIVED if survived else Verdict.KILLED
+    # A mutant may end the process itself.
+    return failed or ('the process ended' if status else '')
 
 
-def run_items(session: pytest.Session, items: Sequence[pytest.Item]) -> bool:
-    """Run collected tests up to the first failure; whether there was one."""
-    failures = Failures()
-    session.config.pluginmanager.register(failures)
+def _read_pipe(source: int) -> str:
+    # Whoever left the copy's group may have the other end open.
+    os.set_blocking(source, False)
+    with open(source, 'rb', buffering=0) as pipe:
+        return (pipe.read(select.PIPE_BUF) or b'').decode()
+
+
+def run_items(
+    session: pytest.Session, items: Sequence[pytest.Item], watch: Watch
+) -> str:
+    """Run collected tests until one is noticed; returns it."""
+    session.config.pluginmanager.register(watch)
     for item, following in zip(items, [*items[1:], None], strict=True):
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-        if failures.failed:
+        if watch.first:
             break
     with contextlib.suppress(Exception):
         session._setupstate.teardown_exact(None)
-    return failures.failed
+    return watch.first
 
 
 class _Finder:
@@ -135,29 +158,28 @@ class _Finder:
         exec(self._code, module.__dict__)  # noqa: S102  # a mutant of ours
 
 
-def run_again(name: str, code: CodeType, tests: Sequence[str]) -> bool:
+def run_again(name: str, code: CodeType, tests: Sequence[str], watch: Watch) -> str:
     """Import the package and its tests once more, with one module from that code.
 
     :param tests: ids of tests, all others of their files are left out
+    :returns: what was noticed first, or why pytest did not run, or nothing
     """
     for module in list(sys.modules):
         if module.partition('.')[0] in ('consumer_guard', 'tests'):
             del sys.modules[module]
     sys.dont_write_bytecode = True
     sys.meta_path.insert(0, _Finder(name, code))
-    failures = Failures()
     files = list(dict.fromkeys(test.partition('::')[0] for test in tests))
-    status = pytest.main(
-        ['-x', '-p', 'no:xdist', '-p', 'no:cacheprovider', *files],
-        plugins=[failures, _Only(tests)],
-    )
-    return failures.failed or status is not pytest.ExitCode.OK
+    status = pytest.main([*OPTIONS, *files], plugins=[watch, _Only(tests, watch)])
+    ran = status in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+    return watch.first or ('' if ran else str(status))
 
 
 class _Only:
-    """A plugin that keeps some tests, in an order."""
+    """A plugin that keeps some tests, in an order, until one is noticed."""
 
-    def __init__(self, tests: Sequence[str]) -> None:
+    def __init__(self, tests: Sequence[str], watch: Watch) -> None:
+        self._watch = watch
         self._places = {test: place for place, test in enumerate(tests)}
 
     @pytest.hookimpl(trylast=True)
@@ -167,3 +189,8 @@ class _Only:
             (item for item in items if item.nodeid in self._places),
             key=lambda item: self._places[item.nodeid],
         )
+
+    def pytest_runtest_logfinish(self) -> None:
+        """Stop."""
+        if self._watch.first:
+            pytest.exit('noticed', 1)

@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """The operators change what they are to change, and what survives is seen."""
 
+import os
 import pathlib
 from typing import Any
 
 import pytest
 from cosmic_ray.mutating import mutate_code
 
-from tests.mutants import listing, operators
+from tests.mutants import choosing, listing, operators
+from tests.mutants.doors import Answer, opens
 from tests.mutants.mutations import find_marked, make_mutants
-from tests.mutants.running import Verdict, run_copy
+from tests.mutants.running import TIMEOUT, run_copy
 from tests.mutants.swapping import NotSwappable, find_changes
+from tests.mutants.touching import Touching
 
 OWN = [each for each in operators.OPERATORS if 'tests.mutants' in each.__module__]
 
@@ -31,8 +34,12 @@ def test_an_operator_makes_its_examples(operator: Any, before: str, after: str) 
     [
         'def f():\n    """What it does."""\n',
         "LOG.info('A text for people')\n",
+        "# A comment.\nLOG.info('A text for people')\n",
         "raise A('A text for people')\n",
         'import a\n',
+        "raise Unreadable('A text for people') from None\n",
+        "def f() -> 'A': ...\n",
+        '@dataclass(frozen=True, slots=True)\nclass A:\n    pass\n',
         'def f():\n    return None\n',
     ],
 )
@@ -55,6 +62,20 @@ def test_the_statement_after_a_security_comment_is_marked() -> None:
     assert find_marked(source) == {4, 5, 6}
 
 
+@pytest.mark.parametrize(
+    ('source', 'lines'),
+    [
+        ('f(\n    # Security: a\n    b=(\n        1\n    ),\n    c=2,\n)\n', {3, 4, 5}),
+        ('try:\n    f()\n# Security: a\nexcept A:\n    g()\nh()\n', {4, 5}),
+        ('def f():\n    """Security: a"""\n    g()\nh()\n', {1, 2, 3}),
+    ],
+)
+def test_parts_of_statements_and_functions_are_marked(
+    source: str, lines: set[int]
+) -> None:
+    assert find_marked(source) == lines
+
+
 def compare(before: str, after: str) -> list[str]:
     """The names of the functions that differ."""
     codes = (compile(text, 'm', 'exec') for text in (before, after))
@@ -72,23 +93,25 @@ def test_what_runs_on_import_cannot_be_replaced(text: str) -> None:
         compare(text.format(1), text.format(2))
 
 
-@pytest.mark.parametrize(
-    ('failed', 'verdict'), [(True, Verdict.KILLED), (False, Verdict.SURVIVED)]
-)
-def test_a_failed_test_kills(failed: bool, verdict: Verdict) -> None:
-    assert run_copy(lambda: failed, 60) is verdict
+@pytest.mark.parametrize('failed', ['a::test', ''])
+def test_what_failed_in_a_copy_is_returned(failed: str) -> None:
+    assert run_copy(lambda: failed, 60) == failed
 
 
 def test_a_mutant_that_never_ends_is_killed() -> None:
-    def work() -> bool:
+    def work() -> str:
         while True:
             pass
 
-    assert run_copy(work, 0.1) is Verdict.KILLED
+    assert run_copy(work, 0.1) == TIMEOUT
+
+
+def test_a_mutant_that_ends_the_process_is_killed() -> None:
+    assert run_copy(lambda: os._exit(3), 60)
 
 
 def test_a_runner_that_breaks_is_no_kill() -> None:
-    def work() -> bool:
+    def work() -> str:
         raise LookupError
 
     with pytest.raises(RuntimeError):
@@ -117,6 +140,65 @@ def test_figures_of_a_module_are_replaced_and_others_kept(
     )
     listing.write_figures({'b': listing.Figure(4, 0, 0)}, path)
     assert path.read_text() == 'a,6,1,2,3\nb,4,4,0,0\n'
+
+
+def test_lines_that_differ_are_those_that_are_there_now() -> None:
+    diff = (
+        'diff --git a.py a.py\n--- a.py\n+++ a.py\n'
+        '@@ -1 +1 @@ def f():\n-a\n+b\n'
+        '@@ -5,0 +6,2 @@\n+c\n+d\n'
+        '@@ -9,2 +11,0 @@\n-e\n-f\n'
+        '--- b.py\n+++ /dev/null\n@@ -1 +0,0 @@\n-g\n'
+    )
+    assert choosing.parse_diff(diff)['a.py'] == {1, 6, 7, 11}
+
+
+@pytest.mark.parametrize('module', ['guard/wsgi', 'rules/nodes', 'owners/reading'])
+def test_what_a_reviewer_reads_is_not_among_the_others(module: str) -> None:
+    assert f'consumer_guard/{module}.py' not in choosing.find_others()
+    assert 'consumer_guard/telemetry/recorder.py' in choosing.find_others()
+
+
+REFUSED, PASSED = ('GET', '/a', 403), ('GET', '/a', 200)
+OTHER = ('GET', '/b', 200)
+
+
+@pytest.mark.parametrize(
+    ('usual', 'answers', 'door'),
+    [
+        ([REFUSED], [PASSED], True),
+        ([PASSED, REFUSED], [PASSED, PASSED], True),
+        ([REFUSED], [REFUSED], False),
+        ([PASSED], [REFUSED], False),
+        ([REFUSED], [('GET', '/a', 503)], False),
+        ([REFUSED], [], False),
+        ([REFUSED], [OTHER], False),
+        ([PASSED, REFUSED], [OTHER, PASSED], False),
+    ],
+)
+def test_a_door_is_a_refusal_that_has_become_a_pass(
+    usual: list[Answer], answers: list[Answer], door: bool
+) -> None:
+    assert opens(usual, answers) is door
+
+
+@pytest.mark.parametrize(
+    ('text', 'found'),
+    [
+        ('from consumer_guard.rules.nodes import NO\n', True),
+        ('from consumer_guard.rules import leaves, nodes\n', True),
+        ('from consumer_guard.rules import (\n    leaves,\n    nodes,\n)\n', True),
+        ('from consumer_guard.rules import leaves\n', False),
+        ('from consumer_guard.rules.nodes_of_others import NO\n', False),
+    ],
+)
+def test_tables_are_tested_by_files_that_import_them(
+    text: str, found: bool, tmp_path: pathlib.Path
+) -> None:
+    file = tmp_path / 'test_some.py'
+    file.write_text(text)
+    touching = Touching({f'{file}::test': 1.0}, {})
+    assert bool(touching.find_module_tests('consumer_guard/rules/nodes.py')) is found
 
 
 def test_the_key_does_not_depend_on_the_line() -> None:

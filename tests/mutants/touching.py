@@ -7,6 +7,7 @@ What is kept of a test file counts until it changes, or a module that its tests 
 import hashlib
 import json
 import pathlib
+import re
 import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -39,15 +40,15 @@ class Touching(NamedTuple):
         )
 
     def find_module_tests(self, module: str) -> list[str]:
-        """The tests of any line, and all of the module's own.
+        """The tests of any line, and all of files that import the module.
 
-        What runs on import, such as a decorator, is in no test's lines.
+        What runs on import, such as a decorator or a table, is in no test's lines.
         """
         tests = {test for run in self.lines.get(module, {}).values() for test in run}
-        own = _name_own(module)
-        return self._sort(
-            module, tests | {test for test in self.seconds if own in test}
-        )
+        files = {test.partition('::')[0] for test in self.seconds}
+        importing = {file for file in files if _imports(file, module)}
+        tests |= {test for test in self.seconds if test.partition('::')[0] in importing}
+        return self._sort(module, tests)
 
     def _sort(self, module: str, tests: Collection[str]) -> list[str]:
         own = _name_own(module)
@@ -56,22 +57,34 @@ class Touching(NamedTuple):
         )
 
 
+def _imports(file: str, module: str) -> bool:
+    *_, package, name = module.removesuffix('.py').split('/')
+    pattern = rf'consumer_guard\.{package}(\.|\s+import\s[^)]*?\b){name}\b'
+    return re.search(pattern, pathlib.Path(file).read_text('utf-8')) is not None
+
+
 def _name_own(module: str) -> str:
     return f'/test_{pathlib.PurePath(module).stem}.py::'
 
 
 def measure(
-    session: pytest.Session, root: pathlib.Path, kept: pathlib.Path
+    session: pytest.Session,
+    root: pathlib.Path,
+    kept: pathlib.Path,
+    modules: Collection[str],
 ) -> Touching:
-    """Run the tests of files that are new or have changed; read the rest."""
+    """Run the tests of files that are new or have changed; read the rest.
+
+    :param modules: whose tests are wanted; those of others are not run again
+    """
     files: dict[str, list[pytest.Item]] = {}
     for item in session.items:
         files.setdefault(item.nodeid.partition('::')[0], []).append(item)
     known: dict[str, Any] = json.loads(kept.read_text()) if kept.exists() else {}
     for file, items in files.items():
-        if file not in known or known[file]['digests'] != _digest(
-            root, known[file]['digests']
-        ):
+        before = known[file]['digests'] if file in known else {}
+        changed = {name for name, _ in before.items() ^ _digest(root, before).items()}
+        if not before or file in changed or (changed and before.keys() & {*modules}):
             tests = _measure_in_copy(items, root, kept.with_suffix('.fresh'))
             run = {module for entry in tests.values() for module in entry['lines']}
             known[file] = {'digests': _digest(root, {file, *run}), 'tests': tests}
@@ -98,8 +111,8 @@ def _digest(root: pathlib.Path, files: Collection[str]) -> dict[str, str]:
 
 def _measure_items(
     items: Sequence[pytest.Item], root: pathlib.Path, out: pathlib.Path
-) -> bool:
-    """Write seconds and lines of each test that passes; returns False."""
+) -> str:
+    """Write seconds and lines of each test that passes; returns nothing."""
     measuring = coverage.Coverage(
         data_file=None, config_file=False, include=[f'{root}/consumer_guard/*']
     )
@@ -109,9 +122,9 @@ def _measure_items(
     measuring.start()
     for item, following in zip(items, [*items[1:], None], strict=True):
         measuring.switch_context(item.nodeid)
-        started, failures.failed = time.monotonic(), False
+        started, failures.first = time.monotonic(), ''
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-        if not failures.failed:
+        if not failures.first:
             seconds = time.monotonic() - started
             passed[item.nodeid] = {'seconds': seconds, 'lines': {}}
     measuring.stop()
@@ -122,7 +135,7 @@ def _measure_items(
             for test in passed.keys() & tests:
                 passed[test]['lines'].setdefault(module, []).append(line)
     out.write_text(json.dumps(passed))
-    return False
+    return ''
 
 
 def _collect(known: Mapping[str, Any]) -> Touching:

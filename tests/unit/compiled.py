@@ -19,7 +19,11 @@ CREDENTIALS: Mapping[str, Any] = MappingProxyType(
         'is_admin_project': True,
         'roles': ['Reader', 'member'],
         'service_roles': ['service'],
-        'token': {'user': {'id': 'u', 'tags': ['x', 'y']}, 'holes': [None, 'z']},
+        'token': {
+            'user': {'id': 'u', 'tags': ['x', 'y']},
+            'holes': [None, 'z'],
+            'roles': ['Reader'],
+        },
         'many': [{'id': '1'}, {'id': '2'}, {}],
     }
 )

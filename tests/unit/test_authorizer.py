@@ -461,7 +461,7 @@ class TestVisible:
         mine, theirs = make_owners(PROJECT, 3), make_owners('theirs', 3)
         rules, owners = CountingRules(*keys), FixedOwners(mine | theirs)
         authorizer = Authorizer(rules, owners, patience=10.0)
-        visible = authorizer.find_visible(LIST, CALLER, [*mine, *theirs])
+        visible = authorizer.make_filter(LIST, CALLER)([*mine, *theirs])
         assert visible == frozenset(mine)
         assert rules.judged == judged
         assert owners.asked == [frozenset(mine | theirs)]
@@ -480,13 +480,13 @@ class TestVisible:
     ) -> None:
         rules = CountingRules('project_id')
         authorizer = Authorizer(rules, FixedOwners({CONSUMER: owner}), patience=10.0)
-        assert authorizer.find_visible(LIST, CALLER, [CONSUMER]) == frozenset()
+        assert authorizer.make_filter(LIST, CALLER)([CONSUMER]) == frozenset()
         assert rules.judged == 0
 
     def test_a_driver_that_knows_groups_is_asked_for_them(self) -> None:
         owners = Groups()
         authorizer = Authorizer(CountingRules('project_id'), owners, patience=10.0)
-        visible = authorizer.find_visible(LIST, CALLER, [CONSUMER, OTHER])
+        visible = authorizer.make_filter(LIST, CALLER)([CONSUMER, OTHER])
         assert visible == frozenset({CONSUMER})
         assert owners.asked == [frozenset({'project_id'})]
 
@@ -494,7 +494,7 @@ class TestVisible:
         """In a group ids are not told apart."""
         owners = Groups()
         authorizer = Authorizer(CountingRules('consumer_uuid'), owners, patience=10.0)
-        assert authorizer.find_visible(LIST, CALLER, [CONSUMER]) == {CONSUMER}
+        assert authorizer.make_filter(LIST, CALLER)([CONSUMER]) == {CONSUMER}
         assert owners.asked == [frozenset({CONSUMER})]
 
     def test_a_list_that_takes_too_long_is_not_shown(self) -> None:
@@ -509,10 +509,10 @@ class TestVisible:
         authorizer = Authorizer(
             rules, FixedOwners(few | many), patience=10.0, clock=lambda: clock[0]
         )
-        assert authorizer.find_visible(LIST, CALLER, few) == frozenset(few)
+        assert authorizer.make_filter(LIST, CALLER)(few) == frozenset(few)
         rules.judged = 0
         with pytest.raises(OwnersUnavailable):
-            authorizer.find_visible(LIST, CALLER, many)
+            authorizer.make_filter(LIST, CALLER)(many)
         assert rules.judged == 11
 
     def test_a_list_whose_owners_come_too_slowly_is_not_shown(self) -> None:
@@ -531,14 +531,31 @@ class TestVisible:
         authorizer = Authorizer(
             rules, SlowGroups(), patience=10.0, clock=lambda: clock[0]
         )
-        two = authorizer.find_visible(LIST, CALLER, [CONSUMER, OTHER])
+        two = authorizer.make_filter(LIST, CALLER)([CONSUMER, OTHER])
         assert two == {CONSUMER, OTHER}
         assert rules.judged == 1
         with pytest.raises(OwnersUnavailable):
-            authorizer.find_visible(LIST, CALLER, [CONSUMER, OTHER, CONSUMER])
+            authorizer.make_filter(LIST, CALLER)([CONSUMER, OTHER, CONSUMER])
 
-    @pytest.mark.parametrize(('projects', 'judged'), [(256, 256), (257, 258)])
-    def test_rulings_on_more_owners_than_two_parts_have_are_forgotten(
+    def test_the_parts_of_a_list_share_rulings_and_their_time(self) -> None:
+        """R09: parts of which each comes in time must not add up."""
+        clock = [0.0]
+        mine = dict.fromkeys((CONSUMER, OTHER), RECORDED)
+        rules = CountingRules('project_id')
+        authorizer = Authorizer(
+            rules, FixedOwners(mine), patience=10.0, clock=lambda: clock[0]
+        )
+        find_visible = authorizer.make_filter(LIST, CALLER)
+        assert find_visible([CONSUMER]) == {CONSUMER}
+        clock[0] += 6.0
+        assert find_visible([OTHER]) == {OTHER}
+        assert rules.judged == 1
+        clock[0] += 6.0
+        with pytest.raises(OwnersUnavailable):
+            find_visible([CONSUMER])
+
+    @pytest.mark.parametrize(('projects', 'judged'), [(2048, 2048), (2049, 2050)])
+    def test_rulings_are_forgotten_where_there_are_more_than_are_kept(
         self, projects: int, judged: int
     ) -> None:
         """They would take more memory than the list; here the first comes again."""
@@ -549,7 +566,7 @@ class TestVisible:
         }
         rules = CountingRules('project_id')
         authorizer = Authorizer(rules, FixedOwners(owners), patience=10.0)
-        authorizer.find_visible(LIST, CALLER, owners)
+        authorizer.make_filter(LIST, CALLER)(owners)
         assert rules.judged == judged
 
 

@@ -329,7 +329,7 @@ def test_a_candidate_that_breaks_is_logged_once_and_left_alone(
 def test_a_candidate_that_would_be_slow_is_not_loaded() -> None:
     doubled = {f'r{n}': f'rule:r{n + 1} and rule:r{n + 1}' for n in range(40)}
     rules = {LIST.rule: 'rule:r0', **doubled, 'r40': 'role:x'}
-    with pytest.raises(PolicyFileError, match=r'^x: rule ".*list": more than 10000'):
+    with pytest.raises(PolicyFileError, match=r'^x: rule "r\d+": has more than 10000'):
         build_candidate([PolicyText('x', json.dumps(rules))])
 
 

@@ -139,6 +139,49 @@ def test_a_shared_rule_counts_with_all_of_its_depth(others: dict[str, str]) -> N
         compile_text('rule:a or ' + 'not ' * 50 + 'rule:a', **others)
 
 
+def _repeat(levels: int, shape: str = 'rule:{0} or rule:{0}') -> dict[str, str]:
+    """Rules that refer to the next one twice each; the last one is a role."""
+    rules = {f'n{i}': shape.format(f'n{i + 1}') for i in range(levels)}
+    return rules | {f'n{levels}': 'role:a'}
+
+
+@pytest.mark.parametrize(
+    'shape',
+    [
+        'rule:{0} or rule:{0}',
+        'rule:{0} and not rule:{0}',
+        '(role:x and rule:{0}) or (role:y and rule:{0})',
+        'not (rule:{0} and @) or not rule:{0}',
+    ],
+)
+def test_rules_that_refer_to_each_other_twice_are_bounded(shape: str) -> None:
+    """Whoever walks the tree, to judge, trace or prove it, would never end."""
+    with pytest.raises(PolicyFileError, match='more than 10000 checks'):
+        compile_text('rule:n0', **_repeat(20, shape))
+
+
+def test_as_many_checks_as_the_limit_are_allowed_and_no_more() -> None:
+    """Twelve doublings are 2 to the 12th roles, and nearly three times as many joins."""
+    compile_text('rule:n0', **_repeat(11))
+    with pytest.raises(PolicyFileError, match='rule "n0": has more'):
+        compile_text('rule:n0', **_repeat(12))
+    compile_text(' or '.join(['role:a'] * (compiler.MAX_CHECKS - 1)))
+    with pytest.raises(PolicyFileError, match='rule "r": has more'):
+        compile_text(' or '.join(['role:a'] * compiler.MAX_CHECKS))
+
+
+def test_each_rule_is_counted_for_itself() -> None:
+    texts = {
+        name: compiler.RuleText(name, value, 'policy.yaml')
+        for name, value in {
+            **_repeat(11),
+            **{f'r{i}': 'rule:n0' for i in range(7)},
+        }.items()
+    }
+    names = [f'r{i}' for i in range(7)]
+    assert {*names} <= {*compiler.compile_rules(texts, names).nodes}
+
+
 def test_nesting_deeper_than_the_limit_is_an_error() -> None:
     """By references, by ``not``, and by both where a part is shared."""
     chain = {f'n{i}': f'rule:n{i + 1}' for i in range(compiler.MAX_DEPTH - 1)}

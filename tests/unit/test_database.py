@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The driver ``database`` over placement's real tables in SQLite files."""
 
+import contextlib
 import gc
 import logging
 import os
@@ -118,6 +119,17 @@ def test_an_id_that_placement_cannot_have_written_is_absent(
         assert find(odd) == Owner(odd, OwnerStatus.ABSENT)
     tables.consume('-' * LONGEST_ID)
     assert find('-' * LONGEST_ID).status is OwnerStatus.RECORDED
+
+
+def test_a_type_of_another_spelling_is_none(path: Path, lookup: DatabaseOwners) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.executescript("""
+            DROP TABLE consumer_types;
+            CREATE TABLE consumer_types (id INTEGER, name TEXT COLLATE NOCASE);
+            INSERT INTO consumer_types VALUES (1, 'INSTANCE');
+        """)
+    assert lookup.find_types(['INSTANCE', 'other']) == {'INSTANCE'}
+    assert not lookup.find_types(['instance'])
 
 
 def test_no_ids_take_no_statement(lookup: DatabaseOwners, seen: list[str]) -> None:
@@ -318,21 +330,23 @@ def test_a_child_has_connections_of_its_own(
     tables.consume(C1)
     tables.consume(C2, 'project-b')
     lookup.find([C1])
-    inherited = get_pool(lookup.engine)
+    inherited = weakref.ref(get_pool(lookup.engine))
 
     def check() -> bool:
         right = lookup.find([C2])[C2].project_id == 'project-b'
-        # The parent's connections: neither closed nor used.
-        return right and lookup.engine.pool is not inherited and kept()
-
-    def kept() -> bool:
-        return inherited.checkedin() == 1
+        own = lookup.engine.pool
+        gc.collect()
+        # The parent's connections: neither used, closed, nor collected.
+        kept = inherited()
+        unused = kept is not None and kept is not own and kept.checkedin() == 1
+        lookup.find([C2])
+        return right and unused and lookup.engine.pool is own
 
     child = fork_and_check(fork, check)
     for _ in range(20):
         assert lookup.find([C1])[C1].project_id == 'project-a'
     assert os.waitpid(child, 0)[1] == 0
-    assert lookup.engine.pool is inherited
+    assert lookup.engine.pool is inherited()
 
 
 def test_the_fork_hook_keeps_nothing_alive(path: Path) -> None:

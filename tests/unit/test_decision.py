@@ -6,6 +6,7 @@ import pathlib
 import re
 
 import pytest
+from placement import errors as placement_errors
 
 import consumer_guard
 from consumer_guard.guard.decision import (
@@ -27,6 +28,11 @@ OPERATIONS_PAGE = ROOT.parent / 'doc' / 'source' / 'operations.rst'
 
 def test_every_reason_has_a_row() -> None:
     assert {*CONSEQUENCES} == {*Reason}
+
+
+def test_codes_of_errors_are_placements() -> None:
+    known = placement_errors.DEFAULT, placement_errors.CONCURRENT_UPDATE
+    assert known == (UNDEFINED_CODE, CONCURRENT_UPDATE)
 
 
 def test_no_two_reasons_have_the_same_text() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import stevedore
 
 from consumer_guard.guard import errors
 from consumer_guard.guard.model import OwnerStatus
@@ -68,3 +69,23 @@ def test_a_bad_url_stops_the_start_and_stays_secret(
     assert '[consumer_guard] connection' in str(caught.value)
     whole = ''.join(traceback.format_exception(caught.value)) + caplog.text
     assert SECRET not in whole
+
+
+def test_what_another_driver_raises_stays_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = tmp_path / 'consumer_guard_odd-1.dist-info'
+    info.mkdir()
+    (info / 'METADATA').write_text('Metadata-Version: 2.1\nName: odd\nVersion: 1\n')
+    (info / 'entry_points.txt').write_text(
+        '[consumer_guard.owner_lookup]\nodd = consumer_guard_odd:make\n'
+    )
+    (tmp_path / 'consumer_guard_odd.py').write_text(
+        'def make(settings):\n    raise ValueError(settings.connection)\n'
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(stevedore.ExtensionManager, 'ENTRY_POINT_CACHE', {})
+    with pytest.raises(errors.ConfigurationError) as caught:
+        load_driver('odd', settings(SECRET))
+    assert str(caught.value).endswith('(ValueError)')
+    assert SECRET not in ''.join(traceback.format_exception(caught.value))

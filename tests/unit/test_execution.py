@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from consumer_guard.owners.api import OwnerLookupSettings
 from consumer_guard.owners.engine import make_engine
 from consumer_guard.owners.execution import Executor
+from consumer_guard.owners.sessions import BEGIN
 from tests.rows import NOBODY
 from tests.servers import get_pool
 
@@ -71,6 +72,16 @@ def opened(engine: sa.Engine) -> list[object]:
     return made
 
 
+def test_the_text_of_an_error_has_no_statement_and_no_ids(engine: sa.Engine) -> None:
+    def wrong(ids: Sequence[str]) -> tuple[str, dict[str, str]]:
+        return f"SELECT '{ids[0]}' FROM nothing", {}
+
+    with pytest.raises(sa.exc.OperationalError, match='nothing') as caught:
+        Executor(engine, 5.0).run(wrong, ['secret-id'], read)
+    assert 'secret-id' not in str(caught.value)
+    assert 'SELECT' not in repr(caught.value)
+
+
 @pytest.mark.parametrize('ids', [ONE, MANY])
 def test_rows_are_read_and_the_connection_goes_back(
     engine: sa.Engine, opened: list[object], ids: list[str]
@@ -112,6 +123,23 @@ def test_an_answer_that_was_not_read_to_its_end_is_nobody_elses(
     assert reader.calls == 1
     assert executor.run(query, ids, read) == ids
     assert len(opened) == 2
+    assert get_pool(engine).checkedout() == 0
+
+
+@pytest.mark.parametrize('fault', [Killed(), ValueError()], ids=repr)
+def test_a_transaction_that_was_not_ended_is_nobody_elses(
+    engine: sa.Engine, opened: list[object], fault: BaseException
+) -> None:
+    def note(_connection: object, record: Any) -> None:
+        record.info[BEGIN] = 'BEGIN'
+
+    sa.event.listen(engine, 'connect', note)
+    executor = Executor(engine, 5.0)
+    with pytest.raises(type(fault)):
+        executor.run(query, ONE, Failing(sqlite3.OperationalError('gone'), fault))
+    for _ in range(2):
+        assert executor.run(query, ONE, read) == ONE
+    assert len(opened) == 3
     assert get_pool(engine).checkedout() == 0
 
 

@@ -37,6 +37,7 @@ NO, UNKNOWN, YES = model.Truth
         ('token.user.tags:z', NO),
         ('token.user.absent:x', NO),
         ('token.holes:z', YES),
+        ('token.roles:Reader', YES),
         ('many.id:2', YES),
         ('many.id:3', NO),
         ('service_roles:service', YES),

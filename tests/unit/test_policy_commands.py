@@ -429,3 +429,35 @@ def test_no_cell_shows_none_for_what_is_missing(cli: Cli, form: str) -> None:
     assert 'None' not in out
     _, rows, _ = cli.list('policy', 'diff', old, new)
     assert rows[0]['count'] is None
+
+
+@pytest.mark.parametrize(
+    'command',
+    [
+        ('policy', 'check', '{bad}'),
+        ('policy', 'diff', '{bad}', '{good}'),
+        ('policy', 'diff', '{good}', '{bad}'),
+        ('policy', 'diff', '--namespace', 'x', '--complete', '{good}', '{bad}'),
+        ('--config-file', '{conf}', 'matrix'),
+        ('--config-file', '{conf}', 'can-i', '--list', '--role', 'reader'),
+    ],
+    ids=' '.join,
+)
+def test_rules_that_refer_to_each_other_twice_are_refused_by_every_command(
+    cli: Cli, command: tuple[str, ...]
+) -> None:
+    """40 levels would be 2 to the 40th checks."""
+    rules = {f'n{i}': f'rule:n{i + 1} or rule:n{i + 1}' for i in range(40)}
+    rules |= {'n40': 'role:reader', LIST: 'rule:n0'}
+    bad = cli.write('bad.yaml', json.dumps(rules))
+    good = cli.write('good.yaml', json.dumps({LIST: 'role:reader'}))
+    conf = cli.write(
+        'guard.conf',
+        '[consumer_guard]\nconnection = sqlite:////nowhere.db\n'
+        f'[oslo_policy]\npolicy_file = {bad}\n',
+    )
+    argv = [part.format(bad=bad, good=good, conf=conf) for part in command]
+    run = cli.run(*argv)
+    assert 'more than 10000 checks' in run.out + run.err
+    assert 'Traceback' not in run.out + run.err
+    assert run.status

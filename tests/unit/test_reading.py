@@ -159,6 +159,11 @@ class TestGroup:
         with pytest.raises((UnexpectedAnswer, ValueError)):
             READER.group(['a', 'b', 'c'], [(whole[:length] + ']', 3)])
 
+    def test_an_answer_of_more_consumers_than_were_counted_is_none(self) -> None:
+        values = ['a', 'p'] * 6
+        with pytest.raises(UnexpectedAnswer):
+            READER.group(['a'], [(json.dumps(values), 5)])
+
 
 @pytest.mark.parametrize(
     ('keys', 'count'),

@@ -15,7 +15,7 @@ from consumer_guard import assembly
 from consumer_guard.cmd import enforcer
 from consumer_guard.config import loading
 from doc import releases
-from tests import serving
+from tests import ports
 from tools import install_release
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -87,7 +87,7 @@ def test_constraints_that_cannot_be_read_are_named_in_one_line(
 ) -> None:
     where = str(tmp_path / 'none.txt')
     if kind == 'address':
-        where = f'http://127.0.0.1:{serving.find_free_port()}/none'
+        where = f'http://127.0.0.1:{ports.find_free_port()}/none'
     assert install_release.main([f'-c{where}', 'nothing']) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert where in line

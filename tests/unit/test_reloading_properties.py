@@ -20,6 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from consumer_guard.guard.errors import PolicyFileError, PolicyLocked
 from consumer_guard.rules.rulebook import PolicyText, Rulebook
+from tests.profiles import many
 from tests.unit.policy_folder import LIST, PolicyFolder
 
 INTERVAL = 1.0
@@ -224,6 +225,6 @@ class Reloading(RuleBasedStateMachine):
 
 
 Reloading.TestCase.settings = settings(
-    max_examples=100, stateful_step_count=50, deadline=None
+    max_examples=many(100, 2_000), stateful_step_count=50, deadline=None
 )
 test_revocation_is_bounded_and_no_file_is_half_written = Reloading.TestCase

@@ -55,6 +55,31 @@ def test_a_check_registered_in_place_of_oslos_is_remote() -> None:
     assert evaluate('role:reader') is YES
 
 
+@pytest.mark.parametrize(
+    'kind',
+    [
+        *(type(policy.RuleDefault('r', text).check) for text in ('@', '!', 'a:b')),
+        *(policy.NotCheck, policy.AndCheck, policy.OrCheck, policy.RuleCheck),
+    ],
+)
+def test_a_plugins_check_is_remote_whatever_it_inherits(kind: type) -> None:
+    class Plugin(kind):  # type: ignore[misc]
+        def __init__(self, kind: str, match: str) -> None:
+            self.kind, self.match = kind, match
+
+        def __str__(self) -> str:
+            return f'{self.kind}:{self.match}'
+
+    policy.register('consumer_guard_tests', Plugin)
+    try:
+        node = compile_text('consumer_guard_tests:x')
+    finally:
+        policy.register('consumer_guard_tests', _Subclass)
+    facts = nodes.Facts(CREDENTIALS, frozenset({'reader'}), TARGET)
+    assert node.evaluate(facts) is UNKNOWN
+    assert node.evaluate(facts._replace(call_remote=lambda *_: True)) is YES
+
+
 class _OtherReference(policy.RuleCheck):
     """A plugin's own kind of reference."""
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from consumer_guard.analysis.equivalence import Change, compare_rules
@@ -31,6 +31,7 @@ from consumer_guard.telemetry.journal import LOG, Journal
 from consumer_guard.telemetry.metrics import NONE
 from consumer_guard.telemetry.recorder import Recorder
 from tests.loglines import keep_lines
+from tests.profiles import budget
 
 P, Q = 'p' * 32, 'q' * 32
 U, V = 'u' * 32, 'v' * 32
@@ -169,9 +170,8 @@ class Fixed:
         decision = self.authorizer.authorize(request, simulate_caller(person))
         visible = frozenset[str]()
         if decision.outcome is Outcome.FILTER:
-            visible = frozenset(
-                self.authorizer.find_visible(request, simulate_caller(person), IDS)
-            )
+            find_visible = self.authorizer.make_filter(request, simulate_caller(person))
+            visible = frozenset(find_visible(IDS))
         return request, decision, visible
 
 
@@ -200,7 +200,7 @@ def write_record(
     return lines.lines
 
 
-@settings(max_examples=1200, deadline=None)
+@budget(300, 20_000)
 @given(
     made=make_requests(),
     texts=st.tuples(TEXTS, TEXTS, TEXTS),

@@ -101,7 +101,7 @@ class Cursor:
 
 
 #: Lists of owners are longer than MySQL's default.
-ALWAYS = 'SET SESSION group_concat_max_len = 1048576'
+ALWAYS = 'SET SESSION group_concat_max_len = 4194304'
 
 
 class Connection:
@@ -131,6 +131,10 @@ def prepare(connection: Connection, *, replicas: bool = False) -> list[str]:
         ({'wsrep_on': 'OFF'}, ''),
         ({'max_statement_time': '0'}, ', max_statement_time = 1.500'),
         ({'MAX_EXECUTION_TIME': '0'}, ', max_execution_time = 1500'),
+        (
+            {'IN_PREDICATE_CONVERSION_THRESHOLD': '1000'},
+            ', in_predicate_conversion_threshold = 0',
+        ),
         ({'wsrep_on': 'ON'}, ', wsrep_sync_wait = 1, wsrep_dirty_reads = 0'),
         ({'wsrep_on': 'OFF', 'read_only': 'OFF'}, ''),
     ],

@@ -6,8 +6,10 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import sqlalchemy as sa
+from hypothesis import strategies as st
 from placement.db.sqlalchemy import models
 
 from consumer_guard.owners.statements import TABLES, Queries, Query, for_dialect
@@ -29,7 +31,7 @@ QUERIES: dict[str, tuple[Callable[[Queries], Query], int]] = {
 @pytest.mark.parametrize('dialect', DIALECTS)
 def test_ids_are_parameters_and_not_in_the_text(dialect: str, name: str) -> None:
     choose, count = QUERIES[name]
-    ids = [f'-{number}-' for number in range(count)]
+    ids = [f'-{number}/' for number in range(count)]
     text, parameters = choose(for_dialect(dialect))(ids)
     assert not [id_ for id_ in ids if id_ in text]
     values = [*parameters.values()]
@@ -38,6 +40,22 @@ def test_ids_are_parameters_and_not_in_the_text(dialect: str, name: str) -> None
     assert values == ids
     for parameter in parameters:
         assert (f':{parameter}' if dialect == 'sqlite' else f'%({parameter})s') in text
+
+
+@hypothesis.given(
+    st.lists(st.text('0123456789abcdefABCDEF-', min_size=1), min_size=1),
+    st.one_of(st.just(''), st.text()),
+)
+def test_only_ids_without_sql_are_in_the_text_for_mysql(
+    ids: list[str], other: str
+) -> None:
+    text, parameters = for_dialect('mysql').many([*ids, other])
+    if {*other} <= {*'0123456789abcdefABCDEF-'}:
+        assert re.findall("'([^']*)'", text) == [*ids, other] * 2
+        assert not parameters
+    else:
+        assert "'" not in text
+        assert [*parameters.values()] == [*ids, other]
 
 
 @pytest.mark.parametrize('name', QUERIES)

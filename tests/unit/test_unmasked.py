@@ -111,6 +111,15 @@ class TestAppend:
             file.append(line)
         assert path.read_text() == f'one\ntwo\n{LINE}\n'
 
+    def test_no_line_leaves_the_file_open(self, path: pathlib.Path) -> None:
+        file = UnmaskedFile(str(path))
+        before = os.listdir('/proc/self/fd')
+        file.append('written')
+        path.chmod(0o644)
+        with pytest.raises(PermissionError):
+            file.append('refused')
+        assert os.listdir('/proc/self/fd') == before
+
     @pytest.mark.parametrize('room', [0, 1, 6_999, 7_000])
     def test_a_line_without_room_leaves_nothing(
         self, path: pathlib.Path, room: int

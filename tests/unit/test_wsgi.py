@@ -289,11 +289,14 @@ class Records(logging.Handler):
         super().__init__()
         self.statuses: list[object] = []
         self.users: list[object] = []
+        self.fault: BaseException | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
         self.statuses.append(json.loads(record.getMessage())['status'])
         context = oslo_context.get_current()
         self.users.append(context and context.user_id)
+        if self.fault is not None:
+            raise self.fault
 
 
 @pytest.fixture
@@ -385,3 +388,31 @@ class TestRecords:
         assert current is not None
         assert current.user_id == 'of the application'
         oslo_context._request_store.context = None
+
+    @pytest.mark.parametrize('step', ['afterwards', 'answered'])
+    def test_a_worker_that_is_stopped_keeps_the_context_and_the_record(
+        self, records: Records, monkeypatch: pytest.MonkeyPatch, step: str
+    ) -> None:
+        """Whatever is raised after the answer: the guard's context does not stay."""
+        owners = SealingOwners()
+
+        def application(environ: Environ, start_response: Any) -> Iterable[bytes]:
+            made = oslo_context.RequestContext(user_id='of the application')
+            made.request_id = environ['openstack.request_id']
+            start_response('204 No Content', [])
+            if step == 'afterwards':
+                owners.fault = Killed()
+            else:
+                records.fault = Killed()
+            return []
+
+        environ = REQUESTS['PUT']() | {'openstack.request_id': 'req-1'}
+        before = oslo_context.RequestContext(request_id='req-1')
+        monkeypatch.setattr(oslo_context._request_store, 'context', before)
+        guard = make_guard(application, owners=owners, audit='all')
+        with pytest.raises(Killed):
+            guard(environ, lambda *_: None)
+        current = oslo_context.get_current()
+        assert current is not None
+        assert current.user_id == 'of the application'
+        assert records.statuses == [204]

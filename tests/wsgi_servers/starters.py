@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 
-from tests import serving
+from tests import ports, serving
 from tests.configuration import make_environment
 from tests.wsgi_servers import debian
 from tests.wsgi_servers.site import Site
@@ -45,7 +45,7 @@ def _run(
 def _gunicorn(*options: str, processes: int = PROCESSES) -> Starter:
     @contextlib.contextmanager
     def start(folder: pathlib.Path, mount: str) -> Iterator[Site]:
-        port = serving.find_free_port()
+        port = ports.find_free_port()
         command = [
             *(sys.executable, '-W', 'ignore', '-m', 'gunicorn', *options),
             *('--workers', str(processes), '--chdir', str(folder)),
@@ -64,7 +64,7 @@ def _uwsgi(protocol: str, *options: str, processes: int = PROCESSES) -> Starter:
         binary = shutil.which('uwsgi', path=str(pathlib.Path(sys.executable).parent))
         if binary is None:
             raise Missing('uwsgi is not installed (pip builds it with a C compiler)')
-        port = serving.find_free_port()
+        port = ports.find_free_port()
         module = folder / 'served_app.py'
         where = ['--wsgi-file', str(module)]
         if mount:
@@ -85,7 +85,7 @@ def _apache(folder: pathlib.Path, mount: str) -> Iterator[Site]:
     if missing := debian.find_missing():
         raise Missing(missing)
     python_home = debian.make_environment()
-    port = serving.find_free_port()
+    port = ports.find_free_port()
     conf = folder / 'apache.conf'
     conf.write_text(
         debian.APACHE_CONF.format(
@@ -121,7 +121,7 @@ wsgi.server(listening, application, environ={'SCRIPT_NAME': sys.argv[3]})
 
 @contextlib.contextmanager
 def _eventlet(folder: pathlib.Path, mount: str) -> Iterator[Site]:
-    port = serving.find_free_port()
+    port = ports.find_free_port()
     command = [sys.executable, '-W', 'ignore', '-c', _EVENTLET]
     command += [str(folder), str(port), mount]
     with _run(folder, mount, port, command) as process:

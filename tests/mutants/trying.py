@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Try one mutant after another, each in a copy of the process."""
+
+import functools
+import json
+import pathlib
+from collections.abc import Callable, Sequence
+from types import CodeType
+
+import pytest
+
+from tests.mutants.mutations import Mutant
+from tests.mutants.running import Failures, Watch, run_again, run_copy, run_items
+from tests.mutants.swapping import Functions, NotSwappable, find_swaps
+from tests.mutants.touching import Touching
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+#: Seconds that a mutant's tests may take longer than before, at the least.
+_PATIENCE = 30
+
+
+class Bench:
+    """Runs the tests of a mutant's lines; knows which one noticed it before.
+
+    :param functions: the living ones, before any test has run
+    :param kept: where it is written which test noticed which mutant
+    :param watch: makes what notices a test; by default those that fail
+    :param most: tests per mutant, the best ones
+    """
+
+    def __init__(
+        self,
+        session: pytest.Session,
+        touching: Touching,
+        functions: Functions,
+        kept: pathlib.Path,
+        watch: Callable[[], Watch] = Failures,
+        most: int | None = None,
+    ) -> None:
+        self._session = session
+        self._touching = touching
+        self._functions = functions
+        self._kept = kept
+        self._watch = watch
+        self._most = most
+        self._items = {item.nodeid: item for item in session.items}
+        #: Modules and tests that notice nothing without a mutant.
+        self._checked: set[tuple[str, tuple[str, ...]]] = set()
+        self._noticed: dict[str, str] = {}
+        if kept.exists():
+            self._noticed = json.loads(kept.read_text())
+
+    def try_mutant(self, mutant: Mutant) -> str:
+        """Run the tests of the changed lines; returns the first one that notices."""
+        key = '\n'.join(mutant.key)
+        found = self._try(mutant, self._noticed.get(key, ''))
+        self._noticed.pop(key, None)
+        if found in self._items:
+            self._noticed[key] = found
+        return found
+
+    def keep(self) -> None:
+        """Write down what the next run starts with."""
+        self._kept.write_text(json.dumps(self._noticed))
+
+    def _try(self, mutant: Mutant, best: str) -> str:
+        path = ROOT / mutant.module
+        original = compile(path.read_text(encoding='utf-8'), path, 'exec')
+        code = compile(mutant.source, path, 'exec')
+        try:
+            swaps = find_swaps(self._functions, original, code)
+        except NotSwappable:
+            return self._try_import(mutant.module, code, best)
+        tests = self._touching.find_tests(mutant.module, *mutant.lines)
+        tests = sorted(tests, key=lambda test: test != best)[: self._most]
+
+        def work() -> str:
+            for function, new in swaps:
+                function.__code__ = new
+            items = [self._items[test] for test in tests]
+            return run_items(self._session, items, self._watch())
+
+        return run_copy(work, self._limit(tests)) if tests else ''
+
+    def _try_import(self, module: str, code: CodeType, best: str) -> str:
+        """Try a mutant of what runs on import.
+
+        :raises RuntimeError: without a mutant the same is noticed
+        """
+        tests = self._touching.find_module_tests(module)[: self._most]
+        files: dict[str, list[str]] = {}
+        for test in tests:
+            files.setdefault(test.partition('::')[0], []).append(test)
+        groups = list(files.values())
+        # Most are noticed by the module's own tests; others cost their import.
+        known = [[best]] if best in tests else []
+        for group in (known, groups[:1], groups[1:]):
+            chosen = tuple(test for some in group for test in some)
+            if chosen and (found := self._import(module, code, chosen)):
+                if (module, chosen) not in self._checked:
+                    path = ROOT / module
+                    usual = compile(path.read_text(encoding='utf-8'), path, 'exec')
+                    if always := self._import(module, usual, chosen):
+                        raise RuntimeError(f'{always}, though {module} is unchanged')
+                    self._checked.add((module, chosen))
+                return found
+        return ''
+
+    def _import(self, module: str, code: CodeType, tests: Sequence[str]) -> str:
+        name = module.removesuffix('.py').replace('/', '.')
+        work = functools.partial(run_again, name, code, tests, self._watch())
+        return run_copy(work, self._limit(tests))
+
+    def _limit(self, tests: Sequence[str]) -> float:
+        return _PATIENCE + 10 * sum(self._touching.seconds[test] for test in tests)
