@@ -23,6 +23,9 @@ WELCOME = (
 )
 GOOD_BYE = say(b'E', b'SFATAL\0C57P01\0Mterminating connection\0\0')
 
+#: Seconds to wait for a client.
+_PATIENCE = 60
+
 
 class FrozenServer:
     """Lets everybody log in, and does not answer.
@@ -36,6 +39,7 @@ class FrozenServer:
         self.port = self._listener.getsockname()[1]
         self._thread = threading.Thread(target=self._serve)
         self._clients: list[socket.socket] = []
+        self._arrived = threading.Event()
         self._over = False
         self._thread.start()
 
@@ -45,6 +49,7 @@ class FrozenServer:
             self._clients.append(client)
             if self._over:
                 return
+            self._arrived.set()
             with contextlib.suppress(OSError, struct.error):
                 if self._log_in(client) and self._answer is not None:
                     client.recv(4096)
@@ -63,6 +68,10 @@ class FrozenServer:
                 client.sendall(WELCOME)
                 return True
             client.sendall(b'N')  # neither TLS nor GSS
+
+    def wait_for_client(self) -> None:
+        """Until somebody has connected."""
+        assert self._arrived.wait(_PATIENCE)
 
     def hang_up(self) -> None:
         """Close the connections of those who wait."""

@@ -6,15 +6,17 @@ rows, would otherwise keep a thread of the worker for each owner, until none is 
 for role-holders.
 """
 
-import contextlib
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from typing import TypeVar
 
 from consumer_guard.guard.errors import OwnersUnavailable
 
 LOG = logging.getLogger(__name__)
+
+_LookedUp = TypeVar('_LookedUp')
 
 #: Seconds without a look-up after one that timed out; then one look-up tries.
 PAUSE = 1.0
@@ -46,9 +48,8 @@ class Breaker:
         self._opens: float | None = None
         self._last_success = -math.inf
 
-    @contextlib.contextmanager
-    def watch(self, count: int) -> Iterator[None]:
-        """Run a look-up.
+    def run(self, look_up: Callable[[], _LookedUp], count: int) -> _LookedUp:
+        """Run a look-up, and return what it has found.
 
         :param count: the ids that are looked up
         :raises OwnersUnavailable: the look-up failed, or was not tried
@@ -63,17 +64,20 @@ class Breaker:
                 # While this one tries, the others do not wait with it.
                 self._opens = started + self._timeout + PAUSE
         try:
-            yield
-        except OwnersUnavailable:
+            found = look_up()
+        except OwnersUnavailable as error:
+            failure = error
+        else:
+            self._last_success = self._clock()
+            self._close()
+            return found
+        # Security: after the except clause, as in DatabaseOwners.
+        if self._clock() - started < _NEARLY * self._timeout:
+            self._close()
+        elif few and started >= self._last_success:
             # One that was slow while others were not was slow by itself.
-            stuck = few and started >= self._last_success
-            if self._clock() - started < _NEARLY * self._timeout:
-                self._close()
-            elif stuck:
-                self._open()
-            raise
-        self._last_success = self._clock()
-        self._close()
+            self._open()
+        raise failure
 
     def _open(self) -> None:
         if self._opens is None:

@@ -124,8 +124,7 @@ class DatabaseOwners:
         read: Callable[[Iterable[Any]], _Found],
     ) -> _Found:
         self._notice_fork()
-        with self._breaker.watch(len(ids)):
-            return self._execute(query, ids, read)
+        return self._breaker.run(lambda: self._execute(query, ids, read), len(ids))
 
     def _execute(
         self,

@@ -187,7 +187,10 @@ class TestAway:
         records: Records,
         request: pytest.FixtureRequest,
     ) -> None:
-        """503 with Retry-After; nothing forwarded, nothing said of the cause."""
+        """503 with Retry-After; nothing forwarded, nothing said of the cause.
+
+        Nothing but the time-out ends what waits.
+        """
         scene, steps = hurt(denial=denial)
         before = scene.rows()
         asked_all = requests(scene)

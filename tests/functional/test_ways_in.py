@@ -243,7 +243,7 @@ class TestWsgiModule:
             },
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
             check=False,
         )
         return done.returncode, done.stdout + done.stderr

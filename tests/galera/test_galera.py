@@ -203,7 +203,16 @@ def cut_off(whole: Cluster, node: Node) -> None:
     whole.wait_until_whole()
 
 
-@pytest.mark.parametrize('fault', [kill, freeze, cut_off])
+def restart(whole: Cluster, node: Node) -> None:
+    """It gets what it has missed, and not everything (IST)."""
+    node.stop()
+    time.sleep(3)
+    node.start()
+    whole.wait_until_whole()
+    assert 'IST received' in (node.folder / 'log').read_text(errors='replace')
+
+
+@pytest.mark.parametrize('fault', [kill, freeze, cut_off, restart])
 @pytest.mark.parametrize('which', ['every', 'one'])
 def test_every_swap_is_accounted_for_when_a_node_goes_and_returns(
     whole: Cluster,
@@ -225,6 +234,38 @@ def test_every_swap_is_accounted_for_when_a_node_goes_and_returns(
     assert last is not None
     assert ledger.explain(first, last) == []
     assert sum(move.known for move in ledger.moves) > 20
+
+
+def count_stops(node: Node) -> int:
+    """How often the node has made the others wait for it."""
+    ((_, count),) = node.execute("SHOW STATUS LIKE 'wsrep_flow_control_sent'")
+    return int(str(count))
+
+
+def test_every_swap_is_accounted_for_when_writers_wait_for_a_node(
+    whole: Cluster, database: str, consumer: str, look_up: Make
+) -> None:
+    """Flow control stops commits on every node; a seal that waits is given up."""
+    writing, behind = whole.nodes[0], whole.nodes[2]
+    lookups = [look_up(writing.url(database)) for _ in range(4)]
+    ledger = Ledger(consumer)
+    first = lookups[0].find([consumer])[consumer].generation
+    stops = count_stops(behind)
+
+    def hold_up() -> None:
+        behind.execute("SET GLOBAL wsrep_provider_options = 'gcs.fc_limit=1'")
+        with lagging(behind):
+            time.sleep(6)
+        behind.execute("SET GLOBAL wsrep_provider_options = 'gcs.fc_limit=1000'")
+        whole.wait_until_whole()
+        time.sleep(PAUSE)
+
+    ledger.run(lookups, hold_up)
+    last = look_up(writing.url(database)).find([consumer])[consumer].generation
+    assert count_stops(behind) > stops
+    assert first is not None
+    assert last is not None
+    assert ledger.explain(first, last) == []
 
 
 def test_a_ledger_sees_a_swap_that_is_lost_and_one_that_won_twice() -> None:

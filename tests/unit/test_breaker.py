@@ -36,11 +36,15 @@ class Stage:
     def look_up(self, seconds: float, *, fails: bool, count: int = 1) -> bool:
         """Whether it was tried."""
         before = self.tried
-        with contextlib.suppress(OwnersUnavailable), self.breaker.watch(count):
+
+        def find() -> None:
             self.tried += 1
             self.clock.now += seconds
             if fails:
                 raise OwnersUnavailable('away')
+
+        with contextlib.suppress(OwnersUnavailable):
+            self.breaker.run(find, count)
         return self.tried > before
 
     def time_out(self, count: int = 1) -> bool:
@@ -68,9 +72,12 @@ def test_after_a_time_out_nobody_waits_for_a_while(stage: Stage) -> None:
 def test_while_one_look_up_tries_the_others_do_not(stage: Stage) -> None:
     stage.time_out()
     stage.clock.now += PAUSE
-    with stage.breaker.watch(1):
+
+    def find() -> None:
         stage.clock.now += TIMEOUT / 2
         assert not stage.succeed()
+
+    stage.breaker.run(find, 1)
     assert stage.succeed()
 
 
@@ -87,7 +94,12 @@ def test_one_that_never_ends_is_not_waited_for(stage: Stage) -> None:
     """Its thread was killed, in a way that ran no handler of ours."""
     stage.time_out()
     stage.clock.now += PAUSE
-    stage.breaker.watch(1).__enter__()
+
+    def find() -> None:
+        raise SystemExit
+
+    with pytest.raises(SystemExit):
+        stage.breaker.run(find, 1)
     assert not stage.succeed()
     stage.clock.now += TIMEOUT + PAUSE
     assert stage.succeed()
@@ -112,11 +124,14 @@ def test_a_large_look_up_that_times_out_stops_nobody(stage: Stage) -> None:
 
 
 def test_one_that_is_slow_while_others_are_not_stops_nobody(stage: Stage) -> None:
-    with contextlib.suppress(OwnersUnavailable), stage.breaker.watch(1):
+    def find() -> None:
         stage.clock.now += TIMEOUT / 2
         assert stage.succeed()
         stage.clock.now += TIMEOUT / 2
         raise OwnersUnavailable('slow')
+
+    with pytest.raises(OwnersUnavailable):
+        stage.breaker.run(find, 1)
     assert stage.succeed()
 
 

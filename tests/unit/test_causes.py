@@ -115,22 +115,38 @@ def test_the_password_is_never_shown_as_it_is_or_quoted(password: str) -> None:
         assert quoted not in line
 
 
+def _name_call(node: ast.AST) -> str:
+    """Of a call: ``LOG.error``, or the name of a function or method; else ''."""
+    if not isinstance(node, ast.Call):
+        return ''
+    text = ast.unparse(node.func)
+    return text if text.startswith('LOG.') else text.rpartition('.')[2]
+
+
 def _list_logging_handlers() -> list[str]:
-    """Where a line of WARNING or above is logged inside an ``except`` clause."""
+    """Where a line of WARNING or above is logged inside an ``except`` clause.
+
+    Also by a function of the same module that the clause calls.
+    """
     found = []
     root = pathlib.Path(consumer_guard.__file__).parent
     for path in root.rglob('*.py'):
-        for handler in ast.walk(ast.parse(path.read_text())):
-            for node in (
-                ast.walk(handler) if isinstance(handler, ast.ExceptHandler) else ()
-            ):
-                if (
-                    isinstance(node, ast.Call)
-                    and isinstance(node.func, ast.Attribute)
-                    and ast.unparse(node.func.value) == 'LOG'
-                    and node.func.attr in ('warning', 'error', 'critical')
-                ):
-                    found.append(f'{path.relative_to(root)}:{node.lineno}')
+        nodes = [*ast.walk(ast.parse(path.read_text()))]
+        calls = {
+            node.name: {_name_call(each) for each in ast.walk(node)}
+            for node in nodes
+            if isinstance(node, ast.FunctionDef)
+        }
+        loud = {'LOG.warning', 'LOG.error', 'LOG.critical'}
+        while more := {name for name in calls if calls[name] & loud} - loud:
+            loud |= more
+        found += [
+            f'{path.relative_to(root)}:{node.lineno}'
+            for handler in nodes
+            if isinstance(handler, ast.ExceptHandler)
+            for node in ast.walk(handler)
+            if isinstance(node, ast.Call) and _name_call(node) in loud
+        ]
     return found
 
 

@@ -27,9 +27,10 @@ ADMIN = User(('admin',), 'admin')
 SERVICE = User(('service',), 'service')
 
 
-def write(folder: pathlib.Path, **options: object) -> None:
+def write(folder: pathlib.Path, module: str = _MODULE, **options: object) -> None:
     """The configuration, the module and the database of one site.
 
+    :param module: text of the module that is served
     :param options: of the guard
     """
     database = f'sqlite:///{folder}/placement.db'
@@ -41,7 +42,7 @@ def write(folder: pathlib.Path, **options: object) -> None:
         rules=OWNER_RULES,
         placement_rules=NAIVE_RULES,
     )
-    (folder / 'served_app.py').write_text(_MODULE)
+    (folder / 'served_app.py').write_text(module)
     servers.create_schema(database)
 
 

@@ -42,13 +42,13 @@ def _run(
     )
 
 
-def _gunicorn(*options: str) -> Starter:
+def _gunicorn(*options: str, processes: int = PROCESSES) -> Starter:
     @contextlib.contextmanager
     def start(folder: pathlib.Path, mount: str) -> Iterator[Site]:
         port = ports.find_free_port()
         command = [
             *(sys.executable, '-W', 'ignore', '-m', 'gunicorn', *options),
-            *('--workers', str(PROCESSES), '--chdir', str(folder)),
+            *('--workers', str(processes), '--chdir', str(folder)),
             *('--bind', f'127.0.0.1:{port}', 'served_app:application'),
         ]
         # Gunicorn mounts where this variable says.
@@ -58,7 +58,7 @@ def _gunicorn(*options: str) -> Starter:
     return start
 
 
-def _uwsgi(protocol: str, *options: str) -> Starter:
+def _uwsgi(protocol: str, *options: str, processes: int = PROCESSES) -> Starter:
     @contextlib.contextmanager
     def start(folder: pathlib.Path, mount: str) -> Iterator[Site]:
         binary = shutil.which('uwsgi', path=str(pathlib.Path(sys.executable).parent))
@@ -71,7 +71,7 @@ def _uwsgi(protocol: str, *options: str) -> Starter:
             where = ['--mount', f'{mount}={module}', '--manage-script-name']
         command = [
             *(binary, protocol, f'127.0.0.1:{port}', *options, *where),
-            *('--master', '--processes', str(PROCESSES), '--single-interpreter'),
+            *('--master', '--processes', str(processes), '--single-interpreter'),
             *('--need-app', '--die-on-term', '--home', sys.prefix),
         ]
         with _run(folder, mount, port, command) as process:
@@ -128,10 +128,16 @@ def _eventlet(folder: pathlib.Path, mount: str) -> Iterator[Site]:
         yield Site(port, mount, folder, process.pid)
 
 
-#: Servers whose requests are green threads.
+#: Servers whose requests are green threads, with one process.
 GREEN: dict[str, Starter] = {
-    'gunicorn-gevent': _gunicorn('--worker-class', 'gevent'),
-    'uwsgi-gevent': _uwsgi('--http-socket', '--gevent', '20', '--gevent-monkey-patch'),
+    'gunicorn-gevent': _gunicorn('--worker-class', 'gevent', processes=1),
+    'uwsgi-gevent': _uwsgi(
+        *('--http-socket', '--gevent', '20', '--gevent-monkey-patch'), processes=1
+    ),
+    'uwsgi-gevent-early': _uwsgi(
+        *('--http-socket', '--gevent', '20', '--gevent-early-monkey-patch'),
+        processes=1,
+    ),
     'eventlet': _eventlet,
 }
 
