@@ -26,12 +26,13 @@ DATABASES: dict[str, tuple[str, str | None, str | None, str | None]] = {
     'mysql-utf8mb4_bin': ('mysql', 'pymysql', 'utf8mb4', 'utf8mb4_bin'),
 }
 
-#: With CONSUMER_GUARD_TEST_MYSQLD it is MySQL, and MariaDB otherwise.
-_MYSQL = (
-    servers.mysql if 'CONSUMER_GUARD_TEST_MYSQLD' in os.environ else servers.mariadb
-)
+#: MySQL itself, not MariaDB, is what ``mysql`` means.
+ON_MYSQL = 'CONSUMER_GUARD_TEST_MYSQLD' in os.environ
 
-START = {'postgresql': servers.postgresql, 'mysql': _MYSQL}
+START = {
+    'postgresql': servers.postgresql,
+    'mysql': servers.mysql if ON_MYSQL else servers.mariadb,
+}
 
 
 def on(dialect: str, *values: str) -> object:

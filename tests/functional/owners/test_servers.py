@@ -19,7 +19,7 @@ from consumer_guard.testing.lookups import fork_to_find
 from consumer_guard.testing.sources import make_id
 from tests import servers, statements
 from tests.forking import hookless_fork
-from tests.functional.owners.databases import on, settings, start
+from tests.functional.owners.databases import ON_MYSQL, on, settings, start
 from tests.rows import Tables
 
 TIMEOUT = 1.0
@@ -443,12 +443,16 @@ def test_postgresql_options_of_the_url_stay(
 
 
 @pytest.mark.on_database('mysql')
-def test_mariadb_sessions_are_bounded(server: Callable[[str], servers.Server]) -> None:
+def test_mysql_sessions_are_bounded(server: Callable[[str], servers.Server]) -> None:
     running = server('mysql')
     lookup = DatabaseOwners(settings(running.url(running.create_database()), 1.5))
+    # MySQL counts milliseconds, MariaDB seconds.
+    name, expected = (
+        ('max_execution_time', 1500) if ON_MYSQL else ('max_statement_time', 1.5)
+    )
     with lookup.engine.connect() as connection:
-        limit = connection.exec_driver_sql('SELECT @@SESSION.max_statement_time')
-        assert float(limit.scalar_one()) == 1.5
+        limit = connection.exec_driver_sql(f'SELECT @@SESSION.{name}')
+        assert float(limit.scalar_one()) == expected
     lookup.close()
 
 
@@ -475,6 +479,7 @@ def test_ids_are_quoted_for_the_mode_of_the_session(
 
 
 @pytest.mark.on_database('mysql')
+@pytest.mark.skipif(ON_MYSQL, reason='MySQL has no Galera')
 @pytest.mark.parametrize('clustered', [False, True])
 def test_galera_waits_for_the_newest_rows(
     server: Callable[[str], servers.Server], clustered: bool
