@@ -139,18 +139,22 @@ def find_faults(
     * A write by ownership: the row moved from the body's generation to one of the
       guard's own, the very next change of that row is placement's increment of it,
       and the project was the writer's at both.
-    * Another write upon a generation: a step from that generation, of the claimed
-      project, that is no other write's.
-    * A write without one: a step of that project that is no other write's.
+    * Another write upon a generation: a step from that generation that is no other
+      write's.
+    * A write without one: a step that is no other write's.
     * Nothing else: no further step, but of writes whose answer says neither.
     * A roll: a move from the one generation to the other.
+
+    Only of owners' writes the project is compared. Where row ids come again (SQLite),
+    placement lets another write land on a consumer that was deleted and made again up
+    to the same generation, whosever it is then.
 
     :param unsure: writes that may have landed
     """
     steps = Counter(_find_steps(log))
     seals = _find_seals(log)
     writes = list(acknowledged)
-    loose = Counter((w.uuid, w.project) for w in writes if w.generation is None)
+    loose = Counter(w.uuid for w in writes if w.generation is None)
     named = [w for w in writes if w.generation is not None]
     moves = Counter((c.uuid, c.was, c.generation) for c in log)
     faults = [
@@ -158,10 +162,6 @@ def find_faults(
         for roll, count in Counter(rolls).items()
         if moves[roll] < count
     ]
-    for key, count in Counter(w.key for w in named if not w.sealed).items():
-        if steps[key] < count:
-            faults.append(f'{key}: acknowledged {count} times, and lost')
-        steps[key] = max(0, steps[key] - count)
     for key, count in Counter(w.key for w in named if w.sealed).items():
         for _ in range(count):
             step = next((s for s in seals[key] if steps[s]), None)
@@ -169,10 +169,17 @@ def find_faults(
                 faults.append(f'{key}: acknowledged to its owner, {_explain(key, log)}')
             else:
                 steps[step] -= 1
-    left = Counter[tuple[str, str]]()
-    for (uuid, _generation, project), count in steps.items():
-        left[uuid, project] += count
-    possible = loose + Counter((w.uuid, w.project) for w in unsure)
+    further = Counter[tuple[str, int]]()
+    for (uuid, generation, _project), count in steps.items():
+        further[uuid, generation] += count
+    for upon, count in Counter(w.key[:2] for w in named if not w.sealed).items():
+        if further[upon] < count:
+            faults.append(f'{upon}: acknowledged {count} times, and lost')
+        further[upon] = max(0, further[upon] - count)
+    left = Counter[str]()
+    for (uuid, _generation), count in further.items():
+        left[uuid] += count
+    possible = loose + Counter(w.uuid for w in unsure)
     faults += [
         f'{each}: {loose[each]} to {possible[each]} writes, {left[each]} in the log'
         for each in {*left, *loose}
