@@ -205,6 +205,8 @@ def test_lines_name_the_proven_caller_after_a_fault(
     deploy: Deploy, listen: Listen
 ) -> None:
     scene = make_scene(deploy)
+    # auth_token warns in the first request, before it has proven anybody.
+    send(scene.deployed.application, scene.environ('GET', '/allocations/{CA}'))
     lines = listen()
     environ = scene.environ('PUT', '/allocations/{CA}', body=b'{}')
     environ['wsgi.input'] = BrokenStream(RuntimeError())

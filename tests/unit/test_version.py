@@ -6,7 +6,26 @@ import sys
 
 import pytest
 
+from consumer_guard.cmd import main, status
 from consumer_guard.telemetry.version import find_guard_version
+
+
+@pytest.mark.parametrize(
+    ('program', 'run'),
+    [
+        ('consumer-guard', main.main),
+        ('consumer-guard-status', status.check_upgrade),
+    ],
+)
+def test_both_commands_show_the_version_with_its_build(
+    program: str, run: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert callable(run)
+    with pytest.raises(SystemExit) as ended:
+        run(['--version'])
+    assert ended.value.code == 0
+    _, _, shown = capsys.readouterr().out.partition(' ')
+    assert shown == f'{find_guard_version()}\n', program
 
 
 def _install(
