@@ -162,6 +162,16 @@ def find_faults(
         for roll, count in Counter(rolls).items()
         if moves[roll] < count
     ]
+    # First: the step from a value that the guard has given away is whose names it.
+    unsealed = Counter(w.key for w in named if not w.sealed)
+    direct = unsealed & steps
+    steps -= direct
+    for (uuid, generation, _project), count in (unsealed - direct).items():
+        alike = [s for s in steps.elements() if s[:2] == (uuid, generation)][:count]
+        steps -= Counter(alike)
+        if len(alike) < count:
+            upon = uuid, generation
+            faults.append(f'{upon}: acknowledged {count} times, {len(alike)} landed')
     for key, count in Counter(w.key for w in named if w.sealed).items():
         for _ in range(count):
             step = next((s for s in seals[key] if steps[s]), None)
@@ -169,15 +179,8 @@ def find_faults(
                 faults.append(f'{key}: acknowledged to its owner, {_explain(key, log)}')
             else:
                 steps[step] -= 1
-    further = Counter[tuple[str, int]]()
-    for (uuid, generation, _project), count in steps.items():
-        further[uuid, generation] += count
-    for upon, count in Counter(w.key[:2] for w in named if not w.sealed).items():
-        if further[upon] < count:
-            faults.append(f'{upon}: acknowledged {count} times, and lost')
-        further[upon] = max(0, further[upon] - count)
     left = Counter[str]()
-    for (uuid, _generation), count in further.items():
+    for (uuid, _generation, _project), count in steps.items():
         left[uuid] += count
     possible = loose + Counter(w.uuid for w in unsure)
     faults += [
