@@ -9,7 +9,7 @@ from scipy import stats
 
 from bench import results, scene, stores, timing, whole
 from bench.results import Chapter, Curve, Finding, Table
-from bench.scene import Nothing
+from bench.scene import NoAllocations
 from bench.stores import Store
 from consumer_guard.guard import model
 from consumer_guard.rules.rulebook import PolicyText, Rulebook
@@ -55,7 +55,7 @@ def run_long(store: Store, count: int) -> tuple[Curve, list[Finding]]:
     uuids = stores.read_consumers(store, 200)
     with scene.make_scene(store.url) as place:
         requests = scene.Requests()
-        guard = place.guard(Nothing())
+        guard = place.guard(NoAllocations())
         environs = [
             requests.make(user, f'/allocations/{uuid}')
             for uuid in uuids
@@ -72,7 +72,7 @@ def run_long(store: Store, count: int) -> tuple[Curve, list[Finding]]:
         connections = _open_files(store)
     # The first quarter warms caches and the allocator up.
     settled = points[5:]
-    grown = float(stats.linregress(settled).slope) * 1_000_000
+    grown = float(stats.linregress(*zip(*settled, strict=True)).slope) * 1_000_000
     curve = Curve(
         f'memory-{store.engine.lower()}',
         f'Resident memory, {store.engine}',

@@ -86,6 +86,14 @@ class Nothing:
         return ()
 
 
+class NoAllocations:
+    """The application behind that answers as placement does for an unknown consumer."""
+
+    def __call__(self, _environ: Environ, start_response: Any) -> Iterable[bytes]:
+        start_response('200 OK', [('Content-Type', 'application/json')])
+        return (b'{"allocations": {}}',)
+
+
 class NoOperation:
     """A middleware that does nothing: what a call through a class costs."""
 
