@@ -331,7 +331,10 @@ def test_a_url_without_placement_is_one_warning_that_names_it(
     assert url.rstrip('/') == found[0].where
 
 
-def test_a_host_that_never_answers_is_a_warning() -> None:
+def test_a_host_that_never_answers_is_a_warning(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(endpoint, 'REQUEST_TIMEOUT', 0.2)
     with socket.create_server(('127.0.0.1', 0)) as silent:
         (found, *_) = endpoint.check_endpoint(
             f'http://127.0.0.1:{silent.getsockname()[1]}', None

@@ -41,7 +41,7 @@ any_method = st.one_of(
 )
 
 
-@budget(short=1500, long=100_000)
+@budget(short=800, long=100_000)
 @given(method=any_method, path=any_path)
 @example('GET', f'/allocations/{names.OWN}\n')
 @example('GET', f'/allocations/{names.OWN}\n\n')
@@ -74,7 +74,7 @@ def test_routes(method: str, path: str) -> None:
     assert request.provider_uuid == expected[1].get('uuid')
 
 
-@budget(short=800, long=50_000)
+@budget(short=400, long=50_000)
 @given(header=st.none() | made.microversions | st.text(max_size=30))
 @example('placement 1.38, placement 1.0')
 @example('placement latest,compute 2.1')

@@ -9,13 +9,14 @@ nothing is unknown, by oslo.policy's own Enforcer.
 from collections.abc import Mapping
 from typing import Any, cast
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from consumer_guard.analysis.equivalence import Change, classify, compare_rules
 from consumer_guard.analysis.terms import CREDENTIALS, OTHER_SCOPES
 from consumer_guard.guard import model
 from consumer_guard.rules.rulebook import Rulebook
+from tests.profiles import budget
 from tests.unit.test_rulebook_parity import (
     FULL,
     ROLE_NAMES,
@@ -77,7 +78,7 @@ PAIRS = st.tuples(TEXTS, st.sampled_from((*SAME, *NEAR)) | TEXTS).map(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@budget(120, 10_000)
 @given(pair=PAIRS, callers=st.lists(CALLERS, min_size=6, max_size=6), owner=OWNERS)
 def test_equal_for_every_caller(
     pair: tuple[str, str], callers: list[model.Caller], owner: dict[str, str]
@@ -97,7 +98,7 @@ def test_equal_for_every_caller(
             )
 
 
-@settings(max_examples=300, deadline=None)
+@budget(120, 10_000)
 @given(pair=PAIRS, callers=st.lists(CALLERS, min_size=6, max_size=6), target=FULL)
 def test_equal_for_oslo_policy(
     pair: tuple[str, str], callers: list[model.Caller], target: dict[str, str]
@@ -113,7 +114,7 @@ def test_equal_for_oslo_policy(
         )
 
 
-@settings(max_examples=300, deadline=None)
+@budget(120, 10_000)
 @given(pair=PAIRS)
 def test_what_is_shown_differs(pair: tuple[str, str]) -> None:
     comparison, old, new = compare(*pair)
@@ -145,7 +146,7 @@ def differs_for_oslo_policy(
     return bool(old) is not bool(new)
 
 
-@settings(max_examples=200, deadline=None)
+@budget(120, 5_000)
 @given(text=TEXTS, index=st.integers(0, len(SAME) - 1))
 def test_nothing_is_shown_where_nothing_differs(text: str, index: int) -> None:
     comparison, _, _ = compare(text, SAME[index].format(text))

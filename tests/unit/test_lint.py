@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from oslo_config import cfg
 from oslo_policy import opts, policy
@@ -22,6 +22,7 @@ from consumer_guard.guard import model
 from consumer_guard.guard.errors import PolicyFileError
 from consumer_guard.rules.files import PolicyText
 from consumer_guard.rules.rulebook import Rulebook
+from tests.profiles import budget
 
 ETC = pathlib.Path(__file__).parent.parent.parent / 'etc' / 'consumer-guard'
 PASSAGE = 'consumer_guard_passage'
@@ -406,7 +407,7 @@ def test_a_deprecated_name_with_its_old_default_changes_nothing(value: str) -> N
     assert OLD_NAME not in {one.subject for one in findings}
 
 
-@settings(max_examples=60, deadline=None)
+@budget(40, 2_000)
 @given(
     old=st.sampled_from(['role:admin', '@', '!', 'role:x', 'rule:service_api', None]),
     new=st.sampled_from(['role:y', None]),

@@ -123,7 +123,7 @@ def make_cases(draw: st.DrawFn) -> tuple[GuardedRequest, Caller, Any, Fulfilment
     return request, caller, environ, Fulfilment(decision, body)
 
 
-@budget(150, 5_000)
+@budget(80, 5_000)
 @given(case=make_cases(), mode=st.sampled_from(('enforce', 'shadow')))
 def test_no_record_exceeds_the_limit_whatever_is_sent(
     log: LogLines,

@@ -28,7 +28,7 @@ TARGETS = st.fixed_dictionaries(
 )
 
 
-@budget(300, 10_000)
+@budget(150, 10_000)
 @given(ANY_TEXT)
 def test_a_cut_text_is_a_bounded_beginning(text: str) -> None:
     cut = cut_text(text)
@@ -57,7 +57,7 @@ def test_a_text_is_cut_to_the_last_byte() -> None:
     assert cut_text('\u00e9' * 43) == '\u00e9' * 42 + '...'
 
 
-@budget(200, 10_000)
+@budget(100, 10_000)
 @given(
     scalars=st.dictionaries(
         st.sampled_from([f'scalar{number}' for number in range(10)]),

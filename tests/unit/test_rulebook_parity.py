@@ -17,13 +17,14 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from oslo_policy import policy
 
 from consumer_guard.guard import model
 from consumer_guard.rules import defaults
 from consumer_guard.rules.rulebook import PolicyText, Rulebook
+from tests.profiles import budget
 from tests.unit.parsed import parse_nothing
 
 NO, UNKNOWN, YES = model.Truth
@@ -184,7 +185,7 @@ def is_unknown(atom: Any, values: Mapping[str, Any], target: Mapping[str, Any]) 
     return bool(equal) and all(one is None or one == '' for one in equal)
 
 
-@settings(max_examples=150, deadline=None)
+@budget(80, 10_000)
 @given(
     rules=RULES,
     cases=st.lists(st.tuples(make_credentials(IDS), FULL), min_size=4, max_size=4),
@@ -204,7 +205,7 @@ def test_rules_without_unknowns_answer_as_authorize_does(
         assert ours is (YES if truly else NO)
 
 
-@settings(max_examples=150, deadline=None)
+@budget(80, 10_000)
 @given(
     rules=RULES,
     cases=st.lists(st.tuples(make_credentials(MAYBE), PARTIAL), min_size=4, max_size=4),
@@ -235,7 +236,7 @@ def test_an_answer_holds_for_every_value_of_the_unknown(
             assert assume(tree, enforcer, assumed) is (ours is YES)
 
 
-@settings(max_examples=150, deadline=None)
+@budget(80, 10_000)
 @given(
     rules=RULES,
     cases=st.lists(st.tuples(make_credentials(MAYBE), FULL), min_size=4, max_size=4),
@@ -258,7 +259,7 @@ def test_an_answer_without_the_owner_holds_for_every_owner(
         assert second in (UNKNOWN, third)
 
 
-@settings(max_examples=100, deadline=None)
+@budget(80, 5_000)
 @given(rules=RULES, values=make_credentials(MAYBE), target=FULL, other=FULL)
 def test_an_answer_depends_only_on_the_keys_that_the_rule_reads(
     rules: dict[str, str],
