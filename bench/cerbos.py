@@ -8,7 +8,9 @@ own environment.
 import contextlib
 import http.client
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -69,13 +71,14 @@ def run_cerbos(program: str) -> Iterator[int]:
         log = folder / 'log'
         with log.open('wb') as out:
             process = subprocess.Popen(  # our own command line
-                command, stdout=out, stderr=out
+                command, stdout=out, stderr=out, start_new_session=True
             )
         try:
             _wait(process, port, log)
             yield port
         finally:
-            process.terminate()
+            # npm's program starts the server as a child.
+            os.killpg(process.pid, signal.SIGTERM)
             process.wait()
 
 
