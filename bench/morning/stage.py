@@ -133,7 +133,7 @@ class Placement:
         memory = connections = 0
         spent = 0.0
         for worker in self.workers():
-            with contextlib.suppress(psutil.Error):
+            with contextlib.suppress(psutil.Error, OSError):
                 memory += worker.memory_info().rss
                 links = worker.net_connections(kind='tcp')
                 connections += sum(
