@@ -134,11 +134,12 @@ class Authorizer:
         keys = sorted(rules.reads(request.operation.rule))
         deadline = self._clock() + self._patience
         judge = self._make_judge(rules, request, caller)
-
         allowed: dict[tuple[str | None, ...], bool] = {}
 
         def find_visible(consumer_ids: Collection[str]) -> set[str]:
             visible: set[str] = set()
+            if self._clock() > deadline:  # of nobody's consumers nothing is judged
+                raise OwnersUnavailable('The list takes too long to be filtered.')
             for target, uuids in self._find_targets(consumer_ids, keys):
                 if self._clock() > deadline:
                     raise OwnersUnavailable('The list takes too long to be filtered.')

@@ -127,8 +127,7 @@ def _read_parts(text: bytes) -> Iterator[tuple[bytes, dict[str, Any]]]:
         or not isinstance(document['allocations'], dict)
     ):
         raise _Unreadable('it has an unknown form')
-    consumers = document['allocations']
-    yield json.dumps(consumers).encode(), consumers
+    yield json.dumps(document['allocations']).encode(), document['allocations']
 
 
 def replace_body(response: webob.Response, body: bytes) -> None:

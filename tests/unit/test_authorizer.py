@@ -554,6 +554,21 @@ class TestVisible:
         with pytest.raises(OwnersUnavailable):
             find_visible([CONSUMER])
 
+    def test_parts_without_recorded_owners_have_no_more_time(self) -> None:
+        """R09: of orphaned allocations nothing is judged, but each is looked up."""
+        clock = [0.0]
+        authorizer = Authorizer(
+            CountingRules('project_id'),
+            FixedOwners({u: Owner(u, OwnerStatus.UNOWNED) for u in (CONSUMER, OTHER)}),
+            patience=10.0,
+            clock=lambda: clock[0],
+        )
+        find_visible = authorizer.make_filter(LIST, CALLER)
+        assert find_visible([CONSUMER]) == set()
+        clock[0] += 11.0
+        with pytest.raises(OwnersUnavailable):
+            find_visible([OTHER])
+
     @pytest.mark.parametrize(('projects', 'judged'), [(2048, 2048), (2049, 2050)])
     def test_rulings_are_forgotten_where_there_are_more_than_are_kept(
         self, projects: int, judged: int
