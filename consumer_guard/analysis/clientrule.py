@@ -14,6 +14,8 @@ from consumer_guard.analysis.proof.structure import Certain
 from consumer_guard.analysis.scenarios import Shape
 from consumer_guard.guard.model import TARGET_KEYS, Operation, Ownership, Truth
 from consumer_guard.rules.leaves import (
+    ALLOW_ALL,
+    DENY_ALL,
     NOTHING,
     Constant,
     CredentialIs,
@@ -21,11 +23,6 @@ from consumer_guard.rules.leaves import (
 )
 from consumer_guard.rules.nodes import AllOf, AnyOf, Node, Not, Reference
 from consumer_guard.rules.remote import Remote
-
-_YES = Constant('@', NOTHING, Truth.YES)
-
-#: Allows nobody.
-REFUSES_ALL = Constant('!', NOTHING, Truth.NO)
 
 
 class Bound(enum.Enum):
@@ -73,7 +70,7 @@ def make_client_rule(
     if placement is None:
         # What is allowed with the owner unknown is allowed for each.
         return guards if decides else by_role
-    by_owner = guards if decides else REFUSES_ALL
+    by_owner = guards if decides else DENY_ALL
     theirs = placement.nodes.get(operation.name)
     translated = [
         _translate(
@@ -144,22 +141,22 @@ def _translate(node: Node, context: _Context) -> Node:
 def _translate_leaf(leaf: Node, context: _Context) -> Node:
     if isinstance(leaf, HasRole):
         if leaf.name == context.role:
-            return _YES if context.passage else REFUSES_ALL
+            return ALLOW_ALL if context.passage else DENY_ALL
         return leaf
     if isinstance(leaf, Constant) and leaf.truth is not Truth.UNKNOWN:
         return leaf
     if isinstance(leaf, Remote | Constant):
         return _make_unknown(context.bound)
     if leaf.reads - context.keys:
-        return REFUSES_ALL  # oslo.policy: a key that is missing
+        return DENY_ALL  # oslo.policy: a key that is missing
     if not leaf.reads or context.sums:
         # None equals None there, and is unknown here.
         least = context.bound is Bound.LEAST
         return Certain(leaf) if least else Not(Certain(Not(leaf)))
     if isinstance(leaf, CredentialIs) and leaf.key == leaf.right.key:
-        return _YES  # the caller's own, compared with itself
+        return ALLOW_ALL  # the caller's own, compared with itself
     return _make_unknown(context.bound)
 
 
 def _make_unknown(bound: Bound) -> Constant:
-    return _YES if bound is Bound.MOST else REFUSES_ALL
+    return ALLOW_ALL if bound is Bound.MOST else DENY_ALL

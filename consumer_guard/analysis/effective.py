@@ -12,7 +12,6 @@ from typing import NamedTuple
 from consumer_guard.analysis.answering import JudgedBy, Policy, answer_scenario
 from consumer_guard.analysis.client import Decider, PlacementRules
 from consumer_guard.analysis.clientrule import (
-    REFUSES_ALL,
     Bound,
     make_client_rule,
     make_client_shape,
@@ -24,6 +23,7 @@ from consumer_guard.analysis.lint.linter import Policies
 from consumer_guard.analysis.scenarios import describe_scenario
 from consumer_guard.analysis.terms import list_leaves
 from consumer_guard.guard.model import OPERATIONS, Operation, Ownership
+from consumer_guard.rules.leaves import DENY_ALL
 from consumer_guard.rules.nodes import AnyOf, Node
 from consumer_guard.rules.rulebook import Rulebook
 
@@ -88,10 +88,10 @@ class _Question(NamedTuple):
 def _list_questions(operation: Operation, policy: Policy) -> Iterator[_Question]:
     """First those who get it whoever the owner is, then those who get it by owning."""
     guards = policy.rulebook.node(operation.rule)
-    before = _Rules(REFUSES_ALL, REFUSES_ALL, REFUSES_ALL)
+    before = _Rules(DENY_ALL, DENY_ALL, DENY_ALL)
     for owned in _list_ownerships(operation):
         allowed = make_client_rule(operation, guards, None, Bound.LEAST, owned=owned)
-        now = _Rules(allowed, REFUSES_ALL, allowed)
+        now = _Rules(allowed, DENY_ALL, allowed)
         if policy.placement is not None:
             both = [
                 make_client_rule(operation, guards, policy.placement, each, owned=owned)

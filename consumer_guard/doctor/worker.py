@@ -26,8 +26,10 @@ def use_environment(pid: int | None) -> Iterator[None]:
             for name, value in _read_environment(pid).items()
             if _configures(name)
         }
-        _replace_environment(kept | taken)
+    else:
+        kept, taken = before, {}
     try:
+        _replace_environment(kept | taken)
         yield
     finally:
         _replace_environment(before)

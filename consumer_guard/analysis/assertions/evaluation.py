@@ -25,7 +25,6 @@ from consumer_guard.analysis.assertions.document import (
 )
 from consumer_guard.analysis.client import ClientAnswer, list_answers
 from consumer_guard.analysis.clientrule import (
-    REFUSES_ALL,
     Bound,
     make_client_rule,
     make_client_shape,
@@ -36,7 +35,12 @@ from consumer_guard.analysis.scenarios import Scenario, describe_scenario
 from consumer_guard.analysis.simulation import Subject
 from consumer_guard.analysis.terms import list_leaves
 from consumer_guard.guard.model import OPERATIONS, Operation, Ownership
-from consumer_guard.rules.leaves import NOTHING, HasRole, make_generic_check
+from consumer_guard.rules.leaves import (
+    DENY_ALL,
+    NOTHING,
+    HasRole,
+    make_generic_check,
+)
 from consumer_guard.rules.nodes import AllOf, Node, Not
 
 _ELSEWHERE = 'depends on a remote check, or on an unknown rule of placement'
@@ -153,7 +157,7 @@ def _verify_operation(
     )
     both = AllOf((meant, rule))
     compared = compare_on(
-        meant if statement.always else REFUSES_ALL,
+        meant if statement.always else DENY_ALL,
         both,
         make_client_shape(operation, owned=owned),
     )

@@ -33,14 +33,11 @@ from consumer_guard.analysis.lint.rulesets import RuleSet
 from consumer_guard.analysis.scenarios import list_shapes
 from consumer_guard.analysis.terms import list_leaves
 from consumer_guard.guard import model
-from consumer_guard.guard.model import Operation, Ownership, Truth
-from consumer_guard.rules.leaves import NOTHING, Constant
+from consumer_guard.guard.model import Operation, Ownership
+from consumer_guard.rules.leaves import ALLOW_ALL, DENY_ALL
 from consumer_guard.rules.nodes import Node
 
 PREFIX = 'placement:'
-
-_DENY_ALL = Constant('!', NOTHING, Truth.NO)
-_ALLOW_ALL = Constant('@', NOTHING, Truth.YES)
 
 #: As consumer_guard_passge is like consumer_guard_passage.
 _ROLE_SIMILARITY = 0.85
@@ -86,7 +83,7 @@ def _lint_openness(node: Node, operation: Operation) -> Iterator[Assessment]:
     )
     if open_to == [()]:
         whom = 'every caller with a token'
-        if not compare_on(_ALLOW_ALL, node, list_shapes(operation)[0]).equal:
+        if not compare_on(ALLOW_ALL, node, list_shapes(operation)[0]).equal:
             whom = 'callers without any role'
         yield warn(f'allows {whom}, for every consumer', fix)
     else:
@@ -96,7 +93,7 @@ def _lint_openness(node: Node, operation: Operation) -> Iterator[Assessment]:
 
 
 def _lint_denial(node: Node, operation: Operation) -> Iterator[Assessment]:
-    compared = compare_operation(_DENY_ALL, node, operation)
+    compared = compare_operation(DENY_ALL, node, operation)
     never = compared.decided and Change.ALLOWED not in compared.changes
     if never and {*list_leaves(node)} != {'!'}:
         yield warn(
