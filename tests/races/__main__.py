@@ -84,7 +84,11 @@ def race(database: str, options: argparse.Namespace) -> dict[str, Any]:
         scene.tables.engine.dispose()
         tokens.close()
     faults = evidence.find_faults(
-        log, account.acknowledged, account.unsure, account.rolls
+        log,
+        account.acknowledged,
+        account.unsure,
+        account.rolls,
+        ids_recur=database == 'sqlite',
     )
     by_owners = sum(write.sealed for write in account.acknowledged)
     return {

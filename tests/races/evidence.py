@@ -133,29 +133,30 @@ def find_faults(
     acknowledged: Iterable[Write],
     unsure: Iterable[Write] = (),
     rolls: Iterable[Roll] = (),
+    *,
+    ids_recur: bool = False,
 ) -> list[str]:
     """What must not be: empty when every write is accounted for.
 
     * A write by ownership: the row moved from the body's generation to one of the
       guard's own, the very next change of that row is placement's increment of it,
       and the project was the writer's at both.
-    * Another write upon a generation: a step from that generation that is no other
-      write's.
-    * A write without one: a step that is no other write's.
+    * Another write upon a generation: a step from that generation, of the claimed
+      project, that is no other write's.
+    * A write without one: a step of that project that is no other write's.
     * Nothing else: no further step, but of writes whose answer says neither.
     * A roll: a move from the one generation to the other.
 
-    Only of owners' writes consumer and project are compared. Placement increments a row
-    by its id and generation. Where ids come again (SQLite), the write of a role-holder
-    lands on whatever row was made under that id up to the same generation, be it
-    another consumer's.
-
     :param unsure: writes that may have landed
+    :param ids_recur: as SQLite's do. Placement increments a row by its id and
+        generation: the write of a role-holder lands on whatever row was made under
+        that id up to the same generation, be it another consumer's. Of such writes
+        neither consumer nor project are compared then; of owners' they always are.
     """
     steps = Counter(_find_steps(log))
     seals = _find_seals(log)
     writes = list(acknowledged)
-    loose = sum(w.generation is None for w in writes)
+    loose = [w for w in writes if w.generation is None]
     named = [w for w in writes if w.generation is not None]
     moves = Counter((c.uuid, c.was, c.generation) for c in log)
     faults = [
@@ -168,7 +169,8 @@ def find_faults(
     direct = unsealed & steps
     steps -= direct
     for (uuid, generation, _project), count in (unsealed - direct).items():
-        alike = [s for s in steps.elements() if s[1] == generation][:count]
+        alike = [s for s in steps.elements() if ids_recur and s[1] == generation]
+        alike = alike[:count]
         steps -= Counter(alike)
         if len(alike) < count:
             upon = uuid, generation
@@ -180,10 +182,25 @@ def find_faults(
                 faults.append(f'{key}: acknowledged to its owner, {_explain(key, log)}')
             else:
                 steps[step] -= 1
-    left, possible = steps.total(), loose + sum(1 for _ in unsure)
-    if not loose <= left <= possible:
-        faults.append(f'{loose} to {possible} further writes, {left} in the log')
-    return faults
+    return faults + _count_others(steps, loose, list(unsure), ids_recur)
+
+
+def _count_others(
+    steps: Counter[Key], loose: list[Write], unsure: list[Write], ids_recur: bool
+) -> list[str]:
+    """Where there are fewer steps left than writes, or more than there can be."""
+    left = Counter[tuple[str, str] | None]()
+    for (uuid, _generation, project), count in steps.items():
+        left[None if ids_recur else (uuid, project)] += count
+    sure, possible = (
+        Counter(None if ids_recur else (w.uuid, w.project) for w in writes)
+        for writes in (loose, [*loose, *unsure])
+    )
+    return [
+        f'{each}: {sure[each]} to {possible[each]} writes, {left[each]} in the log'
+        for each in {*left, *sure}
+        if not sure[each] <= left[each] <= possible[each]
+    ]
 
 
 def _find_steps(log: Iterable[Change]) -> Iterator[Key]:

@@ -109,6 +109,17 @@ def test_a_role_holders_write_upon_the_guards_own_value_is_not_the_owners() -> N
     assert find_faults(LOG, [*WRITES, theirs])
 
 
+def test_a_role_holders_write_may_be_on_another_row_only_where_ids_recur() -> None:
+    elsewhere = 'dd000000-0000-4000-8000-00000000000d'
+    for moved in (CREATED, LOOSE):
+        writes = [w._replace(uuid=elsewhere) if w == moved else w for w in WRITES]
+        assert find_faults(LOG, writes)
+        assert find_faults(LOG, writes, ids_recur=True) == []
+        assert find_faults(LOG, [*writes, moved], ids_recur=True)
+    sealed = [w._replace(uuid=elsewhere) if w == SEALED else w for w in WRITES]
+    assert find_faults(LOG, sealed, ids_recur=True)
+
+
 def test_a_roll_that_is_not_in_the_log_is_lost() -> None:
     assert find_faults(LOG, WRITES, rolls=[ROLL, ROLL])
 
