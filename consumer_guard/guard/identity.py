@@ -48,12 +48,13 @@ def is_proven(environ: Environ, whose: str = 'user') -> bool:
 
     :param whose: the ``user``, or the ``service`` whose token came along
     """
-    token = getattr(environ.get('keystone.token_auth'), whose, None)
     prefix = 'HTTP_X_SERVICE_' if whose == 'service' else 'HTTP_X_'
+    if environ.get(f'{prefix}IDENTITY_STATUS') != 'Confirmed':
+        return False
+    token = getattr(environ.get('keystone.token_auth'), whose, None)
     user_id = environ.get(f'{prefix}USER_ID')
     return (
         environ.get('keystone.token_info') is not None
-        and environ.get(f'{prefix}IDENTITY_STATUS') == 'Confirmed'
         and bool(user_id)
         and user_id == getattr(token, 'user_id', None)
         and (environ.get(f'{prefix}PROJECT_ID') or None)
@@ -145,6 +146,8 @@ def _read_roles(header: str | None, environ: Environ, whose: str) -> list[str]:
 
     Security: a keystone role named 'x,admin' splits into two.
     """
+    if not header:
+        return []
     token = getattr(environ['keystone.token_auth'], whose, None)
     named = frozenset(getattr(token, 'role_names', ()))
     return [role for role in _split_roles(header) if role in named]
