@@ -255,6 +255,23 @@ def mariadb(extra_args: Sequence[str] = ()) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
+def galera_node(extra_args: Sequence[str] = ()) -> Iterator[Server]:
+    """A cluster of one node.
+
+    :raises ServerMissing: MariaDB or Galera is not installed
+    """
+    cluster = (
+        '--wsrep-on=ON',
+        f'--wsrep-provider={galera_library()}',
+        '--wsrep-cluster-address=gcomm://',
+        '--binlog-format=ROW',
+        '--wsrep-provider-options=gmcast.listen_addr=tcp://127.0.0.1:0',
+    )
+    with mariadb((*cluster, *extra_args)) as node:
+        yield node
+
+
+@contextlib.contextmanager
 def mysql(extra_args: Sequence[str] = ()) -> Iterator[Server]:
     """A MySQL server; ``CONSUMER_GUARD_TEST_MYSQLD`` names its ``mysqld``.
 
@@ -321,14 +338,17 @@ def wait_for_port(port: int) -> None:
 
 
 def galera_library() -> str:
-    """Path of Galera's library; empty where there is none."""
+    """Path of Galera's library.
+
+    :raises ServerMissing: it is not installed
+    """
     for path in (
         '/usr/lib/galera/libgalera_smm.so',
         '/usr/lib64/galera/libgalera_smm.so',
     ):
         if os.path.exists(path):
             return path
-    return ''
+    raise ServerMissing('no Galera; on Debian: apt-get install galera-4')
 
 
 def _serve(server: Server) -> Iterator[Server]:

@@ -16,7 +16,6 @@ from consumer_guard.guard import model
 Environ = dict[str, Any]
 
 ENV_REQUEST_ID = 'openstack.request_id'
-
 ENV_GLOBAL_REQUEST_ID = 'openstack.global_request_id'
 
 #: Every header from which oslo.context or placement's rules can take a role.
@@ -108,7 +107,7 @@ def _name_headers(
     read_roles = _split_roles if believe_headers else _read_roles
     # Security: without a proven service token these headers are anybody's.
     proven = believe_headers or is_proven(environ, 'service')
-    of_service = (environ if proven else Environ()).get
+    service = (environ if proven else Environ()).get
     return GuardContext(
         user_id=user_id,
         project_id=project_id,
@@ -124,13 +123,11 @@ def _name_headers(
         roles=read_roles(get('HTTP_X_ROLES'), environ, 'user'),
         # Security: oslo.context calls an unknown one an admin project.
         is_admin_project=_is_true(get('HTTP_X_IS_ADMIN_PROJECT')),
-        service_user_id=of_service('HTTP_X_SERVICE_USER_ID'),
-        service_user_domain_id=of_service('HTTP_X_SERVICE_USER_DOMAIN_ID'),
-        service_project_id=of_service('HTTP_X_SERVICE_PROJECT_ID'),
-        service_project_domain_id=of_service('HTTP_X_SERVICE_PROJECT_DOMAIN_ID'),
-        service_roles=read_roles(
-            of_service('HTTP_X_SERVICE_ROLES'), environ, 'service'
-        ),
+        service_user_id=service('HTTP_X_SERVICE_USER_ID'),
+        service_user_domain_id=service('HTTP_X_SERVICE_USER_DOMAIN_ID'),
+        service_project_id=service('HTTP_X_SERVICE_PROJECT_ID'),
+        service_project_domain_id=service('HTTP_X_SERVICE_PROJECT_DOMAIN_ID'),
+        service_roles=read_roles(service('HTTP_X_SERVICE_ROLES'), environ, 'service'),
         request_id=get(ENV_REQUEST_ID),
         global_request_id=get(ENV_GLOBAL_REQUEST_ID),
     )

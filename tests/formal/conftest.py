@@ -12,7 +12,7 @@ from consumer_guard.config.options import OPTS
 from tests.configuration import OWNER_RULES
 from tests.deployment import Deployment, Tokens
 from tests.formal import stepping, traces
-from tests.formal.replay import Stage
+from tests.formal.replay import ReplayScene
 from tests.formal.traces import Trace
 from tests.functional.conftest import WANTED, database, tokens
 
@@ -39,16 +39,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(scope='session')
 def _stages(
     tmp_path_factory: pytest.TempPathFactory, tokens: Tokens, database: str
-) -> Iterator[Callable[..., Stage]]:
-    """Make a stage of some options, or take the one that is there."""
-    made: dict[tuple[tuple[str, object], ...], Stage] = {}
+) -> Iterator[Callable[..., ReplayScene]]:
+    """Make a scene of some options, or take the one that is there."""
+    made: dict[tuple[tuple[str, object], ...], ReplayScene] = {}
 
     # The model counts to less than the lowest reserve that operators may set.
     (reserve,) = (each for each in OPTS if each.dest == 'generation_reserve')
     patch = pytest.MonkeyPatch()
     patch.setattr(reserve.type, 'min', 0)
 
-    def make(**options: object) -> Stage:
+    def make(**options: object) -> ReplayScene:
         key = tuple(options.items())
         if key not in made:
             deployed = Deployment(
@@ -58,7 +58,7 @@ def _stages(
                 rules=OWNER_RULES,
                 options={'lookup_timeout': stepping.PATIENCE, **options},
             )
-            made[key] = Stage(deployed)
+            made[key] = ReplayScene(deployed)
         made[key].deployed.activate()
         return made[key]
 
@@ -69,9 +69,9 @@ def _stages(
 
 
 @pytest.fixture
-def stage(
-    _stages: Callable[..., Stage], request: pytest.FixtureRequest
-) -> Iterator[Stage]:
+def scene(
+    _stages: Callable[..., ReplayScene], request: pytest.FixtureRequest
+) -> Iterator[ReplayScene]:
     """The guard, with the numbers of the run; a mutant's are put right."""
     name = 'mutant' if 'mutant' in request.fixturenames else 'trace'
     trace: Trace = request.getfixturevalue(name)

@@ -55,7 +55,7 @@ class Stored(NamedTuple):
     used: int
 
 
-class Stage:
+class ReplayScene:
     """Placement with an empty database, an owner, and who else there is.
 
     :ivar deployed: the guard in front of placement
@@ -159,16 +159,16 @@ def _find_too_much(trace: Trace) -> Iterator[tuple[int, int]]:
 
 
 class Replay:
-    """One run of the model on a stage."""
+    """One run of the model on a scene."""
 
-    def __init__(self, stage: Stage, trace: Trace) -> None:
-        self._stage = stage
+    def __init__(self, scene: ReplayScene, trace: Trace) -> None:
+        self._scene = scene
         self._trace = trace
         self._turns = collections.Counter[int]()
         self._too_much = set(_find_too_much(trace))
         self._owners = trace.get_bound('OWNERS', 1)
-        self._consumer = stage.clear(trace.get_bound('START', 1))
-        first = stage.read(self._consumer).row
+        self._consumer = scene.clear(trace.get_bound('START', 1))
+        first = scene.read(self._consumer).row
         assert first is not None
         #: Real numbers, by the model's or in their order.
         self._ids = {1: first.row_id}
@@ -220,7 +220,7 @@ class Replay:
             request.finish()
 
     def _look(self) -> None:
-        self._row = self._stage.read(self._consumer).row
+        self._row = self._scene.read(self._consumer).row
         if self._row is not None:
             self.highest = max(self.highest, self._row.generation)
 
@@ -257,13 +257,13 @@ class Replay:
         if step.name in ('owner_read', 'role_read'):
             self._readings[step.writer] = self._read_generation(step)
         elif step.name == 'neighbour_create':
-            self._stage.add_neighbour(max(self._ids.values()))
+            self._scene.add_neighbour(max(self._ids.values()))
         else:
             return False
         return True
 
     def _read_generation(self, step: Step) -> int | None:
-        row = self._stage.read(self._consumer).row
+        row = self._scene.read(self._consumer).row
         return None if step.generation is None or row is None else row.generation
 
     def _send(self, step: Step) -> Request:
@@ -277,7 +277,7 @@ class Replay:
         if (step.writer, self._turns[step.writer]) in self._too_much:
             amount += _TOO_MUCH
         self._amounts[step.writer] = amount
-        caller = self._stage.users['alice'] if owns else self._stage.deployed.admin
+        caller = self._scene.users['alice'] if owns else self._scene.deployed.admin
         role: str | None = 'owner'
         if not owns:
             role = 'role' if 'ROLL' in self._trace.defines else None
@@ -285,7 +285,7 @@ class Replay:
             role, deletes=step.kind == 'delete', splits='SPLIT' in self._trace.defines
         )
         http = self._make_request(step, caller, generation, amount)
-        application = self._stage.deployed.application
+        application = self._scene.deployed.application
         request = Request(lambda: http.get_response(application), naming)
         self._open[step.writer] = request
         return request
@@ -297,9 +297,9 @@ class Replay:
         method, path = 'DELETE', f'/allocations/{self._consumer}'
         body: dict[str, Any] | None = None
         if step.kind != 'delete':
-            owner = self._stage.users.get(step.claimed, caller)
+            owner = self._scene.users.get(step.claimed, caller)
             method = 'PUT'
-            body = make_claim(self._stage.provider, owner, generation, version, amount)
+            body = make_claim(self._scene.provider, owner, generation, version, amount)
             # PUT cannot empty below 1.28; else it and POST are the same.
             if step.kind == 'post_old_empty' or (version != '1.7' and amount % 2):
                 method, path, body = 'POST', '/allocations', {self._consumer: body}
@@ -309,13 +309,13 @@ class Replay:
         if step.name == 'placement_create' and self._row is None and step.row:
             # The row ids that the model gives, new ones or some that were given.
             wanted = self._ids.get(step.row.row_id, max(self._ids.values()) + 1)
-            self._stage.give_row_id(wanted)
+            self._scene.give_row_id(wanted)
         if step.name == 'placement_commit':
-            self._stage.give_allocation_id(1000 * next(self._numbers))
+            self._scene.give_allocation_id(1000 * next(self._numbers))
         request.go_on()
 
     def _compare(self, step: Step) -> None:
-        stored = self._stage.read(self._consumer)
+        stored = self._scene.read(self._consumer)
         if step.name == 'owner_swap' and not step.answer and stored.row:
             self._own.append(stored.row.generation)
         if step.name == 'placement_create' and step.row and stored.row:
@@ -331,8 +331,8 @@ class Replay:
 
     def _make_real(self, row: Row) -> Row:
         project = NOBODY
-        if row.owner in self._stage.users:
-            project = str(self._stage.users[row.owner].project_id)
+        if row.owner in self._scene.users:
+            project = str(self._scene.users[row.owner].project_id)
         generation = row.generation
         if generation <= _OWN:
             number = (_OWN - generation) // _SPACING

@@ -26,6 +26,7 @@ from tests.functional.host import (
     RunDoctor,
     needs,
 )
+from tests.functional.owners.databases import start
 from tests.rows import LIMIT, NOBODY
 
 
@@ -398,17 +399,8 @@ def test_reads_of_a_galera_cluster_wait_for_the_newest_rows(
     host: Host, examine: RunDoctor
 ) -> None:
     assert examine().of('wsrep_sync_wait')['finding'] == 'no Galera'
-    library = servers.galera_library()
-    if not library:
-        pytest.skip('no Galera library; on Debian: apt-get install galera-4')
-    cluster = (
-        '--wsrep-on=ON',
-        f'--wsrep-provider={library}',
-        '--wsrep-cluster-address=gcomm://',
-        '--binlog-format=ROW',
-        '--wsrep-provider-options=gmcast.listen_addr=tcp://127.0.0.1:0',
-    )
-    with servers.mariadb(cluster) as server:
+    with contextlib.ExitStack() as stack:
+        server = start(stack, 'galera')
         url = server.url(server.create_database())
         servers.create_schema(url)
         host.configure(f'connection = {url}')

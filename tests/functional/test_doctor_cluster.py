@@ -34,19 +34,8 @@ def make_placement(connection: str, parameters: str = '') -> cfg.ConfigOpts:
 @pytest.fixture(scope='module')
 def node() -> Iterator[servers.Server]:
     """A cluster of one node."""
-    library = servers.galera_library()
-    if not library:
-        pytest.skip('no Galera library; on Debian: apt-get install galera-4')
     with contextlib.ExitStack() as stack:
-        yield start(
-            stack,
-            'mysql',
-            '--wsrep-on=ON',
-            f'--wsrep-provider={library}',
-            '--wsrep-cluster-address=gcomm://',
-            '--binlog-format=ROW',
-            '--wsrep-provider-options=gmcast.listen_addr=tcp://127.0.0.1:0',
-        )
+        yield start(stack, 'galera')
 
 
 @pytest.fixture

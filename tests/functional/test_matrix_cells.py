@@ -98,7 +98,7 @@ def make_placement(rules: dict[str, str]) -> PlacementRules | None:
     )
 
 
-class Stage(Scene):
+class MatrixScene(Scene):
     """Owners as the matrix names them, with a consumer of each relation."""
 
     def __init__(self, deployed: Deployment) -> None:
@@ -206,7 +206,9 @@ def test_every_cell_of_the_matrix_is_what_the_guard_answers(
     denial: str,
 ) -> None:
     matrix = make(rules, denial == 'conceal')
-    assert_all_cells(matrix, Stage(deploy(rules=rules, options={'denial': denial})))
+    assert_all_cells(
+        matrix, MatrixScene(deploy(rules=rules, options={'denial': denial}))
+    )
 
 
 @pytest.mark.parametrize('name', sorted(PLACEMENTS))
@@ -215,19 +217,19 @@ def test_every_cell_is_what_the_guard_and_placement_answer_together(
     deploy: Callable[..., Deployment], rules: dict[str, str], name: str
 ) -> None:
     placement = PLACEMENTS[name]
-    stage = Stage(deploy(rules=rules, placement_rules=placement))
+    scene = MatrixScene(deploy(rules=rules, placement_rules=placement))
     matrix = make(rules, conceal=False, placement=placement)
-    assert_all_cells(matrix, stage)
+    assert_all_cells(matrix, scene)
     assert any(cell.placement_refuses for cell in matrix.cells.values())
 
 
-def assert_all_cells(matrix: Matrix, stage: Stage) -> None:
+def assert_all_cells(matrix: Matrix, scene: MatrixScene) -> None:
     for one in matrix.classes:
-        user = stage.make_user(one)
+        user = scene.make_user(one)
         for operation in model.OPERATIONS:
             for relation in Relation:
-                consumer = stage.find(relation)
-                answer = stage.ask(user, operation, relation, consumer)
+                consumer = scene.find(relation)
+                answer = scene.ask(user, operation, relation, consumer)
                 cell = matrix.cells[one.name, operation.name, relation]
                 try:
                     assert_is(cell, answer, operation, consumer)

@@ -409,7 +409,7 @@ class Ledger:
             self.owner_at[generation] = project_id
 
 
-class Throng:
+class RacingWriters:
     """Two owners with two threads each, and an admin, on one consumer."""
 
     #: What the admin does at most, and after how many owners' writes he stops.
@@ -525,16 +525,16 @@ class Throng:
 def test_at_full_speed(race: Race) -> None:
     """Every 204 of an owner was given for a generation at which it was his."""
     race.admin_deletes()
-    throng = Throng(race)
+    writers = RacingWriters(race)
     with concurrent.futures.ThreadPoolExecutor(5) as pool:
         owners = [
-            pool.submit(throng.write_as, owner)
+            pool.submit(writers.write_as, owner)
             for owner in (race.alice, race.bob)
             for _ in range(2)
         ]
-        moved = pool.submit(throng.administrate).result(2 * PATIENCE)
+        moved = pool.submit(writers.administrate).result(2 * PATIENCE)
         landed = [owner.result(PATIENCE) for owner in owners]
-    ledger = throng.ledger
+    ledger = writers.ledger
     answered = {200, 204, 403, 404, 409}
     if race.tables.engine.dialect.name in ('sqlite', 'postgresql'):
         # Placement's own: 'database is locked'; and a deadlock that it retries in

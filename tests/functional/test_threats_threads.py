@@ -65,7 +65,7 @@ class Tenant:
     consumers: dict[str, int]
 
 
-class Crowd(Scene):
+class TenantsScene(Scene):
     """Tenants of one placement, each with consumers on one provider."""
 
     def __init__(self, deployed: Deployment, denial: str) -> None:
@@ -197,7 +197,7 @@ def test_mixed_requests(deploy: Deploy, audit: _Audit, denial: str) -> None:
     """O15 I18: no answer of another's, no record of another's, no deadlock."""
     options = {'denial': denial, 'audit': 'all'}
     options['max_filtered_lists'] = str(THREADS)
-    crowd = Crowd(deploy(options=options, rules=OWNER_RULES), denial)
+    scene = TenantsScene(deploy(options=options, rules=OWNER_RULES), denial)
     audit.users.clear()
     each = many(32, 1_000)
     pool = concurrent.futures.ThreadPoolExecutor(THREADS)
@@ -205,7 +205,7 @@ def test_mixed_requests(deploy: Deploy, audit: _Audit, denial: str) -> None:
 
     def work(seed: int) -> None:
         started.wait(PATIENCE)
-        crowd.work(seed, each)
+        scene.work(seed, each)
 
     try:
         working = [pool.submit(work, seed) for seed in range(THREADS)]
@@ -213,7 +213,7 @@ def test_mixed_requests(deploy: Deploy, audit: _Audit, denial: str) -> None:
             future.result(PATIENCE)
     finally:
         pool.shutdown(cancel_futures=True)
-    assert len(crowd.asked_by) == each * THREADS
-    assert crowd.tallied['own write 204']
-    assert audit.users == crowd.asked_by, 'a record names another caller'
-    print(denial, sorted(crowd.tallied.items()))
+    assert len(scene.asked_by) == each * THREADS
+    assert scene.tallied['own write 204']
+    assert audit.users == scene.asked_by, 'a record names another caller'
+    print(denial, sorted(scene.tallied.items()))

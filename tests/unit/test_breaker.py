@@ -25,7 +25,7 @@ class Clock:
         return self.now
 
 
-class Stage:
+class BreakerScene:
     """A breaker, its clock, and look-ups that take as long as a test wants."""
 
     def __init__(self) -> None:
@@ -55,92 +55,100 @@ class Stage:
 
 
 @pytest.fixture
-def stage() -> Stage:
-    return Stage()
+def scene() -> BreakerScene:
+    return BreakerScene()
 
 
-def test_after_a_time_out_nobody_waits_for_a_while(stage: Stage) -> None:
-    assert stage.time_out()
-    before = stage.clock.now
-    assert not any(stage.succeed() for _ in range(10))
-    assert stage.clock.now == before
-    stage.clock.now += PAUSE
-    assert stage.succeed()
-    assert stage.succeed()
+def test_after_a_time_out_nobody_waits_for_a_while(scene: BreakerScene) -> None:
+    assert scene.time_out()
+    before = scene.clock.now
+    assert not any(scene.succeed() for _ in range(10))
+    assert scene.clock.now == before
+    scene.clock.now += PAUSE
+    assert scene.succeed()
+    assert scene.succeed()
 
 
-def test_while_one_look_up_tries_the_others_do_not(stage: Stage) -> None:
-    stage.time_out()
-    stage.clock.now += PAUSE
+def test_while_one_look_up_tries_the_others_do_not(scene: BreakerScene) -> None:
+    scene.time_out()
+    scene.clock.now += PAUSE
 
     def find() -> None:
-        stage.clock.now += TIMEOUT / 2
-        assert not stage.succeed()
+        scene.clock.now += TIMEOUT / 2
+        assert not scene.succeed()
 
-    stage.breaker.run(find, 1)
-    assert stage.succeed()
+    scene.breaker.run(find, 1)
+    assert scene.succeed()
 
 
-def test_a_look_up_that_tries_in_vain_begins_the_pause_again(stage: Stage) -> None:
-    stage.time_out()
+def test_a_look_up_that_tries_in_vain_begins_the_pause_again(
+    scene: BreakerScene,
+) -> None:
+    scene.time_out()
     for _ in range(5):
-        assert not stage.succeed()
-        stage.clock.now += PAUSE
-        assert stage.time_out()
-    assert not stage.succeed()
+        assert not scene.succeed()
+        scene.clock.now += PAUSE
+        assert scene.time_out()
+    assert not scene.succeed()
 
 
-def test_one_that_never_ends_is_not_waited_for(stage: Stage) -> None:
+def test_one_that_never_ends_is_not_waited_for(scene: BreakerScene) -> None:
     """Its thread was killed, in a way that ran no handler of ours."""
-    stage.time_out()
-    stage.clock.now += PAUSE
+    scene.time_out()
+    scene.clock.now += PAUSE
 
     def find() -> None:
         raise SystemExit
 
     with pytest.raises(SystemExit):
-        stage.breaker.run(find, 1)
-    assert not stage.succeed()
-    stage.clock.now += TIMEOUT + PAUSE
-    assert stage.succeed()
+        scene.breaker.run(find, 1)
+    assert not scene.succeed()
+    scene.clock.now += TIMEOUT + PAUSE
+    assert scene.succeed()
 
 
 @pytest.mark.parametrize('seconds', [0.0, TIMEOUT / 2])
-def test_failures_that_come_soon_stop_nobody(stage: Stage, seconds: float) -> None:
+def test_failures_that_come_soon_stop_nobody(
+    scene: BreakerScene, seconds: float
+) -> None:
     for _ in range(3):
-        assert stage.look_up(seconds, fails=True)
-    assert stage.succeed()
+        assert scene.look_up(seconds, fails=True)
+    assert scene.succeed()
 
 
-def test_a_large_look_up_that_times_out_stops_nobody(stage: Stage) -> None:
+def test_a_large_look_up_that_times_out_stops_nobody(scene: BreakerScene) -> None:
     """Or whoever may send one could keep all the others out."""
-    assert stage.time_out(FEW + 1)
-    assert stage.succeed()
-    assert stage.time_out(FEW)
-    assert not stage.succeed()
-    stage.clock.now += PAUSE
-    assert stage.time_out(FEW + 1)
-    assert stage.succeed()
+    assert scene.time_out(FEW + 1)
+    assert scene.succeed()
+    assert scene.time_out(FEW)
+    assert not scene.succeed()
+    scene.clock.now += PAUSE
+    assert scene.time_out(FEW + 1)
+    assert scene.succeed()
 
 
-def test_one_that_is_slow_while_others_are_not_stops_nobody(stage: Stage) -> None:
+def test_one_that_is_slow_while_others_are_not_stops_nobody(
+    scene: BreakerScene,
+) -> None:
     def find() -> None:
-        stage.clock.now += TIMEOUT / 2
-        assert stage.succeed()
-        stage.clock.now += TIMEOUT / 2
+        scene.clock.now += TIMEOUT / 2
+        assert scene.succeed()
+        scene.clock.now += TIMEOUT / 2
         raise OwnersUnavailable('slow')
 
     with pytest.raises(OwnersUnavailable):
-        stage.breaker.run(find, 1)
-    assert stage.succeed()
+        scene.breaker.run(find, 1)
+    assert scene.succeed()
 
 
-def test_opening_is_logged_once(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+def test_opening_is_logged_once(
+    scene: BreakerScene, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level('INFO')
     for _ in range(4):
-        stage.time_out()
-        stage.clock.now += PAUSE
-    stage.succeed()
+        scene.time_out()
+        scene.clock.now += PAUSE
+    scene.succeed()
     assert [record.levelname for record in caplog.records] == ['WARNING', 'INFO']
 
 
@@ -163,11 +171,13 @@ STEPS = st.lists(
 )
 
 
-def _try_each(stage: Stage, steps: list[Step]) -> Iterator[tuple[Step, float, bool]]:
+def _try_each(
+    scene: BreakerScene, steps: list[Step]
+) -> Iterator[tuple[Step, float, bool]]:
     for step in steps:
-        stage.clock.now += step.pause
-        began = stage.clock.now
-        yield step, began, stage.look_up(step.seconds, fails=step.fails)
+        scene.clock.now += step.pause
+        began = scene.clock.now
+        yield step, began, scene.look_up(step.seconds, fails=step.fails)
 
 
 @given(STEPS)
@@ -175,9 +185,9 @@ def test_look_ups_are_refused_only_within_a_pause_after_a_time_out(
     steps: list[Step],
 ) -> None:
     timed_out: float | None = None
-    stage = Stage()
-    for step, began, tried in _try_each(stage, steps):
+    scene = BreakerScene()
+    for step, began, tried in _try_each(scene, steps):
         assert tried is (timed_out is None or began >= timed_out + PAUSE)
         if tried:
             late = step.fails and step.seconds >= TIMEOUT
-            timed_out = stage.clock.now if late else None
+            timed_out = scene.clock.now if late else None

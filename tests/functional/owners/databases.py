@@ -32,6 +32,7 @@ ON_MYSQL = 'CONSUMER_GUARD_TEST_MYSQLD' in os.environ
 START = {
     'postgresql': servers.postgresql,
     'mysql': servers.mysql if ON_MYSQL else servers.mariadb,
+    'galera': servers.galera_node,
 }
 
 
@@ -44,10 +45,10 @@ def on(dialect: str, *values: str) -> object:
     )
 
 
-def start(stack: contextlib.ExitStack, dialect: str, *arguments: str) -> servers.Server:
+def start(stack: contextlib.ExitStack, name: str, *arguments: str) -> servers.Server:
     """Start a server; skip the test where there is none on this machine."""
     try:
-        return stack.enter_context(START[dialect](arguments))
+        return stack.enter_context(START[name](arguments))
     except servers.ServerMissing as missing:
         pytest.skip(str(missing))
 

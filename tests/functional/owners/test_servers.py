@@ -479,26 +479,13 @@ def test_ids_are_quoted_for_the_mode_of_the_session(
 
 
 @pytest.mark.on_database('mysql')
-@pytest.mark.skipif(ON_MYSQL, reason='MySQL has no Galera')
+@pytest.mark.skipif(ON_MYSQL, reason='MySQL has no wsrep_sync_wait')
 @pytest.mark.parametrize('clustered', [False, True])
 def test_galera_waits_for_the_newest_rows(
     server: Callable[[str], servers.Server], clustered: bool
 ) -> None:
     with contextlib.ExitStack() as stack:
-        if clustered:
-            if not servers.galera_library():
-                pytest.skip('no Galera library; on Debian: apt-get install galera-4')
-            running = start(
-                stack,
-                'mysql',
-                '--wsrep-on=ON',
-                f'--wsrep-provider={servers.galera_library()}',
-                '--wsrep-cluster-address=gcomm://',
-                '--binlog-format=ROW',
-                '--wsrep-provider-options=gmcast.listen_addr=tcp://127.0.0.1:0',
-            )
-        else:
-            running = server('mysql')
+        running = start(stack, 'galera') if clustered else server('mysql')
         lookup = DatabaseOwners(settings(running.url(running.create_database())))
         with lookup.engine.connect() as connection:
             waits = connection.exec_driver_sql('SELECT @@SESSION.wsrep_sync_wait')
