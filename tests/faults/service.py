@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The guarded placement as a service: gunicorn, several processes and threads."""
 
+import contextlib
 import os
 import pathlib
 import signal
@@ -74,6 +75,10 @@ class Service:
         (folder / 'gunicorn.conf.py').write_text(_HOOK)
         self.port = find_free_port()
         self._start()
+        with contextlib.ExitStack() as stack:
+            stack.callback(self.stop)
+            self._wait()
+            stack.pop_all()
 
     def _start(self) -> None:
         with open(self._output, 'ab') as output:
@@ -90,6 +95,8 @@ class Service:
                 stdout=output,
                 stderr=output,
             )
+
+    def _wait(self) -> None:
         deadline = time.monotonic() + PATIENCE
         # All of them: one that starts while its policy file is broken is locked.
         while (
@@ -118,7 +125,9 @@ class Service:
 
     def stop(self) -> None:
         """The end, with all its processes."""
-        family = psutil.Process(self._process.pid).children(recursive=True)
+        family = []
+        if self._process.poll() is None:
+            family = psutil.Process(self._process.pid).children(recursive=True)
         self._process.terminate()
         try:
             self._process.wait(20)
