@@ -9,6 +9,9 @@ from typing import Any
 #: The microversion of requests that do not choose one.
 VERSION = '1.38'
 
+#: For GET /usages: on PostgreSQL placement's later sums are a 500.
+SUMS_VERSION = '1.37'
+
 
 @dataclasses.dataclass(frozen=True)
 class User:

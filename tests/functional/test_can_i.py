@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from consumer_guard.analysis import prediction
-from tests.administrator import User, make_claim
+from tests.administrator import SUMS_VERSION, User, make_claim
 from tests.commands import Commands, Run
 from tests.configuration import OWNER_RULES
 from tests.deployment import Deployment, Tokens
@@ -166,6 +166,8 @@ def test_as_deployed(
         version = dice.choice(('1.13', '1.27', '1.28', '1.38'))
         if operation == 'reshape':
             version = '1.38'
+        if operation == 'usages':
+            version = SUMS_VERSION
         method, path, body = make_question(
             Scene(deployment, alice=user), operation, dice.choice(KINDS), version, dice
         )
@@ -285,8 +287,10 @@ class TestAnswers:
             (deployment.admin, 'POST', '/reshaper', reshape, 403, 'placement'),
             (scene.alice, 'POST', '/reshaper', reshape, 403, 'consumer_guard'),
         ):
-            run = asker.can_i(user, method, path, '1.38', body)
-            real = deployment.request(method, path, user, version='1.38', body=body)
+            run = asker.can_i(user, method, path, SUMS_VERSION, body)
+            real = deployment.request(
+                method, path, user, version=SUMS_VERSION, body=body
+            )
             assert real.status_int == status
             assert (run.status, run.json['allowed']) == (
                 (0, True) if status == 200 else (1, False)

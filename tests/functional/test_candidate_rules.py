@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
+from tests.administrator import SUMS_VERSION
 from tests.configuration import OWNER_RULES
 from tests.deployment import Deploy
 from tests.functional.conftest import Records
@@ -58,7 +59,7 @@ def test_a_difference_makes_a_record_and_a_counter(
     reader = scene.deployed.add_user('reader', project_id=scene.alice.project_id)
     sums = f'/usages?project_id={scene.deployed.admin.project_id}'
     statuses = [
-        scene.deployed.request('GET', path, reader).status_int
+        scene.deployed.request('GET', path, reader, version=SUMS_VERSION).status_int
         for path in (f'/allocations/{scene.own}', sums)
     ]
     assert statuses == [200, 200 if mode == 'shadow' else 403]

@@ -26,7 +26,7 @@ from consumer_guard.analysis.matrix import Matrix, make_matrix
 from consumer_guard.guard import model
 from consumer_guard.guard.decision import Outcome, Reason
 from consumer_guard.rules.rulebook import PolicyText, Rulebook
-from tests.administrator import User
+from tests.administrator import SUMS_VERSION, VERSION, User
 from tests.configuration import OWNER_RULES
 from tests.deployment import Deployment
 from tests.rows import NOBODY
@@ -140,6 +140,7 @@ class MatrixScene(Scene):
         claim = self.claim(claimed, generation=generation)
         path = operation.path.format(consumer_uuid=consumer, uuid=self.provider)
         body: Any = None
+        version = VERSION
         if operation is model.ALLOCATIONS_UPDATE:
             body = claim
         elif operation is model.ALLOCATIONS_MANAGE:
@@ -148,7 +149,10 @@ class MatrixScene(Scene):
             body = self.deployed.make_reshape(self.provider, {consumer: claim})
         elif operation is model.USAGES:
             path += '?' + self._query(relation)
-        answer = self.deployed.request(operation.method, path, user, body=body)
+            version = SUMS_VERSION
+        answer = self.deployed.request(
+            operation.method, path, user, version=version, body=body
+        )
         # A write that placement refuses was sealed before: its generation has moved.
         refused_behind = 'Policy does not allow placement:' in answer.text
         if operation.writes and (answer.status_int < 400 or refused_behind):

@@ -19,7 +19,7 @@ from placement.objects import allocation as placement_allocation
 from placement.objects import consumer as placement_consumer
 from placement.objects import resource_class
 
-from tests.administrator import User, make_claim
+from tests.administrator import SUMS_VERSION, VERSION, User, make_claim
 from tests.deployment import Deploy, Deployment
 from tests.rows import Row, Tables
 
@@ -143,6 +143,23 @@ def test_placement_leaves_a_session_in_its_pool_that_is_not_strict(
         # The pool does not reset it, and placement does not.
         assert 'STRICT' not in connection.execute(mode).scalar_one()
     engine.dispose()
+
+
+@pytest.mark.on_database('postgresql')
+def test_placements_sums_by_consumer_type_fail_on_postgresql(bare: Deployment) -> None:
+    owner = bare.add_user('reader')
+    bare.add_consumer(bare.add_provider(), owner)
+    query = f'/usages?project_id={owner.project_id}'
+    answers = {
+        asked: bare.request('GET', f'{query}{more}', bare.admin, version=version)
+        for asked, version, more in (
+            ('older', SUMS_VERSION, ''),
+            ('all', VERSION, '&consumer_type=all'),
+            ('newer', VERSION, ''),
+        )
+    }
+    assert [answer.status_int for answer in answers.values()] == [200, 200, 500]
+    assert 'GroupingError' in answers['newer'].text
 
 
 def test_oslo_policy_inspects_a_signature_at_every_node_of_every_check(

@@ -15,7 +15,7 @@ from consumer_guard.backend.application import (
 )
 from consumer_guard.guard.identity import Environ
 from consumer_guard.guard.responses import Application, StartResponse
-from tests.administrator import User, make_claim
+from tests.administrator import SUMS_VERSION, VERSION, User, make_claim
 from tests.configuration import OWNER_RULES
 from tests.deployment import Deploy, Deployment
 
@@ -55,13 +55,21 @@ def test_requests_of_all_kinds(validated: Deployment) -> None:
     hers, his = (validated.add_consumer(provider, user) for user in (alice, bob))
     lists = f'/resource_providers/{provider}/allocations'
 
-    def ask(method: str, path: str, user: User | None, body: object = None) -> int:
-        return int(validated.request(method, path, user, body=body).status_int)
+    def ask(
+        method: str,
+        path: str,
+        user: User | None,
+        body: object = None,
+        version: str = VERSION,
+    ) -> int:
+        answer = validated.request(method, path, user, version=version, body=body)
+        return int(answer.status_int)
 
     for user in (service, alice, validated.add_user('auditor'), None):
         for path in ('/', f'/allocations/{hers}', f'/allocations/{his}', lists):
             assert ask('GET', path, user) in (200, 401, 403)
-        assert ask('GET', f'/usages?project_id={bob.project_id}', user) < 404
+        sums = f'/usages?project_id={bob.project_id}'
+        assert ask('GET', sums, user, version=SUMS_VERSION) < 404
         assert ask('HEAD', f'/allocations/{hers}', user) in (401, 405)
         for consumer, owner in ((hers, alice), (his, bob)):
             claim = make_claim(provider, owner, 7)

@@ -16,6 +16,7 @@ from consumer_guard.guard import model
 from consumer_guard.guard.errors import ConfigurationError
 from consumer_guard.rules.rulebook import PolicyText, Rulebook
 from consumer_guard.telemetry.rendering import SCHEMA
+from tests.administrator import SUMS_VERSION
 from tests.configuration import OWNER_RULES
 from tests.deployment import Deploy, Deployment
 from tests.functional.conftest import Records
@@ -185,7 +186,9 @@ class TestDecisions:
         scene = Scene(deploy(options={'audit': 'all'}))
         take(records)
         for project, status in (('{A}', 200), ('{B}', 403)):
-            environ = scene.environ('GET', '/usages', query=f'project_id={project}')
+            environ = scene.environ(
+                'GET', '/usages', query=f'project_id={project}', version=SUMS_VERSION
+            )
             assert send(scene.deployed.application, environ).status == status
         own, foreign = take(records)
         assert own['targets'] == [

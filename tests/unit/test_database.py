@@ -24,7 +24,6 @@ from consumer_guard.owners.api import OwnerLookupSettings
 from consumer_guard.owners.breaker import PAUSE
 from consumer_guard.owners.database import LONGEST_ID, DatabaseOwners
 from tests import statements as statements_at_drivers
-from tests.forking import hookless_fork
 from tests.rows import NOBODY, Tables
 from tests.servers import get_pool
 
@@ -306,12 +305,12 @@ def test_ids_stay_out_of_the_chain_too(tables: Tables, lookup: DatabaseOwners) -
 # Forks ----------------------------------------------------------------------
 
 
-def fork_and_check(fork: Callable[[], int], check: Callable[[], bool]) -> int:
+def fork_and_check(check: Callable[[], bool]) -> int:
     """Run the check in a child; its exit status is 0 when the check holds."""
     with warnings.catch_warnings():
         # From Python 3.12, when any thread lives (a runner's may).
         warnings.simplefilter('ignore', DeprecationWarning)
-        child = fork()
+        child = os.fork()
     if child == 0:
         status = 2
         try:
@@ -323,9 +322,8 @@ def fork_and_check(fork: Callable[[], int], check: Callable[[], bool]) -> int:
     return child
 
 
-@pytest.mark.parametrize('fork', [os.fork, hookless_fork])
 def test_a_child_has_connections_of_its_own(
-    tables: Tables, lookup: DatabaseOwners, fork: Callable[[], int]
+    tables: Tables, lookup: DatabaseOwners
 ) -> None:
     tables.consume(C1)
     tables.consume(C2, 'project-b')
@@ -342,7 +340,7 @@ def test_a_child_has_connections_of_its_own(
         lookup.find([C2])
         return right and unused and lookup.engine.pool is own
 
-    child = fork_and_check(fork, check)
+    child = fork_and_check(check)
     for _ in range(20):
         assert lookup.find([C1])[C1].project_id == 'project-a'
     assert os.waitpid(child, 0)[1] == 0
@@ -355,7 +353,7 @@ def test_the_fork_hook_keeps_nothing_alive(path: Path) -> None:
     del lookup
     gc.collect()
     assert gone() is None
-    child = fork_and_check(os.fork, lambda: True)
+    child = fork_and_check(lambda: True)
     assert os.waitpid(child, 0)[1] == 0
 
 

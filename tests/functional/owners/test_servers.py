@@ -4,6 +4,8 @@
 import contextlib
 import math
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 
@@ -18,7 +20,6 @@ from consumer_guard.owners.statements import for_dialect
 from consumer_guard.testing.lookups import fork_to_find
 from consumer_guard.testing.sources import make_id
 from tests import servers, statements
-from tests.forking import hookless_fork
 from tests.functional.owners.databases import ON_MYSQL, on, settings, start
 from tests.rows import Tables
 
@@ -195,16 +196,15 @@ def test_no_transaction_stays_open(
 # Forks ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize('fork', [os.fork, hookless_fork])
 def test_forked_children_leave_the_parents_pool_alone(
-    tables: Tables, make: Callable[..., DatabaseOwners], fork: Callable[[], int]
+    tables: Tables, make: Callable[..., DatabaseOwners]
 ) -> None:
     lookup = make(timeout=30.0)
     ids = [make_id() for _ in range(4)]
     for id_ in ids:
         tables.consume(id_, f'project-{id_}')
     lookup.find(ids[:1])
-    children = [fork_to_find(lookup, id_, fork) for id_ in ids[1:]]
+    children = [fork_to_find(lookup, id_) for id_ in ids[1:]]
     pool = servers.get_pool(lookup.engine)
     try:
         for _ in range(200):
@@ -214,6 +214,16 @@ def test_forked_children_leave_the_parents_pool_alone(
     assert statuses == [0, 0, 0]
     assert lookup.engine.pool is pool
     assert pool.checkedin() == 1
+
+
+def test_children_without_pythons_hooks_leave_the_parents_pool_alone(
+    url: str, tables: Tables
+) -> None:
+    ids = [make_id() for _ in range(4)]
+    for id_ in ids:
+        tables.consume(id_, f'project-{id_}')
+    command = [sys.executable, '-m', 'tests.forking', url, *ids]
+    subprocess.run(command, check=True, timeout=120)  # our own
 
 
 # Faults ---------------------------------------------------------------------
