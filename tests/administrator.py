@@ -113,8 +113,15 @@ class Administrator(abc.ABC):
         self, provider: str, allocations: dict[str, Any]
     ) -> dict[str, Any]:
         """The body of a reshape that leaves the inventory as it is."""
-        stock = self.must('GET', f'/resource_providers/{provider}/inventories')
+        stock = self.read_inventories(provider)
         return {'inventories': {provider: stock}, 'allocations': allocations}
+
+    def read_inventories(self, provider: str) -> dict[str, Any]:
+        """The inventories of a provider as the API shows them."""
+        shown: dict[str, Any] = self.must(
+            'GET', f'/resource_providers/{provider}/inventories'
+        )
+        return shown
 
 
 def without_provider_generations(shown: dict[str, Any]) -> dict[str, Any]:

@@ -185,6 +185,10 @@ class Deployment(Administrator):
         )
         return consumer
 
+    def read_inventories(self, provider: str) -> dict[str, Any]:
+        """As the administrator's, without the API."""
+        return self._stock.read_inventories(provider)
+
     def add_user(
         self, *roles: str, project_id: str | None = None, scope: str = 'project'
     ) -> User:

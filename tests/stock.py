@@ -7,12 +7,19 @@ Nearly every test wants some, and the API takes fifty times as long for them.
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import sqlalchemy as sa
 from placement.db.sqlalchemy import models
 from sqlalchemy import orm
 
 from tests.rows import LIMIT, NOBODY, make_engine
+
+_OF_PROVIDER = models.Inventory.resource_provider_id == models.ResourceProvider.id
+_FIELDS = (
+    *('total', 'reserved', 'min_unit', 'max_unit', 'step_size'),
+    'allocation_ratio',
+)
 
 _Named = type[models.Project | models.User | models.ConsumerType]
 
@@ -50,6 +57,21 @@ class Stock:
                     allocation_ratio=1.0,
                 )
             )
+
+    def read_inventories(self, provider: str) -> dict[str, Any]:
+        """Inventories of VCPU, as the API shows them."""
+        with self._begin() as session:
+            query = (
+                sa.select(models.Inventory, models.ResourceProvider.generation)
+                .join(models.ResourceProvider, _OF_PROVIDER)
+                .where(models.ResourceProvider.uuid == provider)
+            )
+            stock, generation = session.execute(query).one()
+            fields = {name: getattr(stock, name) for name in _FIELDS}
+        return {
+            'resource_provider_generation': generation,
+            'inventories': {'VCPU': fields},
+        }
 
     def add_consumer(
         self,

@@ -107,13 +107,18 @@ def test_no_answer_changes_whatever_the_candidate_is(
         'shadow': [tmp_path / 'missing.yaml'],
     }[enforcement]
     wide_open = write(tmp_path, everything | dict.fromkeys(OWNER_RULES, '@'))
-    for path in (wide_open, *map(str, unusable)):
+    reads = len([*scene.reads()])
+    for path, number in (
+        (wide_open, len(traffic)),
+        *((str(p), reads) for p in unusable),
+    ):
         put_back()
         deployed = deploy(
             options={**options, 'candidate_policy_file': path}, rules=OWNER_RULES
         )
-        answers = play(deployed.application, traffic)
-        for request, one, other in zip(traffic, expected, answers, strict=True):
+        answers = play(deployed.application, traffic[:number])
+        assert len(answers) == number
+        for request, one, other in zip(traffic, expected, answers, strict=False):
             assert _show(other) == one, (path, request)
 
 

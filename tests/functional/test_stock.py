@@ -54,4 +54,6 @@ def test_rows_written_for_tests_equal_those_of_the_api(
         guarded, provider, other, version=version, amount=3
     )
     assert found == _read(guarded, provider=provider, consumer=made)
+    shown = Administrator.read_inventories(guarded, provider)
+    assert guarded.read_inventories(provider) == shown
     assert all(len(rows) == 1 for rows in found.values())

@@ -14,9 +14,11 @@ import weakref
 from collections.abc import (
     Iterable,
     Iterator,
+    Mapping,
     MutableMapping,
     MutableSequence,
     MutableSet,
+    Sequence,
 )
 
 import pytest
@@ -80,7 +82,8 @@ CACHES = {
 }
 
 
-def _modules() -> dict[str, pathlib.Path]:
+@functools.cache
+def _modules() -> Mapping[str, pathlib.Path]:
     """Every module by its name without ``consumer_guard.``."""
     found = {}
     for path in sorted(ROOT.rglob('*.py')):
@@ -89,12 +92,17 @@ def _modules() -> dict[str, pathlib.Path]:
             parts = parts[:-1]
         found['.'.join(parts)] = path
     found.pop('')
-    return found
+    return types.MappingProxyType(found)
+
+
+@functools.cache
+def _walk(source: str) -> Sequence[ast.AST]:
+    return [*ast.walk(ast.parse(source))]
 
 
 def _imports(path: pathlib.Path) -> set[str]:
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in _walk(path.read_text()):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -245,7 +253,7 @@ def test_every_file_names_its_license() -> None:
 def test_modules_and_functions_stay_short(name: str) -> None:
     source = _modules()[name].read_text()
     assert len(source.splitlines()) <= 400
-    for node in ast.walk(ast.parse(source)):
+    for node in _walk(source):
         if isinstance(node, ast.FunctionDef):
             assert node.end_lineno is not None
             docstring = ast.get_docstring(node, clean=False) or ''
@@ -259,7 +267,7 @@ def _find_state(module: types.ModuleType, source: str) -> Iterator[str]:
     Looks at the module's own names and at those of its classes; not at what a
     tuple or an object holds.
     """
-    for node in ast.walk(ast.parse(source)):
+    for node in _walk(source):
         if isinstance(node, ast.Global):
             yield f'global {", ".join(node.names)}'
     owners: dict[str, object] = {module.__name__: module}
@@ -349,7 +357,7 @@ GROWING = {
 
 @pytest.mark.parametrize('name', MODULES)
 def test_dataclasses_are_frozen_and_have_slots(name: str) -> None:
-    for node in ast.walk(ast.parse(_modules()[name].read_text())):
+    for node in _walk(_modules()[name].read_text()):
         for mark in node.decorator_list if isinstance(node, ast.ClassDef) else ():
             if 'dataclass' in ast.unparse(mark):
                 assert isinstance(mark, ast.Call)
@@ -395,7 +403,7 @@ def _does_something(source: str) -> bool:
             and isinstance(node.body[0], ast.Expr)
             and isinstance(node.body[0].value, ast.Constant)
         )
-        for node in ast.walk(ast.parse(source))
+        for node in _walk(source)
     )
 
 
@@ -407,7 +415,7 @@ def test_a_module_that_decides_has_a_test_file_of_its_name(name: str) -> None:
 
 def _find_short_names(source: str) -> Iterator[str]:
     """Test functions whose name says too little, and that say nothing else."""
-    for node in ast.walk(ast.parse(source)):
+    for node in _walk(source):
         if isinstance(node, ast.FunctionDef) and node.name.startswith('test_'):
             words = node.name.split('_')[1:]
             if len(words) < 4 and not ast.get_docstring(node):
@@ -416,7 +424,7 @@ def _find_short_names(source: str) -> Iterator[str]:
 
 def _find_unsteady_ids(source: str) -> Iterator[str]:
     """Parameters that are computed from a clock, by chance, or in a set's order."""
-    for node in ast.walk(ast.parse(source)):
+    for node in _walk(source):
         if not isinstance(node, ast.Call):
             continue
         if not ast.unparse(node.func).endswith(('mark.parametrize', 'pytest.fixture')):
