@@ -18,6 +18,9 @@ from consumer_guard.owners.statements import Row
 #: What is recorded of an owner, as target keys, in the order in which lists need it.
 OWNER_KEYS = ('project_id', 'user_id', 'consumer_type')
 
+#: In the place of a row that there is not.
+_NOTHING = Row('', 0, 0, 'nobody', 'nobody', None, None)
+
 
 class UnexpectedAnswer(Exception):
     """The database answered with what placement's schema cannot hold."""
@@ -92,9 +95,15 @@ class OwnerReader:
         return target
 
     def _owner(self, id_: str, row: Row | None, holds: bool) -> Owner:
-        if row is None:
-            status = OwnerStatus.UNOWNED if holds else OwnerStatus.ABSENT
-            return Owner(id_, status, has_allocations=holds)
+        # Security: the same steps where nothing is recorded, which their time would
+        # tell.
+        owner = self._make_owner(id_, row or _NOTHING, holds)
+        if row is not None:
+            return owner
+        status = OwnerStatus.UNOWNED if holds else OwnerStatus.ABSENT
+        return Owner(id_, status, has_allocations=holds)
+
+    def _make_owner(self, id_: str, row: Row, holds: bool) -> Owner:
         if type(row.row_id) is not int or type(row.generation) is not int:
             raise UnexpectedAnswer('a column of an unexpected type')
         _require_texts((row.project, row.user, row.type_name))

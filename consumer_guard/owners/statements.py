@@ -33,7 +33,8 @@ TABLES: Mapping[str, tuple[str, ...]] = types.MappingProxyType(
 class Row(NamedTuple):
     """One row of the queries ``one`` and ``many``.
 
-    :ivar uuid: ``consumers.uuid``, None where there is no consumers row
+    :ivar uuid: ``consumers.uuid``, None where there is no consumers row; then the rest
+        but ``holder`` means nothing
     :ivar row_id: ``consumers.id``
     :ivar generation: ``consumers.generation``
     :ivar project: ``projects.external_id``; None where that row is missing
@@ -146,6 +147,12 @@ _OWNER = """LEFT JOIN projects ON projects.id = consumers.project_id
   LEFT JOIN users ON users.id = consumers.user_id
   LEFT JOIN consumer_types ON consumer_types.id = consumers.consumer_type_id"""
 
+# Security: an id that is not recorded is joined with the first project and user, whom
+# the reader ignores; otherwise the time of a refusal would tell whether it is.
+_OWNER_OR_FIRST = """LEFT JOIN projects ON projects.id = COALESCE(consumers.project_id, 1)
+  LEFT JOIN users ON users.id = COALESCE(consumers.user_id, 1)
+  LEFT JOIN consumer_types ON consumer_types.id = consumers.consumer_type_id"""
+
 _SQLITE = Queries(
     types=_with_json("""
 SELECT name FROM consumer_types WHERE name IN (SELECT value FROM json_each(:ids))
@@ -155,7 +162,7 @@ SELECT {_RECORD},
        (SELECT consumer_id FROM allocations WHERE consumer_id = :id LIMIT 1)
   FROM (SELECT 1) AS always
   LEFT JOIN consumers ON consumers.uuid = :id
-  {_OWNER}
+  {_OWNER_OR_FIRST}
 """),
     many=_with_json(f"""
 SELECT {_RECORD},
@@ -194,7 +201,7 @@ SELECT {_RECORD},
          WHERE consumer_id = CAST(%(id)s AS varchar) LIMIT 1)
   FROM (SELECT 1) AS always
   LEFT JOIN consumers ON consumers.uuid = CAST(%(id)s AS varchar)
-  {_OWNER}
+  {_OWNER_OR_FIRST}
 """),
     many=_with_json(f"""
 SELECT {_RECORD},
@@ -226,7 +233,7 @@ SELECT {_RECORD},
            AND CAST(consumer_id AS BINARY) = CAST(%(id)s AS BINARY) LIMIT 1)
   FROM (SELECT 1) AS always
   LEFT JOIN consumers ON consumers.uuid = %(id)s
-  {_OWNER}
+  {_OWNER_OR_FIRST}
 """),
     # Literals of an IN are compared in the column's collation, by its index; ids in
     # a derived table would be in the connection's, and read the whole table.

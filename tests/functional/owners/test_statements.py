@@ -111,3 +111,21 @@ def test_answers_have_the_columns_that_the_reader_expects(
         assert {len(row) for row in rows} == {len(Row._fields)}
         assert {row[0] for row in rows} - {None} == {*ids[:count]}
         assert {row[6] for row in rows} - {None} == {*ids[:count]}
+
+
+def test_an_id_that_is_not_recorded_is_joined_as_others_are(
+    filled: tuple[sa.Engine, list[str]],
+) -> None:
+    """The time of the query would tell that it is not; the reader ignores whom."""
+    engine, ids = filled
+    with engine.connect() as connection:
+        recorded, unknown = (
+            Row(*connection.exec_driver_sql(*choose((id_,))).one())
+            for choose in (for_dialect(engine.dialect.name).one,)
+            for id_ in (ids[0], make_id())
+        )
+    assert (
+        unknown.uuid is unknown.row_id is unknown.generation is unknown.holder is None
+    )
+    assert type(unknown.project) is type(recorded.project) is str
+    assert type(unknown.user) is type(recorded.user) is str
