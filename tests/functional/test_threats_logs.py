@@ -282,7 +282,7 @@ def test_headers_pass_the_request_log_as_they_came() -> None:
 
 
 def test_threads_do_not_share_a_caller(deploy: Deploy, listen: Listen) -> None:
-    scene = make_scene(deploy)
+    scene = make_scene(deploy, max_filtered_lists=8)
     lines = listen()
     steps = list_steps(scene)
 

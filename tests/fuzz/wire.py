@@ -134,7 +134,7 @@ def comparable(answer: Answer) -> object:
         document = json.loads(body)
     except ValueError:
         return answer.status, headers, body
-    return answer.status, headers, _forget_order(document)
+    return answer.status, headers, _write_sorted(_forget_order(document))
 
 
 def _forget_order(value: Any) -> Any:
