@@ -30,10 +30,10 @@ def compare_operation(old: Node, new: Node, operation: Operation) -> Comparison:
     return prove_rules(old, new, operation)
 
 
-def compare_on(old: Node, new: Node, shape: Shape) -> Comparison:
-    """Compare two rules on targets of one shape."""
+def find_gains(old: Node, new: Node, shape: Shape) -> Comparison:
+    """Who gains on targets of one shape; without z3 also who loses."""
     if not can_prove():
         return compare(old, new, [shape])
-    from consumer_guard.analysis.proving import prove_on
+    from consumer_guard.analysis.proving import prove_gains
 
-    return prove_on(old, new, shape)
+    return prove_gains(old, new, shape)

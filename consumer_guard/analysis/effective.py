@@ -16,7 +16,7 @@ from consumer_guard.analysis.clientrule import (
     make_client_rule,
     make_client_shape,
 )
-from consumer_guard.analysis.comparing import can_prove, compare_on
+from consumer_guard.analysis.comparing import can_prove, find_gains
 from consumer_guard.analysis.equivalence import Change
 from consumer_guard.analysis.findings import Assessment, ok
 from consumer_guard.analysis.lint.linter import Policies
@@ -54,7 +54,7 @@ def find_access(operation: Operation, policy: Policy) -> Access:
     answers, complete = dict[CallerAnswer, None](), True
     for question in _list_questions(operation, policy):
         shape = make_client_shape(operation, owned=question.owned)
-        compared = compare_on(question.old, question.new, shape)
+        compared = find_gains(question.old, question.new, shape)
         complete = complete and compared.decided and not compared.counterexamples
         found = [(one.who, one.scenario, one.change) for one in compared.groups]
         leaves = list_leaves(question.old, question.new)

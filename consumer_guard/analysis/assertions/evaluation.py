@@ -29,7 +29,7 @@ from consumer_guard.analysis.clientrule import (
     make_client_rule,
     make_client_shape,
 )
-from consumer_guard.analysis.comparing import can_prove, compare_on
+from consumer_guard.analysis.comparing import can_prove, find_gains
 from consumer_guard.analysis.equivalence import Change
 from consumer_guard.analysis.scenarios import Scenario, describe_scenario
 from consumer_guard.analysis.simulation import Subject
@@ -156,19 +156,18 @@ def _verify_operation(
         owned=owned,
     )
     both = AllOf((meant, rule))
-    compared = compare_on(
-        meant if statement.always else DENY_ALL,
-        both,
-        make_client_shape(operation, owned=owned),
-    )
-    change = Change.REFUSED if statement.always else Change.ALLOWED
+    # Who is meant, and refused; or who is meant, and allowed.
+    old, new = (both, meant) if statement.always else (DENY_ALL, both)
+    compared = find_gains(old, new, make_client_shape(operation, owned=owned))
     examples = [
-        (one.who, one.scenario) for one in compared.groups if one.change is change
+        (one.who, one.scenario)
+        for one in compared.groups
+        if one.change is Change.ALLOWED
     ]
     examples += [
         (describe_scenario(scenario, list_leaves(both)), scenario)
         for found, scenario in compared.counterexamples.items()
-        if found is change
+        if found is Change.ALLOWED
     ]
     for who, scenario in examples:
         client = answer_scenario(

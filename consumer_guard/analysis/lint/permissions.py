@@ -14,7 +14,7 @@ import types
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from consumer_guard.analysis.comparing import compare_on, compare_operation
+from consumer_guard.analysis.comparing import compare_operation, find_gains
 from consumer_guard.analysis.equivalence import Change
 from consumer_guard.analysis.findings import Assessment, Finding, fail, note, warn
 from consumer_guard.analysis.lint.callers import (
@@ -83,7 +83,7 @@ def _lint_openness(node: Node, operation: Operation) -> Iterator[Assessment]:
     )
     if open_to == [()]:
         whom = 'every caller with a token'
-        if not compare_on(ALLOW_ALL, node, list_shapes(operation)[0]).equal:
+        if not find_gains(node, ALLOW_ALL, list_shapes(operation)[0]).equal:
             whom = 'callers without any role'
         yield warn(f'allows {whom}, for every consumer', fix)
     else:

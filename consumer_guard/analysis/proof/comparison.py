@@ -2,7 +2,7 @@
 """Two rules compared: all who gain, all who lose, and who is refused differently."""
 
 import enum
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import z3
@@ -54,6 +54,7 @@ def compare_nodes(
     checks: Sequence[nodes.Node],
     passes: Sequence[Pass],
     given: nodes.Node | None = None,
+    effects: Collection[Effect] = tuple(Effect),
 ) -> list[Mapping[Effect, Cover]]:
     """Compare two rules on domains that callers meet one after the other.
 
@@ -61,6 +62,7 @@ def compare_nodes(
     :param passes: those who are definitely affected in an earlier one are not found
         again in a later one
     :param given: what is true of all callers
+    :param effects: those that are searched for
     :returns: in the order of the passes; the cover of each effect
     """
     texts = make_texts(joined=any(map(joins_texts, checks)))
@@ -84,6 +86,7 @@ def compare_nodes(
                     most=1 if effect is Effect.OTHERWISE else None,
                 )
                 for effect, formula in formulas.items()
+                if effect in effects
             }
         )
         for effect, formula in definite.items():

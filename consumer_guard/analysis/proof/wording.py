@@ -34,7 +34,10 @@ class Group(NamedTuple):
 
 
 def describe_cubes(cubes: Iterable[Cube]) -> list[Group]:
-    """All cubes; those that differ in one role alone are one group."""
+    """All cubes, the shortest first; those that differ in one role alone are a group.
+
+    The order in which z3 finds them depends on what it was asked before.
+    """
     alike: dict[object, tuple[list[str], Sequence[Literal], Example]] = {}
     groups = []
     for cube in cubes:
@@ -48,10 +51,11 @@ def describe_cubes(cubes: Iterable[Cube]) -> list[Group]:
         else:
             who = list_names(names, 'and') or 'anybody'
             groups.append(Group(_describe_group(who, rest), cube.example))
-    return groups + [
+    groups += [
         Group(_describe_group(list_names(sorted(names)), rest), example)
         for names, rest, example in alike.values()
     ]
+    return sorted(groups, key=lambda group: (len(group.who), group.who))
 
 
 def _needs(literal: Literal) -> bool:
