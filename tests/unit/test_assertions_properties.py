@@ -177,7 +177,7 @@ def list_consumers(
 
 @pytest.mark.parametrize('library', ['z3', 'none'])
 @seeded('statements')
-@budget(100, 5000)
+@budget(50, 5_000)
 @example(
     # A role-holder gets no passage role.
     statement=make_statement(always=True, ownership=Ownerships.OWN, held=('reader',)),

@@ -170,7 +170,7 @@ def decide(
     return Authorizer(rules, owners, patience=math.inf).authorize(request, caller)
 
 
-@budget(150, 20_000)
+@budget(75, 20_000)
 @given(old=RULES, new=RULES, situation=make_situations(), reads_all=st.booleans())
 def test_a_change_is_what_the_authorizer_would_decide(
     old: str,

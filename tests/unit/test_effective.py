@@ -63,7 +63,7 @@ def list_deciders(policy: Policy, operation: Operation) -> set[Decider]:
     return found - {Decider.GUARD}
 
 
-@budget(40, 3_000)
+@budget(20, 3_000)
 @given(
     operation=st.sampled_from(model.OPERATIONS),
     guards=join(GUARDS),

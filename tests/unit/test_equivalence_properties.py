@@ -78,7 +78,7 @@ PAIRS = st.tuples(TEXTS, st.sampled_from((*SAME, *NEAR)) | TEXTS).map(
 )
 
 
-@budget(120, 10_000)
+@budget(60, 10_000)
 @given(pair=PAIRS, callers=st.lists(CALLERS, min_size=6, max_size=6), owner=OWNERS)
 def test_equal_for_every_caller(
     pair: tuple[str, str], callers: list[model.Caller], owner: dict[str, str]
@@ -98,7 +98,7 @@ def test_equal_for_every_caller(
             )
 
 
-@budget(120, 10_000)
+@budget(60, 10_000)
 @given(pair=PAIRS, callers=st.lists(CALLERS, min_size=6, max_size=6), target=FULL)
 def test_equal_for_oslo_policy(
     pair: tuple[str, str], callers: list[model.Caller], target: dict[str, str]
@@ -114,7 +114,7 @@ def test_equal_for_oslo_policy(
         )
 
 
-@budget(120, 10_000)
+@budget(60, 10_000)
 @given(pair=PAIRS)
 def test_what_is_shown_differs(pair: tuple[str, str]) -> None:
     comparison, old, new = compare(*pair)
@@ -146,7 +146,7 @@ def differs_for_oslo_policy(
     return bool(old) is not bool(new)
 
 
-@budget(120, 5_000)
+@budget(60, 5_000)
 @given(text=TEXTS, index=st.integers(0, len(SAME) - 1))
 def test_nothing_is_shown_where_nothing_differs(text: str, index: int) -> None:
     comparison, _, _ = compare(text, SAME[index].format(text))

@@ -407,7 +407,7 @@ def test_a_deprecated_name_with_its_old_default_changes_nothing(value: str) -> N
     assert OLD_NAME not in {one.subject for one in findings}
 
 
-@budget(40, 2_000)
+@budget(20, 2_000)
 @given(
     old=st.sampled_from(['role:admin', '@', '!', 'role:x', 'rule:service_api', None]),
     new=st.sampled_from(['role:y', None]),

@@ -82,7 +82,7 @@ def test_proof_and_enumeration_agree(share: int) -> None:
     undecided = [0, 0]
 
     @seeded(f'pairs {share}')
-    @budget(60, 5_000)
+    @budget(30, 5_000)
     @given(pair=PAIRS)
     def check(pair: tuple[str, str]) -> None:
         for index, decided in enumerate(check_pair(*compile_pair(pair))):
@@ -103,7 +103,7 @@ def holds(literal: Literal, truth: Truth) -> bool:
     }[literal.sign]
 
 
-@budget(60, 2_000)
+@budget(30, 2_000)
 @given(pair=PAIRS, callers=st.lists(CALLERS, min_size=6, max_size=6), owner=OWNERS)
 def test_a_caller_is_affected_where_a_cube_says_so_and_only_there(
     pair: tuple[str, str], callers: list[model.Caller], owner: dict[str, str]
@@ -129,7 +129,7 @@ def test_a_caller_is_affected_where_a_cube_says_so_and_only_there(
                 assert named is (effect is each) or not (cover.decided or named)
 
 
-@budget(60, 2_000)
+@budget(30, 2_000)
 @given(
     pair=PAIRS,
     cases=st.lists(st.tuples(make_credentials(IDS), FULL), min_size=4, max_size=4),
@@ -171,7 +171,7 @@ def _is_true(
     return bool(enforcer.authorize(TOP, target, dict(credentials)))
 
 
-@budget(60, 1_000)
+@budget(30, 1_000)
 @given(pair=PAIRS)
 def test_no_condition_of_a_cube_can_be_left_out(pair: tuple[str, str]) -> None:
     """Without it the same words would cover somebody who is not affected."""

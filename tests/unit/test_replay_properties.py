@@ -200,7 +200,7 @@ def write_record(
     return lines.lines
 
 
-@budget(150, 20_000)
+@budget(75, 20_000)
 @given(
     made=make_requests(),
     texts=st.tuples(TEXTS, TEXTS, TEXTS),

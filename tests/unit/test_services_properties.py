@@ -137,7 +137,7 @@ class Service:
 
 
 @seeded('services')
-@budget(40, 4_000)
+@budget(20, 4_000)
 @example(
     rules=[('svc:get', 'role:reader', None, (OLD, 'role:Admin'))],
     files=({OLD: 'rule:svc:get'}, {OLD: '@'}),
