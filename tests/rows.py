@@ -316,8 +316,11 @@ class Tables:
         def put_back() -> None:
             with self.engine.begin() as connection:
                 if self.engine.dialect.name == 'mysql':
-                    # Root providers refer to themselves.
-                    connection.exec_driver_sql('SET SESSION foreign_key_checks = 0')
+                    # Root providers refer to themselves; VCPU has the id 0.
+                    connection.exec_driver_sql(
+                        'SET SESSION foreign_key_checks = 0,'
+                        " sql_mode = CONCAT(@@sql_mode, ',NO_AUTO_VALUE_ON_ZERO')"
+                    )
                 for table, _ in reversed(saved):
                     connection.execute(sa.delete(table))
                 for table, rows in saved:

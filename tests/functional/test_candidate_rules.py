@@ -95,6 +95,8 @@ def test_no_answer_changes_whatever_the_candidate_is(
     options = {'enforcement': enforcement, 'audit': 'all', 'max_body_size': 8192}
     without = deploy(options=options, rules=OWNER_RULES)
     scene = Traffic(without)
+    # Role-holders' rules are those of owners and a role more.
+    scene.callers = scene.callers[:2]
     traffic = scene.requests()
     put_back = scene.tables.save()
     expected = [_show(each) for each in play(without.application, traffic)]
