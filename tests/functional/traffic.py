@@ -61,7 +61,7 @@ class Traffic(Scene):
         super().__init__(deployed)
         self.reader = deployed.add_user('reader', project_id=self.alice.project_id)
         self.service = deployed.add_user('service')
-        self.callers = (self.alice, self.reader, self.service, self.admin)
+        self.callers = [self.alice, self.reader, self.service, self.admin]
 
     def requests(self) -> list[Request]:
         """Reads and writes of everybody on everything."""

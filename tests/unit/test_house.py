@@ -12,6 +12,7 @@ import types
 import typing
 import weakref
 from collections.abc import (
+    Callable,
     Iterable,
     Iterator,
     Mapping,
@@ -137,18 +138,20 @@ def _closure(module: str) -> set[str]:
     return {name for name in found if len(modules[name].read_text().splitlines()) > 1}
 
 
-MODULES = sorted(_modules())
+def _list_modules_of(package: str) -> list[tuple[str, pathlib.Path]]:
+    return [pair for pair in _modules().items() if _package(pair[0]) == package]
 
 
 def test_every_package_has_a_row() -> None:
-    assert {_package(name) for name in MODULES} == set(PACKAGES)
+    assert {*map(_package, _modules())} == {*PACKAGES}
 
 
-@pytest.mark.parametrize('name', MODULES)
-def test_imports_come_from_packages_further_up(name: str) -> None:
-    for other in _own(_modules()[name]):
-        if _package(other) != _package(name):
-            assert ORDER[_package(other)] < ORDER[_package(name)], other
+@pytest.mark.parametrize('package', PACKAGES)
+def test_imports_come_from_packages_further_up(package: str) -> None:
+    for name, path in _list_modules_of(package):
+        for other in _own(path):
+            if _package(other) != package:
+                assert ORDER[_package(other)] < ORDER[package], f'{name}: {other}'
 
 
 def test_no_modules_import_each_other() -> None:
@@ -164,15 +167,14 @@ def test_no_modules_import_each_other() -> None:
         }
 
 
-@pytest.mark.parametrize('name', sorted(PACKAGES))
-def test_a_package_knows_its_own_libraries_only(name: str) -> None:
+@pytest.mark.parametrize('package', PACKAGES)
+def test_a_package_knows_its_own_libraries_only(package: str) -> None:
     known = {
         library.partition('.')[0]
-        for module, path in _modules().items()
-        if _package(module) == name
+        for _, path in _list_modules_of(package)
         for library in _imports(path)
     }
-    assert known - set(sys.stdlib_module_names) - {NAME} == PACKAGES[name]
+    assert known - set(sys.stdlib_module_names) - {NAME} == PACKAGES[package]
 
 
 def test_the_request_path_stands_alone_and_is_short() -> None:
@@ -249,16 +251,17 @@ def test_every_file_names_its_license() -> None:
         assert first == '# SPDX-License-Identifier: Apache-2.0', path
 
 
-@pytest.mark.parametrize('name', MODULES)
-def test_modules_and_functions_stay_short(name: str) -> None:
-    source = _modules()[name].read_text()
-    assert len(source.splitlines()) <= 400
-    for node in _walk(source):
-        if isinstance(node, ast.FunctionDef):
-            assert node.end_lineno is not None
-            docstring = ast.get_docstring(node, clean=False) or ''
-            length = node.end_lineno - node.lineno - docstring.count('\n')
-            assert length < 45, f'{name}.{node.name}'
+@pytest.mark.parametrize('package', PACKAGES)
+def test_modules_and_functions_stay_short(package: str) -> None:
+    for name, path in _list_modules_of(package):
+        source = path.read_text()
+        assert len(source.splitlines()) <= 400, name
+        for node in _walk(source):
+            if isinstance(node, ast.FunctionDef):
+                assert node.end_lineno is not None
+                docstring = ast.get_docstring(node, clean=False) or ''
+                length = node.end_lineno - node.lineno - docstring.count('\n')
+                assert length < 45, f'{name}.{node.name}'
 
 
 def _find_state(module: types.ModuleType, source: str) -> Iterator[str]:
@@ -289,15 +292,18 @@ def _find_state(module: types.ModuleType, source: str) -> Iterator[str]:
 
 
 # The module for WSGI servers loads a pipeline when it is imported.
-@pytest.mark.parametrize('name', sorted({*MODULES} - {'wsgi.api'}))
-def test_a_module_keeps_no_state(name: str) -> None:
+@pytest.mark.parametrize('package', PACKAGES)
+def test_modules_keep_no_state(package: str) -> None:
     """A table is a tuple, a frozenset or a ``types.MappingProxyType``."""
-    module = importlib.import_module(f'{NAME}.{name}')
     state = {
-        path.removeprefix(f'{NAME}.')
-        for path in _find_state(module, _modules()[name].read_text())
+        found.removeprefix(f'{NAME}.')
+        for name, path in _list_modules_of(package)
+        if name != 'wsgi.api'  # is an application
+        for found in _find_state(
+            importlib.import_module(f'{NAME}.{name}'), path.read_text()
+        )
     }
-    assert state == {path for path in CACHES if path.rpartition('.')[0] == name}
+    assert state == {path for path in CACHES if _package(path) == package}
 
 
 @pytest.mark.parametrize(
@@ -355,20 +361,23 @@ GROWING = {
 }
 
 
-@pytest.mark.parametrize('name', MODULES)
-def test_dataclasses_are_frozen_and_have_slots(name: str) -> None:
-    for node in _walk(_modules()[name].read_text()):
-        for mark in node.decorator_list if isinstance(node, ast.ClassDef) else ():
-            if 'dataclass' in ast.unparse(mark):
-                assert isinstance(mark, ast.Call)
-                on = {
-                    word.arg
-                    for word in mark.keywords
-                    if ast.unparse(word.value) == 'True'
-                }
-                assert isinstance(node, ast.ClassDef)
-                assert 'slots' in on, node.name
-                assert ('frozen' in on) is (f'{name}.{node.name}' not in GROWING)
+@pytest.mark.parametrize('package', PACKAGES)
+def test_dataclasses_are_frozen_and_have_slots(package: str) -> None:
+    for class_, mark in _list_dataclasses(package):
+        assert isinstance(mark, ast.Call)
+        on = {word.arg for word in mark.keywords if ast.unparse(word.value) == 'True'}
+        assert 'slots' in on, class_
+        assert ('frozen' in on) is (class_ not in GROWING), class_
+
+
+def _list_dataclasses(package: str) -> Iterator[tuple[str, ast.expr]]:
+    """Each with its decorator."""
+    for name, path in _list_modules_of(package):
+        for node in _walk(path.read_text()):
+            for mark in node.decorator_list if isinstance(node, ast.ClassDef) else ():
+                if 'dataclass' in ast.unparse(mark):
+                    assert isinstance(node, ast.ClassDef)
+                    yield f'{name}.{node.name}', mark
 
 
 # The tests themselves ----------------------------------------------------------
@@ -407,10 +416,12 @@ def _does_something(source: str) -> bool:
     )
 
 
-@pytest.mark.parametrize('name', [name for name in MODULES if _package(name) in TESTED])
-def test_a_module_that_decides_has_a_test_file_of_its_name(name: str) -> None:
-    if _does_something(_modules()[name].read_text()):
-        assert (TESTS / 'unit' / f'test_{name.rpartition(".")[2]}.py').is_file()
+@pytest.mark.parametrize('package', TESTED)
+def test_a_module_that_decides_has_a_test_file_of_its_name(package: str) -> None:
+    for name, path in _list_modules_of(package):
+        if _does_something(path.read_text()):
+            tests = TESTS / 'unit' / f'test_{name.rpartition(".")[2]}.py'
+            assert tests.is_file(), tests
 
 
 def _find_short_names(source: str) -> Iterator[str]:
@@ -446,14 +457,12 @@ TEST_FILES = sorted(
 )
 
 
-@pytest.mark.parametrize('name', TEST_FILES)
-def test_a_test_says_what_it_expects(name: str) -> None:
-    assert list(_find_short_names((TESTS / name).read_text())) == []
-
-
-@pytest.mark.parametrize('name', TEST_FILES)
-def test_ids_of_tests_are_the_same_in_every_process(name: str) -> None:
-    assert list(_find_unsteady_ids((TESTS / name).read_text())) == []
+@pytest.mark.parametrize('find', [_find_short_names, _find_unsteady_ids])
+def test_each_test_says_what_it_expects_and_has_the_same_id_in_every_process(
+    find: Callable[[str], Iterator[str]],
+) -> None:
+    found = {name: [*find((TESTS / name).read_text())] for name in TEST_FILES}
+    assert {name: some for name, some in found.items() if some} == {}
 
 
 @pytest.mark.parametrize(
