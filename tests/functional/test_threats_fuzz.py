@@ -79,7 +79,7 @@ def test_every_request_is_answered_as_specified(world: Scenario, guard: str) -> 
     reasons: collections.Counter[str] = collections.Counter()
 
     @seeded(guard)
-    @budget(short=80, long=60_000)
+    @budget(short=60, long=60_000)
     @with_corpus()
     @given(request=requests())
     def check(request: Request) -> None:
@@ -264,7 +264,7 @@ def test_nobody_notices(world: Scenario, who: str, guard: str) -> None:
     compared: collections.Counter[int] = collections.Counter()
 
     @seeded(f'{who} {guard}')
-    @budget(short=30, long=10_000)
+    @budget(short=20, long=10_000)
     @with_corpus(every=4)
     @given(request=requests())
     def check(request: Request) -> None:
