@@ -147,10 +147,12 @@ _OWNER = """LEFT JOIN projects ON projects.id = consumers.project_id
   LEFT JOIN users ON users.id = consumers.user_id
   LEFT JOIN consumer_types ON consumer_types.id = consumers.consumer_type_id"""
 
-# Security: an id that is not recorded is joined with the first project and user, whom
+# Security: an id that is not recorded is joined with the first project and user, which
 # the reader ignores; otherwise the time of a refusal would tell whether it is.
-_OWNER_OR_FIRST = """LEFT JOIN projects ON projects.id = COALESCE(consumers.project_id, 1)
-  LEFT JOIN users ON users.id = COALESCE(consumers.user_id, 1)
+_OWNER_OR_FIRST = """LEFT JOIN projects
+    ON projects.id = CASE WHEN consumers.id IS NULL THEN 1 ELSE consumers.project_id END
+  LEFT JOIN users
+    ON users.id = CASE WHEN consumers.id IS NULL THEN 1 ELSE consumers.user_id END
   LEFT JOIN consumer_types ON consumer_types.id = consumers.consumer_type_id"""
 
 _SQLITE = Queries(

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The SQL of look-ups as text: its parameters, its tables, its plans on SQLite."""
 
+import contextlib
 import json
 import re
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import sqlalchemy as sa
 from hypothesis import strategies as st
 from placement.db.sqlalchemy import models
 
-from consumer_guard.owners.statements import TABLES, Queries, Query, for_dialect
+from consumer_guard.owners.statements import TABLES, Queries, Query, Row, for_dialect
 
 DIALECTS = ['sqlite', 'postgresql', 'mysql']
 
@@ -98,3 +100,18 @@ def test_every_table_is_searched_and_none_is_scanned(
     for table in {*re.findall(r'(?:FROM|JOIN)\s+([a-z_]+)(?=\s)', text)}:
         assert any(step.startswith(f'SEARCH {table} USING') for step in steps), steps
         assert not any(step.startswith(f'SCAN {table}') for step in steps), steps
+
+
+def test_a_consumer_without_a_project_is_not_given_the_first_one() -> None:
+    """Placement's schema has none; only an id that is not recorded gets it."""
+    text, parameters = for_dialect('sqlite').one(['c'])
+    with contextlib.closing(sqlite3.connect(':memory:')) as connection:
+        for table, columns in TABLES.items():
+            connection.execute(f'CREATE TABLE {table} ({", ".join(columns)})')
+        for table in ('projects', 'users'):
+            connection.execute(f"INSERT INTO {table} VALUES (1, 'first')")
+        ((*unknown,),) = connection.execute(text, parameters)
+        connection.execute("INSERT INTO consumers (uuid, id) VALUES ('c', 7)")
+        ((*ownerless,),) = connection.execute(text, parameters)
+    assert Row(*unknown)[:5] == (None, None, None, 'first', 'first')
+    assert Row(*ownerless)[:5] == ('c', 7, None, None, None)
