@@ -29,6 +29,8 @@ from tests.functional.host import (
 from tests.functional.owners.databases import start
 from tests.rows import LIMIT, NOBODY
 
+pytestmark = pytest.mark.usefixtures('no_root_handlers')
+
 
 @pytest.fixture(autouse=True)
 def _root_handlers() -> Iterator[None]:

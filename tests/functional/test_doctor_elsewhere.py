@@ -21,6 +21,8 @@ from consumer_guard.doctor import endpoint, keystone
 from tests.administrator import User
 from tests.deployment import Deploy, Deployment
 
+pytestmark = pytest.mark.usefixtures('no_root_handlers')
+
 PASSAGE = 'consumer_guard_passage'
 
 
