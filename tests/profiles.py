@@ -26,7 +26,7 @@ def load() -> None:
     """
     settings.register_profile(
         'short',
-        max_examples=60,
+        max_examples=50,
         derandomize=True,
         database=None,
         deadline=None,

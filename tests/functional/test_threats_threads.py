@@ -199,7 +199,7 @@ def test_mixed_requests(deploy: Deploy, audit: _Audit, denial: str) -> None:
     options['max_filtered_lists'] = str(THREADS)
     scene = TenantsScene(deploy(options=options, rules=OWNER_RULES), denial)
     audit.users.clear()
-    each = many(32, 1_000)
+    each = many(24, 1_000)
     pool = concurrent.futures.ThreadPoolExecutor(THREADS)
     started = threading.Barrier(THREADS)
 

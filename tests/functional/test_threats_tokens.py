@@ -164,7 +164,7 @@ def test_threads(guarded: Deployment) -> None:
         return answer.status == (200 if owners[token] == consumer else 403)
 
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
-        assert all(pool.map(ask, range(800)))
+        assert all(pool.map(ask, range(400)))
 
 
 @pytest.mark.parametrize(
