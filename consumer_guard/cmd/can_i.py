@@ -5,7 +5,7 @@ import argparse
 import contextlib
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cliff import columns, show
 from oslo_config import cfg
@@ -279,7 +279,13 @@ def _demand_decided(
         raise CommandFailed('this decision depends on the body: pass --body FILE')
 
 
-class _FormattedValue(columns.FormattableColumn[Any]):
+if TYPE_CHECKING:
+    _Column = columns.FormattableColumn[Any]
+else:  # no generic class up to cliff 4.7
+    _Column = columns.FormattableColumn
+
+
+class _FormattedValue(_Column):
     """A value for machines, with lines for people."""
 
     def __init__(self, value: Any, lines: Iterable[str]) -> None:

@@ -11,6 +11,7 @@ from concurrent import futures
 from typing import ClassVar
 
 import pytest
+from oslo_policy import opts
 
 from tests.administrator import User
 from tests.deployment import Deploy, Deployment
@@ -249,6 +250,9 @@ class TestRemoteChecks:
         self, deploy: Deploy, decision_point: tuple[type[DecisionPoint], str]
     ) -> None:
         """R09: the guard's time-out, not oslo.policy's 60 s."""
+        ((_, options),) = opts.list_opts()
+        if 'remote_timeout' not in {option.dest for option in options}:
+            pytest.skip('oslo.policy up to 4.4 has no remote_timeout')
         handler, url = decision_point
         scene = self._make(deploy, url)
         handler.slow = scene.owner.project_id or ''

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import uuid
+from importlib import metadata
 
 import pytest
 import webtest
@@ -309,3 +310,16 @@ def test_a_start_without_a_database(
     monkeypatch.setenv('OS_PLACEMENT_CONFIG_DIR', str(tmp_path))
     with pytest.raises(ConfigurationError, match='connection'):
         middleware.filter_factory({})
+
+
+@pytest.mark.parametrize('group', ['consumer_guard.commands', 'console_scripts'])
+def test_every_command_can_be_loaded(group: str) -> None:
+    """cliff leaves out one that cannot, and says that it is no command."""
+    ours = [
+        entry
+        for entry in metadata.entry_points(group=group)
+        if entry.value.startswith('consumer_guard.')
+    ]
+    assert ours
+    for entry in ours:
+        assert entry.load(), entry.name

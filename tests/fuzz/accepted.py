@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import routes
+from jsonschema import FormatChecker
 from jsonschema.validators import validator_for
 from microversion_parse import middleware as microversion_middleware
 from oslo_serialization import jsonutils
@@ -90,7 +91,8 @@ def _validator(operation: model.Operation, minor: int) -> Any:
     """What placement.util.extract_json validates with, made once."""
     for since, schema in _SCHEMAS[operation]:
         if since <= minor:
-            checker = util._FORMAT_CHECKER
+            # Placement up to 12 makes one for each request.
+            checker = getattr(util, '_FORMAT_CHECKER', None) or FormatChecker()
             return validator_for(schema)(schema, format_checker=checker)
     return None
 
