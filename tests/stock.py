@@ -16,10 +16,7 @@ from sqlalchemy import orm
 from tests.rows import LIMIT, NOBODY, make_engine
 
 _OF_PROVIDER = models.Inventory.resource_provider_id == models.ResourceProvider.id
-_FIELDS = (
-    *('total', 'reserved', 'min_unit', 'max_unit', 'step_size'),
-    'allocation_ratio',
-)
+_FIELDS = ['total', 'reserved', 'min_unit', 'max_unit', 'step_size', 'allocation_ratio']
 
 _Named = type[models.Project | models.User | models.ConsumerType]
 

@@ -215,15 +215,8 @@ def test_every_cell_of_the_matrix_is_what_the_guard_answers(
     )
 
 
-@pytest.mark.parametrize(
-    ('rules', 'name'),
-    [
-        pytest.param(OWNER_RULES, 'defaults', id='owners-defaults'),
-        pytest.param(OWNER_RULES, 'odd', id='owners-odd'),
-        pytest.param(OWNER_RULES, 'opened', id='owners-opened'),
-        pytest.param(MIXED_RULES, 'odd', id='mixed-odd'),
-    ],
-)
+@pytest.mark.parametrize('name', sorted(PLACEMENTS))
+@pytest.mark.parametrize('rules', [OWNER_RULES, MIXED_RULES], ids=['owners', 'mixed'])
 def test_every_cell_is_what_the_guard_and_placement_answer_together(
     deploy: Callable[..., Deployment], rules: dict[str, str], name: str
 ) -> None:

@@ -16,7 +16,7 @@ from tests.administrator import make_claim
 from tests.deployment import Deploy, Deployment
 from tests.functional.conftest import Records
 from tests.functional.traffic import BAD_VERSIONS, Request, Traffic, play
-from tests.fuzz.wire import comparable
+from tests.fuzz.wire import comparable_rows
 
 pytestmark = pytest.mark.usefixtures('no_root_handlers')
 
@@ -93,7 +93,7 @@ def test_shadow_changes_nothing_and_predicts_all_that_enforcing_refuses(
     shadowed = deploy(options=options, rules=OLD)
     del records.lines[:]
     shadow = play(shadowed.application, traffic)
-    assert list(map(comparable, shadow)) == list(map(comparable, bare))
+    assert list(map(comparable_rows, shadow)) == list(map(comparable_rows, bare))
     lines = [line.partition(' ')[2] for line in records.lines if '{' in line]
     predicted = _predict(tmp_path, lines, capsys)
 
@@ -104,7 +104,7 @@ def test_shadow_changes_nothing_and_predicts_all_that_enforcing_refuses(
     enforced = play(enforcing.application, traffic)
     refused: collections.Counter[tuple[str, str]] = collections.Counter()
     for request, one, other in zip(traffic, bare, enforced, strict=True):
-        if comparable(one) != comparable(other):
+        if comparable_rows(one) != comparable_rows(other):
             assert other.status == 403, request
             refused[_name(request), request.caller.user_id] += 1
     assert refused == predicted

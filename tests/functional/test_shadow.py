@@ -10,7 +10,7 @@ from tests.configuration import OWNER_RULES
 from tests.deployment import Deploy, Deployment
 from tests.functional.conftest import Records
 from tests.functional.traffic import Request, Traffic, play
-from tests.fuzz.wire import comparable
+from tests.fuzz.wire import comparable_rows
 from tests.rows import LIMIT
 from tests.scenery import Scene
 
@@ -42,7 +42,7 @@ def test_answers_are_those_of_no_guard(
     )
     guarded = play(shadowed.application, traffic)
     for request, one, other in zip(traffic, bare, guarded, strict=True):
-        assert comparable(other) == comparable(one), request
+        assert comparable_rows(other) == comparable_rows(one), request
     assert _without_times(scene) == left
     statuses = collections.Counter(answer.status for answer in bare)
     # The traffic has to be worth it.

@@ -114,32 +114,36 @@ def send(application: Application, environ: Environ) -> Answer:
 
 #: What differs from answer to answer.
 _PASSING = re.compile(rb'req-[0-9a-f-]{36}')
-_write_sorted = functools.partial(json.dumps, sort_keys=True)
-
 _PASSING_HEADERS = ('x-openstack-request-id', 'last-modified')
 
 
-def comparable(answer: Answer) -> object:
-    """An answer without times, request ids, and the order of rows.
-
-    Placement orders neither consumers nor providers, and PostgreSQL shows those that
-    were changed last.
-    """
+def comparable(answer: Answer) -> tuple[int, object, bytes]:
+    """An answer without times and request ids, byte for byte."""
     headers = tuple(
         (name, '' if name.lower() in _PASSING_HEADERS else value)
         for name, value in answer.headers
     )
-    body = _PASSING.sub(b'', answer.body)
+    return answer.status, headers, _PASSING.sub(b'', answer.body)
+
+
+def comparable_rows(answer: Answer) -> object:
+    """The same, without the order of rows.
+
+    Placement orders neither consumers nor providers: PostgreSQL shows those that were
+    changed last in another place.
+    """
+    status, headers, body = comparable(answer)
     try:
-        document = json.loads(body)
+        document = _forget_order(json.loads(body))
     except ValueError:
-        return answer.status, headers, body
-    return answer.status, headers, _write_sorted(_forget_order(document))
+        return status, headers, body
+    return status, headers, json.dumps(document, sort_keys=True)
 
 
 def _forget_order(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _forget_order(inner) for key, inner in value.items()}
     if isinstance(value, list):
-        return sorted(map(_forget_order, value), key=_write_sorted)
+        write = functools.partial(json.dumps, sort_keys=True)
+        return sorted(map(_forget_order, value), key=write)
     return value
