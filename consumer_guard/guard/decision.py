@@ -157,14 +157,6 @@ CONSEQUENCES: Mapping[Reason, Consequence] = types.MappingProxyType(
     }
 )
 
-_REASON_OF_ERROR = types.MappingProxyType(
-    {
-        consequence.error: reason
-        for reason, consequence in CONSEQUENCES.items()
-        if consequence.error is not None
-    }
-)
-
 
 class Decision(NamedTuple):
     """All rulings of a request and what follows from them.
@@ -195,4 +187,4 @@ def find_reason(error: errors.RequestError) -> Reason:
 
     :raises KeyError: none, which the caller answers with 503
     """
-    return _REASON_OF_ERROR[type(error)]
+    return {each.error: reason for reason, each in CONSEQUENCES.items()}[type(error)]

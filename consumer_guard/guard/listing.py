@@ -7,8 +7,7 @@ import json
 import logging
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
-from datetime import datetime, timezone
-from email.utils import format_datetime
+from email.utils import formatdate
 from typing import Any
 
 import webob
@@ -57,7 +56,11 @@ def keep_visible(
             problem = None
             try:
                 text = _extract_list(response)
-                replace_body(response, _write_visible(text, make_filter()))
+                body = _write_visible(text, make_filter())
+                headers = describe_body(response.headerlist, body)
+                response.app_iter = [body]
+                # Last, because webob would put a new Content-Length behind the others.
+                response.headerlist = headers
             except _Unreadable as exc:
                 problem = exc
             if problem is not None:
@@ -130,20 +133,19 @@ def _read_parts(text: bytes) -> Iterator[tuple[bytes, dict[str, Any]]]:
     yield json.dumps(document['allocations']).encode(), document['allocations']
 
 
-def replace_body(response: webob.Response, body: bytes) -> None:
-    """Replace the body, and what the headers say of it.
+def describe_body(
+    headers: Iterable[tuple[str, str]], body: bytes
+) -> list[tuple[str, str]]:
+    """The headers of an answer whose body is replaced.
 
     Security: the time of the newest allocation moves with everybody's writes.
     """
     changed = {
         'content-length': str(len(body)),
-        'last-modified': format_datetime(datetime.now(timezone.utc), usegmt=True),
+        'last-modified': formatdate(usegmt=True),
     }
-    headers = [
+    return [
         (name, changed.get(name.lower(), value))
-        for name, value in response.headerlist
+        for name, value in headers
         if name.lower() not in _DIGESTS
     ]
-    response.app_iter = [body]
-    # Last, because webob would put a new Content-Length behind the others.
-    response.headerlist = headers

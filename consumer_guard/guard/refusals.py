@@ -6,9 +6,14 @@ an unknown consumer from another owner's.
 """
 
 from consumer_guard.guard import model
-from consumer_guard.guard.decision import CONSEQUENCES, Decision, Reason
+from consumer_guard.guard.decision import (
+    CONCURRENT_UPDATE,
+    CONSEQUENCES,
+    Decision,
+    Reason,
+)
 from consumer_guard.guard.request import GuardedRequest
-from consumer_guard.guard.responses import CONCURRENT_UPDATE, Refusal
+from consumer_guard.guard.responses import Refusal
 
 NO_IDENTITY = Refusal(401, CONSEQUENCES[Reason.NO_IDENTITY].hint)
 UNAVAILABLE = Refusal(503, CONSEQUENCES[Reason.FAULT].hint)

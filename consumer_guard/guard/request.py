@@ -17,7 +17,7 @@ import microversion_parse
 import webob
 
 from consumer_guard.guard.errors import Unreadable
-from consumer_guard.guard.model import OPERATIONS, Operation, make_target
+from consumer_guard.guard.model import OPERATIONS, TARGET_KEYS, Operation, make_target
 
 Microversion = tuple[int, int]
 
@@ -48,9 +48,6 @@ _OPERATIONS = types.MappingProxyType(
 _CANONICAL_UUID = re.compile(
     r'[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}'
 )
-
-#: The names in the query of GET /usages that decide whose sums it shows.
-_TARGET_NAMES = ('project_id', 'user_id', 'consumer_type')
 
 
 class Payload(Protocol):
@@ -163,7 +160,7 @@ def parse_usages_target(query_string: str) -> Mapping[str, str]:
         raise Unreadable('The query string cannot be decoded.') from None
     target: dict[str, str | None] = {}
     for name, value in query.items():
-        if name not in _TARGET_NAMES:
+        if name not in TARGET_KEYS[1:]:
             continue
         if name in target:
             raise Unreadable(f'The query string has more than one {name}.')

@@ -17,7 +17,6 @@ import webob.exc
 from microversion_parse import middleware as microversion_middleware
 from webob.exc import strip_tags  # type: ignore[attr-defined]  # not in the stubs
 
-from consumer_guard.guard.decision import CONCURRENT_UPDATE as CONCURRENT_UPDATE
 from consumer_guard.guard.decision import UNDEFINED_CODE
 from consumer_guard.guard.identity import ENV_REQUEST_ID, Environ
 
@@ -29,9 +28,6 @@ _REQUEST_ID_HEADER = 'x-openstack-request-id'
 
 #: placement.util.ERROR_CODE_MICROVERSION: error codes from 1.23.
 _CODE_FROM = (1, 23)
-
-#: Seconds; what a client waits after a 429 or 503.
-_RETRY_AFTER = '1'
 
 #: As long as a uuid, with characters that no uuid has: placement refuses to
 #: write such a consumer (PUT: is_uuid_like, POST: [0-9a-fA-F-]{36}).
@@ -74,7 +70,7 @@ class Refuser:
             if show_request_id:
                 headers[_REQUEST_ID_HEADER] = environ[ENV_REQUEST_ID]
             if refusal.status in (429, 503):
-                headers['Retry-After'] = _RETRY_AFTER
+                headers['Retry-After'] = '1'  # second
             if refusal.status == 401:
                 headers['WWW-Authenticate'] = 'Keystone'
             error = webob.exc.status_map[refusal.status](

@@ -41,8 +41,6 @@ from consumer_guard.guard.responses import Application, Refusal, StartResponse
 
 LOG = logging.getLogger(__name__)
 
-_VERSION_HEADER = 'HTTP_OPENSTACK_API_VERSION'
-
 
 @dataclass(frozen=True, slots=True)
 class Enforcement:
@@ -163,7 +161,9 @@ class ConsumerGuard:
             request = make_guarded_request(
                 operation,
                 match,
-                read_microversion(environ.get(_VERSION_HEADER), self._versions),
+                read_microversion(
+                    environ.get('HTTP_OPENSTACK_API_VERSION'), self._versions
+                ),
                 WsgiPayload(environ, self._enforcement.max_body_size),
             )
             started = time.perf_counter()

@@ -6,10 +6,9 @@ text to rows costs three to five times as much as the driver's. What fails there
 is run again by SQLAlchemy, which knows each driver's lost connections.
 """
 
-import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -103,10 +102,13 @@ class Executor:
             if cursor is None:
                 cursor = connection.info[_CURSOR] = connection.cursor()
             begin = connection.info.get(BEGIN)
-            with _transaction(cursor.execute, begin):
-                prepare = self._options if keep and begin is None else {}
-                cursor.execute(*query(ids), **prepare)
-                result = read(cursor.fetchall() if keep else cursor)
+            prepare = self._options if keep and begin is None else {}
+            if begin is not None:
+                cursor.execute(begin)
+            cursor.execute(*query(ids), **prepare)
+            result = read(cursor.fetchall() if keep else cursor)
+            if begin is not None:
+                cursor.execute('COMMIT')
         except BaseException:
             # Security: what is left of an answer could be read as the next answer,
             # with another's owner in it.
@@ -124,8 +126,12 @@ class Executor:
         with self._engine.connect() as connection:
             begin = connection.info.get(BEGIN)
             try:
-                with _transaction(connection.exec_driver_sql, begin):
-                    return read(connection.exec_driver_sql(*query(ids)))
+                if begin is not None:
+                    connection.exec_driver_sql(begin)
+                result = read(connection.exec_driver_sql(*query(ids)))
+                if begin is not None:
+                    connection.exec_driver_sql('COMMIT')
+                return result
             except BaseException as error:
                 if isinstance(error, sa.exc.StatementError):
                     # Security: the text of the exception would name others' consumers.
@@ -134,14 +140,3 @@ class Executor:
                 if begin is not None:
                     connection.invalidate()
                 raise
-
-
-@contextlib.contextmanager
-def _transaction(execute: Callable[[str], object], begin: str | None) -> Iterator[None]:
-    """Run the body in a transaction; in none without a text that begins it."""
-    if begin is None:
-        yield
-        return
-    execute(begin)
-    yield
-    execute('COMMIT')

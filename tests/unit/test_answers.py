@@ -21,6 +21,9 @@ GZIPPED = gzip.compress(json.dumps(OWN).encode(), mtime=0)
         (json.dumps(OWN).encode(), [('Content-MD5', 'secret')], '200 OK'),
         (GZIPPED, [('Content-Encoding', 'gzip')], '200 OK'),
         (json.dumps(OWN).encode()[:-1], [], '200 OK'),
+        (json.dumps(OWN, separators=(',', ':')).encode(), [], '200 OK'),
+        (json.dumps(OWN).encode('utf-16'), [], '200 OK'),
+        (json.dumps(OWN).replace('gen', r'\u0067en').encode(), [], '200 OK'),
         (b'[' * 100_000, [], '200 OK'),
         (b'null', [], '200 OK'),
         (b'{"allocations": [5]}', [], '200 OK'),
@@ -44,6 +47,16 @@ def test_an_answer_that_is_not_understood_shows_nothing(
     else:
         assert answer.status == 502
         assert b'"generation"' not in answer.body
+
+
+@pytest.mark.parametrize(
+    'text', ['"generation": 5', '\\"generation": 5', 'generation": 5', 'é', '"']
+)
+def test_everything_but_the_generations_stays_byte_for_byte(text: str) -> None:
+    known = OWN | {'project_id': text, 'consumer_generation': 5}
+    answer = send(make_guard(Recorder([json.dumps(known).encode()])), ask_for())
+    hidden = {'rp': OWN['allocations']['rp'] | {'generation': None}}
+    assert answer.body == json.dumps(known | {'allocations': hidden}).encode()
 
 
 @pytest.mark.parametrize('status', ['404 Not Found', '503 Service Unavailable'])
