@@ -78,7 +78,8 @@ def prove_rules(old: nodes.Node, new: nodes.Node, operation: Operation) -> Compa
 
 def prove_gains(old: nodes.Node, new: nodes.Node, shape: Shape) -> Comparison:
     """All who gain on targets of one shape; those who lose are not looked for."""
-    if have_same_structure(old, new):
+    parts = old.nodes if isinstance(old, nodes.AnyOf) else (old,)
+    if any(have_same_structure(part, new) for part in parts):
         return Comparison({}, decided=True, proven=True)
     given = [Pass(make_domain(shape), make_judge(shape))]
     leaves = [*list_leaves(old, new).values()]
