@@ -114,8 +114,7 @@ def load(conf: cfg.ConfigOpts, local_conf: Mapping[str, str]) -> Configuration:
         a contradiction, or no database at all; it names the option and the place
     """
     _refuse_unknown_options(conf)
-    found = {name: places_of.find_place(conf, name, GROUP) for name in _OWN_OPTIONS}
-    places = {name: place for name, place in found.items() if place is not None}
+    places = places_of.find_places(conf, _OWN_OPTIONS, GROUP)
     places.update(_override(conf, local_conf))
     values = {
         name: places_of.read_option(conf, option, GROUP, places.get(name))

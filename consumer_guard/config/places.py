@@ -9,7 +9,7 @@ import configparser
 import glob
 import os
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,20 +32,34 @@ class Place:
 
 
 def find_place(conf: cfg.ConfigOpts, name: str, group: str) -> Place | None:
-    """Where an option is set; None where it has its default.
+    """Where an option is set; None where it has its default."""
+    return find_places(conf, (name,), group).get(name)
+
+
+def find_places(
+    conf: cfg.ConfigOpts, names: Iterable[str], group: str
+) -> dict[str, Place]:
+    """Where each of some options is set; without those that have their defaults.
 
     As oslo.config does it: a variable of the environment wins over the last file
     that sets the option. Its ``get_location`` names the last file that has the
     section, whether it sets the option or not.
     """
-    variable = name_variable(name, group)
-    if variable in os.environ:
-        return Place(f'the environment variable {variable}', os.environ[variable])
-    for path in reversed(list_files(conf)):
-        values = read_sections(path).get(group, {}).get(name)
-        if values:
-            return Place(path, values[-1])
-    return None
+    written = [(path, read_sections(path).get(group, {})) for path in list_files(conf)]
+    places = {}
+    for name in names:
+        variable = name_variable(name, group)
+        found = [
+            Place(path, options[name][-1])
+            for path, options in written
+            if options.get(name)
+        ]
+        if variable in os.environ:
+            where = f'the environment variable {variable}'
+            found.append(Place(where, os.environ[variable]))
+        if found:
+            places[name] = found[-1]
+    return places
 
 
 def name_variable(name: str, group: str) -> str:

@@ -55,12 +55,12 @@ class Reason(enum.Enum):
 class Phase(enum.Enum):
     """Where in the way of a request a reason arises."""
 
-    IDENTITY = 'identity'
-    PRELIMINARY = 'preliminary'  #: the rule with the owner unknown
-    OBSTACLE = 'obstacle'  #: what no owner can overcome
-    GATHER = 'gather'  #: body and recorded owners
-    CONCLUDE = 'conclude'  #: the rule on every recorded and claimed owner
-    OBLIGATIONS = 'obligations'  #: what an allowed write owes
+    IDENTITY = enum.auto()
+    PRELIMINARY = enum.auto()  #: the rule with the owner unknown
+    OBSTACLE = enum.auto()  #: what no owner can overcome
+    GATHER = enum.auto()  #: body and recorded owners
+    CONCLUDE = enum.auto()  #: the rule on every recorded and claimed owner
+    OBLIGATIONS = enum.auto()  #: what an allowed write owes
 
 
 @dataclass(frozen=True, slots=True)
