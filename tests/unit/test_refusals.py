@@ -42,7 +42,7 @@ def test_a_403_names_the_rule_and_then_the_way(operation: model.Operation) -> No
     assert refusal.status == 403
     assert refusal.text == (
         f'Policy does not allow {operation.rule} to be performed. '
-        f'{CONSEQUENCES[Reason.NEVER].hint}'
+        'This operation requires a role; ownership is not sufficient.'
     )
 
 
