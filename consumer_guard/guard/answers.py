@@ -24,7 +24,7 @@ LOG = logging.getLogger(__name__)
 _HARMLESS = (b'Unable to allocate inventory: ', b'Inventory and/or allocations changed')
 
 # Whether that was all is seen in what has come of it.
-_GENERATION = re.compile(rb'("generation"\s*:\s*)\d+')
+_GENERATION = re.compile(rb'("generation"\s*:\s*)-?\d+')
 
 
 def keep_private(

@@ -52,11 +52,17 @@ def test_an_answer_that_is_not_understood_shows_nothing(
 @pytest.mark.parametrize(
     'text', ['"generation": 5', '\\"generation": 5', 'generation": 5', 'é', '"']
 )
-def test_everything_but_the_generations_stays_byte_for_byte(text: str) -> None:
-    known = OWN | {'project_id': text, 'consumer_generation': 5}
+@pytest.mark.parametrize('generation', [5, 0, -5, 2**31, None])
+def test_everything_but_the_generations_stays_byte_for_byte(
+    text: str, generation: int | None
+) -> None:
+    own = OWN['allocations']['rp'] | {'generation': generation}
+    rest = {'project_id': text, 'consumer_generation': 5}
+    known = {'allocations': {'rp': own, 'other': own}, **rest}
     answer = send(make_guard(Recorder([json.dumps(known).encode()])), ask_for())
-    hidden = {'rp': OWN['allocations']['rp'] | {'generation': None}}
-    assert answer.body == json.dumps(known | {'allocations': hidden}).encode()
+    hidden = own | {'generation': None}
+    expected = {'allocations': {'rp': hidden, 'other': hidden}, **rest}
+    assert answer.body == json.dumps(expected).encode()
 
 
 @pytest.mark.parametrize('status', ['404 Not Found', '503 Service Unavailable'])
