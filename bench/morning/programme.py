@@ -198,7 +198,8 @@ def run(
 ) -> Iterator[Scene]:
     """Run everything; one scene at a time.
 
-    :param rates: beside the highest one that this machine holds
+    :param rates: beside the highest one that this machine holds; half of that where
+        it holds none of them
     """
     for name in databases:
         with (
@@ -228,7 +229,8 @@ def _measure(
     rates: Sequence[float],
 ) -> None:
     scene.highest = find_highest(running[BARE.name], cloud, url)
-    wanted = [rate for rate in rates if rate <= scene.highest]
+    # At the limit the time of an answer is that of its queue.
+    wanted = [rate for rate in rates if rate <= scene.highest] or [scene.highest / 2]
     order = [variant.name for variant in VARIANTS]
     # Not for secrets: the order of the turns.
     shuffle = random.Random(1).shuffle  # noqa: S311

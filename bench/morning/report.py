@@ -17,10 +17,12 @@ from bench.morning import trouble
 from bench.morning.programme import Scene, Turn, merge
 from bench.morning.stage import AGAIN, BARE, GUARDED, PATCHED, VARIANTS
 
+#: What passes the guard unjudged: its cost in a turn is the machine's speed.
+TREE = 'compute tree'
 #: Names of requests that nova and other services send by role.
 NOVA = (
     'compute list',
-    'compute tree',
+    TREE,
     'boot GET',
     'boot PUT',
     'boot POST',
@@ -97,6 +99,11 @@ def summarize(scenes: Iterable[Scene]) -> list[Row]:
                 name: [cost(turn, weights) for turn in rounds]
                 for name, rounds in turns.items()
             }
+            judged = {name: n for name, n in weights.items() if name != TREE}
+            beside = {
+                name: [cost(turn, judged) / cost(turn, {TREE: 1}) for turn in rounds]
+                for name, rounds in turns.items()
+            }
             row: Row = {
                 'scene': f'{scene.database}, {scene.server}, rate {rate:g}',
                 'requests/s': round(_rate(turns[GUARDED.name])),
@@ -118,6 +125,9 @@ def summarize(scenes: Iterable[Scene]) -> list[Row]:
                 row[f'p99 ratio, {words}'] = str(_compare(*p99))
                 row[f'CPU ratio, {words}'] = str(
                     _compare(spent[name], spent[BARE.name])
+                )
+                row[f'CPU ratio over trees, {words}'] = str(
+                    _compare(beside[name], beside[BARE.name])
                 )
             rows.append(row)
     return rows
