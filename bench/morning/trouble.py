@@ -27,6 +27,8 @@ MOMENTS = {
 #: A second is as before when its p99 is at most so many times that before, or below
 #: the milliseconds.
 _AS_BEFORE, _FAST = 3.0, 100.0
+#: Seconds in a row that are as before; a slow one later has another cause.
+_CALM = 5
 _LAST = 2**31 - 1
 
 
@@ -146,7 +148,7 @@ def measure_recovery(
     failed: Mapping[int, int],
     before: float,
 ) -> float:
-    """Seconds from the beginning of an event until all is as before.
+    """Seconds from the beginning of an event until five in a row are as before.
 
     :param happened: seconds of its beginning and its end
     :param until: the next event's
@@ -155,8 +157,10 @@ def measure_recovery(
     :param before: p99 of the seconds before the first event, milliseconds
     """
     bound = max(_AS_BEFORE * before, _FAST)
-    last = 0.0
-    for second in range(int(happened[0]), int(until)):
+    first = last = int(happened[0])
+    for second in range(first, int(until)):
         if failed.get(second, 0) or p99.get(second, 0.0) > bound:
-            last = second + 1 - happened[0]
-    return max(0.0, last)
+            last = second + 1
+        elif second - last + 1 == _CALM:
+            break
+    return last - happened[0] if last > first else 0.0

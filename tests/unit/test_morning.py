@@ -164,9 +164,11 @@ def test_wrong_is_what_no_fault_of_a_server_excuses(
         ({10: 5.0, 11: 5.0}, {12: 1}, 2.5),
         ({10: 5.0, 13: 900.0}, {12: 1}, 3.5),
         ({10: 5.0, 25: 900.0}, {}, 0.0),
+        ({10: 5.0, 18: 900.0}, {12: 1}, 2.5),
+        ({10: 5.0, 16: 900.0}, {12: 1}, 6.5),
     ],
 )
-def test_recovery_is_the_last_second_that_is_not_as_before(
+def test_recovery_ends_where_five_seconds_in_a_row_are_as_before(
     p99: dict[int, float], failed: dict[int, int], seconds: float
 ) -> None:
     found = trouble.measure_recovery((10.5, 11.0), 20.0, p99, failed, 5.0)
