@@ -23,7 +23,7 @@ LOG = logging.getLogger(__name__)
 # Security: what is not known to name no generation is replaced.
 _HARMLESS = (b'Unable to allocate inventory: ', b'Inventory and/or allocations changed')
 
-# Whether that was all is seen in what has come of it.
+# Security: whether that was all is seen in what has come of it, see below.
 _GENERATION = re.compile(rb'("generation"\s*:\s*)-?\d+')
 
 
