@@ -78,6 +78,7 @@ def prove_rules(old: nodes.Node, new: nodes.Node, operation: Operation) -> Compa
 
 def prove_gains(old: nodes.Node, new: nodes.Node, shape: Shape) -> Comparison:
     """All who gain on targets of one shape; those who lose are not looked for."""
+    # Nobody gains over "a or b" by "a".
     parts = old.nodes if isinstance(old, nodes.AnyOf) else (old,)
     if any(have_same_structure(part, new) for part in parts):
         return Comparison({}, decided=True, proven=True)

@@ -32,7 +32,7 @@ class Place:
 
 
 def find_place(conf: cfg.ConfigOpts, name: str, group: str) -> Place | None:
-    """Where an option is set; None where it has its default."""
+    """Where an option is set; None where it has its default. See :func:`find_places`."""
     return find_places(conf, (name,), group).get(name)
 
 
@@ -44,6 +44,8 @@ def find_places(
     As oslo.config does it: a variable of the environment wins over the last file
     that sets the option. Its ``get_location`` names the last file that has the
     section, whether it sets the option or not.
+
+    :raises ConfigurationError: see :func:`read_sections`
     """
     written = [(path, read_sections(path).get(group, {})) for path in list_files(conf)]
     places = {}

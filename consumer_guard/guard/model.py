@@ -12,8 +12,9 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 #: Every rule of ours starts with this (oslo.policy namespace).
 NAMESPACE = 'consumer_guard:'
 
-#: The keys that a policy target can have.
-TARGET_KEYS = ('consumer_uuid', 'project_id', 'user_id', 'consumer_type')
+#: The keys that a policy target can have; the owner's in the order that lists need.
+OWNER_KEYS = ('project_id', 'user_id', 'consumer_type')
+TARGET_KEYS = ('consumer_uuid', *OWNER_KEYS)
 
 #: Stands in for an id that must not be judged or sent; no id of keystone's.
 PLACEHOLDER_ID = 'consumer-guard-nobody'

@@ -6,18 +6,14 @@ an unknown consumer from another owner's.
 """
 
 from consumer_guard.guard import model
-from consumer_guard.guard.decision import (
-    CONCURRENT_UPDATE,
-    CONSEQUENCES,
-    Decision,
-    Reason,
-)
+from consumer_guard.guard.decision import CONSEQUENCES, Decision, Reason
 from consumer_guard.guard.request import GuardedRequest
 from consumer_guard.guard.responses import Refusal
 
 NO_IDENTITY = Refusal(401, CONSEQUENCES[Reason.NO_IDENTITY].hint)
 UNAVAILABLE = Refusal(503, CONSEQUENCES[Reason.FAULT].hint)
-CONFLICT = Refusal(409, CONSEQUENCES[Reason.LOST_SWAP].hint, CONCURRENT_UPDATE)
+_LOST_SWAP = CONSEQUENCES[Reason.LOST_SWAP]
+CONFLICT = Refusal(_LOST_SWAP.status, _LOST_SWAP.hint, _LOST_SWAP.code)
 UNREADABLE = Refusal(502, 'The answer of placement cannot be read.')
 TOO_MANY_LISTS = Refusal(429, 'Too many lists are being read; try again.')
 

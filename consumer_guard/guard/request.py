@@ -17,7 +17,7 @@ import microversion_parse
 import webob
 
 from consumer_guard.guard.errors import Unreadable
-from consumer_guard.guard.model import OPERATIONS, TARGET_KEYS, Operation, make_target
+from consumer_guard.guard.model import OPERATIONS, OWNER_KEYS, Operation, make_target
 
 Microversion = tuple[int, int]
 
@@ -160,7 +160,7 @@ def parse_usages_target(query_string: str) -> Mapping[str, str]:
         raise Unreadable('The query string cannot be decoded.') from None
     target: dict[str, str | None] = {}
     for name, value in query.items():
-        if name not in TARGET_KEYS[1:]:
+        if name not in OWNER_KEYS:
             continue
         if name in target:
             raise Unreadable(f'The query string has more than one {name}.')

@@ -12,11 +12,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from consumer_guard.guard.model import Owner, OwnerStatus
+from consumer_guard.guard.model import OWNER_KEYS, Owner, OwnerStatus
 from consumer_guard.owners.statements import Row
-
-#: What is recorded of an owner, as target keys, in the order in which lists need it.
-OWNER_KEYS = ('project_id', 'user_id', 'consumer_type')
 
 #: In the place of a row that there is not.
 _NOTHING = Row('', 0, 0, 'nobody', 'nobody', None, None)
@@ -126,7 +123,7 @@ class OwnerReader:
 
 
 def count_references(keys: Collection[str]) -> int:
-    """How many of :data:`OWNER_KEYS` a rule that reads these target keys needs."""
+    """How many of :data:`model.OWNER_KEYS` a rule that reads these target keys needs."""
     return max([1, *(OWNER_KEYS.index(key) + 1 for key in keys if key in OWNER_KEYS)])
 
 

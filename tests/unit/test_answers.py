@@ -65,6 +65,14 @@ def test_everything_but_the_generations_stays_byte_for_byte(
     assert answer.body == json.dumps(expected).encode()
 
 
+def test_a_generation_under_a_key_that_comes_twice_is_not_shown() -> None:
+    """A parser reads the last one; the client has the text."""
+    text = json.dumps(OWN).replace('{"gen', r'{"\u0067eneration": 66, "gen')
+    answer = send(make_guard(Recorder([text.encode()])), ask_for())
+    assert answer.status == 200
+    assert b'66' not in answer.body
+
+
 @pytest.mark.parametrize('status', ['404 Not Found', '503 Service Unavailable'])
 def test_errors_of_the_application_pass(status: str) -> None:
     behind = Recorder([b'error'], status=status)

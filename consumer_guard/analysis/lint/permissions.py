@@ -14,7 +14,7 @@ import types
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from consumer_guard.analysis.comparing import find_gains
+from consumer_guard.analysis.comparing import compare_operation, find_gains
 from consumer_guard.analysis.equivalence import Change
 from consumer_guard.analysis.findings import Assessment, Finding, fail, note, warn
 from consumer_guard.analysis.lint.callers import (
@@ -93,8 +93,12 @@ def _lint_openness(node: Node, operation: Operation) -> Iterator[Assessment]:
 
 
 def _lint_denial(node: Node, operation: Operation) -> Iterator[Assessment]:
-    answers = (find_gains(DENY_ALL, node, shape) for shape in list_shapes(operation))
-    never = all(each.decided and Change.ALLOWED not in each.changes for each in answers)
+    # Most rules allow somebody at once, which is asked faster than for all changes.
+    for shape in list_shapes(operation):
+        if Change.ALLOWED in find_gains(DENY_ALL, node, shape).changes:
+            return
+    compared = compare_operation(DENY_ALL, node, operation)
+    never = compared.decided and Change.ALLOWED not in compared.changes
     if never and {*list_leaves(node)} != {'!'}:
         yield warn(
             'can never be true: it refuses everybody',
