@@ -8,6 +8,7 @@ first. A survivor needs a test, or a reason in ``tests/mutants/equivalent.yaml``
 import argparse
 import functools
 import gc
+import os
 import subprocess
 
 import pytest
@@ -56,19 +57,19 @@ class Trial:
     :ivar ok: whether there is no unlisted survivor
     """
 
-    def __init__(self, choice: choosing.Choice) -> None:
+    def __init__(self, choice: choosing.Choice, jobs: int) -> None:
         self._choice = choice
+        self._jobs = jobs
         self._reasons = listing.read_equivalents()
         self.ok = False
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Instead of running the tests."""
-        touching = measure(session, ROOT, KEPT, self._choice.modules)
+        touching = measure(session, ROOT, KEPT, self._choice.modules, self._jobs)
         functions = find_functions(ROOT / 'consumer_guard')
-        bench = Bench(
-            session, touching, functions, KEPT.with_name('mutants-killers.json')
-        )
+        killers = KEPT.with_name('mutants-killers.json')
+        bench = Bench(session, touching, functions, killers, jobs=self._jobs)
         # The copies share what nobody collects.
         gc.freeze()
         self.ok = True
@@ -90,8 +91,7 @@ class Trial:
         counts = [0, 0, 0]
         unused = {key for key in self._reasons if key[0] == module}
         mutants = self._choice.find_mutants(module)
-        for mutant in mutants:
-            failed = bench.try_mutant(mutant)
+        for mutant, failed in bench.try_mutants(mutants):
             listed = mutant.key in self._reasons
             unused.discard(mutant.key)
             if failed:
@@ -125,8 +125,9 @@ class DoorTrial:
     :ivar ok: whether none of them has turned a refusal into a pass
     """
 
-    def __init__(self, choice: choosing.Choice) -> None:
+    def __init__(self, choice: choosing.Choice, jobs: int) -> None:
         self._choice = choice
+        self._jobs = jobs
         self.ok = False
 
     @pytest.hookimpl(tryfirst=True)
@@ -141,6 +142,7 @@ class DoorTrial:
             KEPT.with_name('mutants-doors.json'),
             functools.partial(Doors, attacks.answers),
             _MOST,
+            self._jobs,
         )
         gc.freeze()
         total = doors = 0
@@ -152,8 +154,8 @@ class DoorTrial:
             ]
             opened = [
                 mutant
-                for mutant in mutants
-                if bench.try_mutant(mutant) in attacks.answers
+                for mutant, found in bench.try_mutants(mutants)
+                if found in attacks.answers
             ]
             for mutant in opened:
                 _print_mutant('a refusal has become a pass', mutant.key)
@@ -191,6 +193,9 @@ def main() -> int:
     parser.add_argument(
         '--tests', nargs='+', metavar='PATH', help='files or folders of tests'
     )
+    parser.add_argument(
+        '--jobs', type=int, default=os.cpu_count() or 1, help='mutants at once'
+    )
     options = parser.parse_args()
     for module in options.modules:
         if not (ROOT / module).is_file():
@@ -203,7 +208,7 @@ def main() -> int:
     except subprocess.CalledProcessError as error:
         parser.error(f'--since {options.since}: {error.stderr.strip()}')
     tests = options.tests or (_ATTACKS if options.doors else _TESTS)
-    trial = DoorTrial(choice) if options.doors else Trial(choice)
+    trial = (DoorTrial if options.doors else Trial)(choice, options.jobs)
     KEPT.parent.mkdir(exist_ok=True)
     status = pytest.main([*OPTIONS, '--capture=sys', *tests], plugins=[trial])
     return 0 if trial.ok and status is pytest.ExitCode.OK else 1

@@ -10,6 +10,7 @@ import pathlib
 import re
 import time
 from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import coverage
@@ -72,24 +73,46 @@ def measure(
     root: pathlib.Path,
     kept: pathlib.Path,
     modules: Collection[str],
+    jobs: int = 1,
 ) -> Touching:
     """Run the tests of files that are new or have changed; read the rest.
 
     :param modules: whose tests are wanted; those of others are not run again
+    :param jobs: files that are run at once
     """
     files: dict[str, list[pytest.Item]] = {}
     for item in session.items:
         files.setdefault(item.nodeid.partition('::')[0], []).append(item)
     known: dict[str, Any] = json.loads(kept.read_text()) if kept.exists() else {}
-    for file, items in files.items():
-        before = known[file]['digests'] if file in known else {}
-        changed = {name for name, _ in before.items() ^ _digest(root, before).items()}
-        if not before or file in changed or (changed and before.keys() & {*modules}):
-            tests = _measure_in_copy(items, root, kept.with_suffix('.fresh'))
-            run = {module for entry in tests.values() for module in entry['lines']}
-            known[file] = {'digests': _digest(root, {file, *run}), 'tests': tests}
+    stale = [file for file in files if _is_stale(file, known, root, modules)]
+
+    def run(file: str) -> Any:
+        out = kept.with_name(f'{file.replace("/", ".")}.fresh')
+        return _measure_in_copy(files[file], root, out)
+
+    # Threads only wait here, each for the end of a copy.
+    with ThreadPoolExecutor(jobs) as pool:
+        for file, tests in zip(stale, pool.map(run, stale), strict=True):
+            touched = {module for entry in tests.values() for module in entry['lines']}
+            digests = _digest(root, {file, *touched})
+            known[file] = {'digests': digests, 'tests': tests}
             kept.write_text(json.dumps(known))
     return _collect({file: known[file] for file in files})
+
+
+def _is_stale(
+    file: str,
+    known: Mapping[str, Any],
+    root: pathlib.Path,
+    modules: Collection[str],
+) -> bool:
+    before = known[file]['digests'] if file in known else {}
+    changed = {name for name, _ in before.items() ^ _digest(root, before).items()}
+    return (
+        not before
+        or file in changed
+        or (bool(changed) and not before.keys().isdisjoint(modules))
+    )
 
 
 def _measure_in_copy(

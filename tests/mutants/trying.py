@@ -4,7 +4,8 @@
 import functools
 import json
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from types import CodeType
 
 import pytest
@@ -26,6 +27,7 @@ class Bench:
     :param kept: where it is written which test noticed which mutant
     :param watch: makes what notices a test; by default those that fail
     :param most: tests per mutant, the best ones
+    :param jobs: mutants that are tried at once
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class Bench:
         kept: pathlib.Path,
         watch: Callable[[], Watch] = Failures,
         most: int | None = None,
+        jobs: int = 1,
     ) -> None:
         self._session = session
         self._touching = touching
@@ -43,6 +46,7 @@ class Bench:
         self._kept = kept
         self._watch = watch
         self._most = most
+        self._jobs = jobs
         self._items = {item.nodeid: item for item in session.items}
         #: Modules and tests that notice nothing without a mutant.
         self._checked: set[tuple[str, tuple[str, ...]]] = set()
@@ -50,8 +54,13 @@ class Bench:
         if kept.exists():
             self._noticed = json.loads(kept.read_text())
 
-    def try_mutant(self, mutant: Mutant) -> str:
-        """Run the tests of the changed lines; returns the first one that notices."""
+    def try_mutants(self, mutants: Sequence[Mutant]) -> Iterator[tuple[Mutant, str]]:
+        """Run the tests of the changed lines; each with the first one that notices."""
+        # Threads only wait here, each for the end of a copy.
+        with ThreadPoolExecutor(self._jobs) as pool:
+            yield from zip(mutants, pool.map(self._try_mutant, mutants), strict=True)
+
+    def _try_mutant(self, mutant: Mutant) -> str:
         key = '\n'.join(mutant.key)
         found = self._try(mutant, self._noticed.get(key, ''))
         self._noticed.pop(key, None)
