@@ -13,7 +13,7 @@ import select
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import CodeType, ModuleType
 from typing import Any, Protocol
 
@@ -107,9 +107,12 @@ def run_copy(work: Callable[[], str], limit: float) -> str:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(pid, signal.SIGKILL)
         _, status = os.waitpid(pid, 0)
-    failed = _read_pipe(source) if ended else TIMEOUT
-    if ended and os.waitstatus_to_exitcode(status) == _BROKEN:
+    failed = _read_pipe(source)
+    code = os.waitstatus_to_exitcode(status)
+    if ended and code == _BROKEN:
         raise RuntimeError('the run of the tests itself failed')
+    if not ended or code == -signal.SIGALRM:
+        return TIMEOUT
     # A mutant may end the process itself.
     return failed or ('the process ended' if status else '')
 
@@ -121,11 +124,36 @@ def _read_pipe(source: int) -> str:
         return (pipe.read(select.PIPE_BUF) or b'').decode()
 
 
+class _Alarm:
+    """A plugin that ends the copy with a test that takes too long.
+
+    :param limits: seconds of each test
+    """
+
+    def __init__(self, limits: Mapping[str, float]) -> None:
+        self._limits = limits
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """Set it."""
+        signal.setitimer(signal.ITIMER_REAL, self._limits[nodeid])
+
+    def pytest_runtest_logfinish(self) -> None:
+        """Stop it."""
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
 def run_items(
-    session: pytest.Session, items: Sequence[pytest.Item], watch: Watch
+    session: pytest.Session,
+    items: Sequence[pytest.Item],
+    watch: Watch,
+    limits: Mapping[str, float],
 ) -> str:
-    """Run collected tests until one is noticed; returns it."""
+    """Run collected tests until one is noticed; returns it.
+
+    :param limits: seconds of each test; the copy ends with one that takes longer
+    """
     session.config.pluginmanager.register(watch)
+    session.config.pluginmanager.register(_Alarm(limits))
     for item, following in zip(items, [*items[1:], None], strict=True):
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
         if watch.first:
@@ -158,10 +186,12 @@ class _Finder:
         exec(self._code, module.__dict__)  # noqa: S102  # a mutant of ours
 
 
-def run_again(name: str, code: CodeType, tests: Sequence[str], watch: Watch) -> str:
+def run_again(
+    name: str, code: CodeType, watch: Watch, limits: Mapping[str, float]
+) -> str:
     """Import the package and its tests once more, with one module from that code.
 
-    :param tests: ids of tests, all others of their files are left out
+    :param limits: ids of tests, each with its seconds; others are left out
     :returns: what was noticed first, or why pytest did not run, or nothing
     """
     for module in list(sys.modules):
@@ -169,8 +199,9 @@ def run_again(name: str, code: CodeType, tests: Sequence[str], watch: Watch) -> 
             del sys.modules[module]
     sys.dont_write_bytecode = True
     sys.meta_path.insert(0, _Finder(name, code))
-    files = list(dict.fromkeys(test.partition('::')[0] for test in tests))
-    status = pytest.main([*OPTIONS, *files], plugins=[watch, _Only(tests, watch)])
+    files = list(dict.fromkeys(test.partition('::')[0] for test in limits))
+    plugins = [watch, _Only(list(limits), watch), _Alarm(limits)]
+    status = pytest.main([*OPTIONS, *files], plugins=plugins)
     ran = status in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
     return watch.first or ('' if ran else str(status))
 

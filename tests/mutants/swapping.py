@@ -10,6 +10,8 @@ from typing import TypeAlias
 
 #: The functions of a package by the code that they run.
 Functions: TypeAlias = Mapping[CodeType, Sequence[FunctionType]]
+#: Living functions, each with the code that it is given.
+Swaps: TypeAlias = Sequence[tuple[FunctionType, CodeType]]
 
 
 class NotSwappable(Exception):
@@ -63,9 +65,7 @@ def _outline(code: CodeType) -> tuple[object, ...]:
     return code.co_code, consts, code.co_names
 
 
-def find_swaps(
-    functions: Functions, original: CodeType, mutant: CodeType
-) -> list[tuple[FunctionType, CodeType]]:
+def find_swaps(functions: Functions, original: CodeType, mutant: CodeType) -> Swaps:
     """The living functions that differ in the mutant, each with its new code.
 
     :raises NotSwappable: there is none, or something else differs

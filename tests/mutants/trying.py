@@ -4,19 +4,21 @@
 import functools
 import json
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import CodeType
+from typing import TypeVar
 
 import pytest
 
 from tests.mutants.mutations import Mutant
 from tests.mutants.running import Failures, Watch, run_again, run_copy, run_items
-from tests.mutants.swapping import Functions, NotSwappable, find_swaps
+from tests.mutants.swapping import Functions, NotSwappable, Swaps, find_swaps
 from tests.mutants.touching import Touching
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-#: Seconds that a mutant's tests may take longer than before, at the least.
+_Code = TypeVar('_Code')
+#: Seconds that a mutant's test may take longer than before, at the least.
 _PATIENCE = 30
 
 
@@ -48,8 +50,9 @@ class Bench:
         self._most = most
         self._jobs = jobs
         self._items = {item.nodeid: item for item in session.items}
-        #: Modules and tests that notice nothing without a mutant.
-        self._checked: set[tuple[str, tuple[str, ...]]] = set()
+        #: Tests that notice nothing without a mutant, with what was imported anew.
+        self._reliable: set[tuple[str, str]] = set()
+        self._unreliable: set[str] = set()
         self._noticed: dict[str, str] = {}
         if kept.exists():
             self._noticed = json.loads(kept.read_text())
@@ -79,46 +82,72 @@ class Bench:
         try:
             swaps = find_swaps(self._functions, original, code)
         except NotSwappable:
-            return self._try_import(mutant.module, code, best)
+            return self._try_import(mutant.module, original, code, best)
         tests = self._touching.find_tests(mutant.module, *mutant.lines)
         tests = sorted(tests, key=lambda test: test != best)[: self._most]
+        return self._notice('', tests, self._run, (swaps, ()))
 
-        def work() -> str:
-            for function, new in swaps:
-                function.__code__ = new
-            items = [self._items[test] for test in tests]
-            return run_items(self._session, items, self._watch())
-
-        return run_copy(work, self._limit(tests)) if tests else ''
-
-    def _try_import(self, module: str, code: CodeType, best: str) -> str:
-        """Try a mutant of what runs on import.
-
-        :raises RuntimeError: without a mutant the same is noticed
-        """
+    def _try_import(
+        self, module: str, original: CodeType, code: CodeType, best: str
+    ) -> str:
+        """Try a mutant of what runs on import."""
         tests = self._touching.find_module_tests(module)[: self._most]
         files: dict[str, list[str]] = {}
         for test in tests:
             files.setdefault(test.partition('::')[0], []).append(test)
         groups = list(files.values())
+        run = functools.partial(self._import, module)
         # Most are noticed by the module's own tests; others cost their import.
         known = [[best]] if best in tests else []
         for group in (known, groups[:1], groups[1:]):
-            chosen = tuple(test for some in group for test in some)
-            if chosen and (found := self._import(module, code, chosen)):
-                if (module, chosen) not in self._checked:
-                    path = ROOT / module
-                    usual = compile(path.read_text(encoding='utf-8'), path, 'exec')
-                    if always := self._import(module, usual, chosen):
-                        raise RuntimeError(f'{always}, though {module} is unchanged')
-                    self._checked.add((module, chosen))
+            chosen = [test for some in group for test in some]
+            if found := self._notice(module, chosen, run, (code, original)):
                 return found
         return ''
 
-    def _import(self, module: str, code: CodeType, tests: Sequence[str]) -> str:
-        name = module.removesuffix('.py').replace('/', '.')
-        work = functools.partial(run_again, name, code, tests, self._watch())
-        return run_copy(work, self._limit(tests))
+    def _notice(
+        self,
+        module: str,
+        tests: Sequence[str],
+        run: Callable[[Sequence[str], _Code], str],
+        codes: tuple[_Code, _Code],
+    ) -> str:
+        """The first test that notices the mutant, and not also what is unchanged.
 
-    def _limit(self, tests: Sequence[str]) -> float:
-        return _PATIENCE + 10 * sum(self._touching.seconds[test] for test in tests)
+        :param module: that is imported anew, if one is
+        :param codes: the mutant's, and the one without a mutant
+        """
+        while kept := [test for test in tests if test not in self._unreliable]:
+            found = run(kept, codes[0])
+            if not found or (module, found) in self._reliable:
+                return found
+            # A test may also fail because of those before it, or of the load.
+            before = kept[: kept.index(found) + 1] if found in kept else kept
+            failed = run(before, codes[1])
+            if not failed:
+                self._reliable.add((module, found))
+                return found
+            if failed not in kept:
+                raise RuntimeError(f'{failed}, though {module or "all"} is unchanged')
+            print(f'{failed}: left out, it fails without a mutant', flush=True)
+            self._unreliable.add(failed)
+        return ''
+
+    def _run(self, tests: Sequence[str], swaps: Swaps) -> str:
+        def work() -> str:
+            for function, new in swaps:
+                function.__code__ = new
+            items = [self._items[test] for test in tests]
+            return run_items(self._session, items, self._watch(), limits)
+
+        limits = self._limits(tests)
+        return run_copy(work, sum(limits.values()))
+
+    def _import(self, module: str, tests: Sequence[str], code: CodeType) -> str:
+        name = module.removesuffix('.py').replace('/', '.')
+        limits = self._limits(tests)
+        work = functools.partial(run_again, name, code, self._watch(), limits)
+        return run_copy(work, _PATIENCE + sum(limits.values()))
+
+    def _limits(self, tests: Sequence[str]) -> Mapping[str, float]:
+        return {test: _PATIENCE + 10 * self._touching.seconds[test] for test in tests}
