@@ -133,7 +133,10 @@ def no_root_handlers() -> Iterator[None]:
 
 
 class Records(logging.Handler):
-    """What our own loggers said; oslo.log's setup takes caplog's handler away."""
+    """What our own loggers said; oslo.log's setup takes caplog's handler away.
+
+    From INFO on, whether or not a deployment has set the level of the root before.
+    """
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
@@ -151,6 +154,9 @@ class Records(logging.Handler):
 def records() -> Iterator[Records]:
     handler = Records()
     logger = logging.getLogger('consumer_guard')
+    level = logger.level
     logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
     yield handler
+    logger.setLevel(level)
     logger.removeHandler(handler)

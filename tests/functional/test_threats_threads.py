@@ -47,10 +47,13 @@ class _Audit(logging.Handler):
 def audit() -> Iterator[_Audit]:
     handler = _Audit()
     logger = logging.getLogger('consumer_guard.audit')
+    level = logger.level
     logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
     logger.propagate = False
     yield handler
     logger.propagate = True
+    logger.setLevel(level)
     logger.removeHandler(handler)
 
 

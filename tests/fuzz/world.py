@@ -241,6 +241,7 @@ class Scenario:
         self._auditor.addHandler(self._audit)
         # A line for each of very many requests is nothing to look at.
         self._auditor.propagate = False
+        self._auditor.setLevel(logging.INFO)
         for name in _LOUD:
             logging.getLogger(name).setLevel(logging.CRITICAL + 1)
         with heard_handlers(self.journal):
@@ -276,10 +277,19 @@ class Scenario:
         """Leave the database without the planted rows, the loggers as they were."""
         for table in ('consumers', 'allocations'):
             self._connection.execute(f'DELETE FROM {table}')
+        # Their ids are the same in each world.
+        made = names.PROVIDER, names.ANOTHER_PROVIDER
+        of = 'SELECT id FROM resource_providers WHERE uuid IN (?, ?)'
+        for clause in (
+            f'inventories WHERE resource_provider_id IN ({of})',
+            f'resource_providers WHERE id IN ({of})',
+        ):
+            self._connection.execute(f'DELETE FROM {clause}', made)
         self._connection.close()
         self._tables.engine.dispose()
         self._auditor.removeHandler(self._audit)
         self._auditor.propagate = True
+        self._auditor.setLevel(logging.NOTSET)
         for name in _LOUD:
             logging.getLogger(name).setLevel(logging.NOTSET)
 
