@@ -10,8 +10,10 @@ import importlib.machinery
 import importlib.util
 import os
 import select
+import shutil
 import signal
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import CodeType, ModuleType
@@ -81,11 +83,21 @@ def run_copy(work: Callable[[], str], limit: float) -> str:
     :returns: what the work returned, or :data:`TIMEOUT`
     :raises RuntimeError: the work itself is broken
     """
+    # Not in a common one, in which pytest removes the folders of other copies.
+    folder = tempfile.mkdtemp()
+    try:
+        return _run_copy(work, limit, folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _run_copy(work: Callable[[], str], limit: float, folder: str) -> str:
     sys.stdout.flush()
     source, sink = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.setpgid(0, 0)
+        os.environ['PYTEST_DEBUG_TEMPROOT'] = folder
         status = _BROKEN
         try:
             with silenced():
