@@ -205,6 +205,53 @@ class KeepChain(_Replacement):
         return () if re.match('raise _?(Unreadable|TooLarge)', text) else (text,)
 
 
+class DecideAlways(_Replacement):
+    """A condition that is always met, or never."""
+
+    EXAMPLES = (
+        ('if a: b()', 'if True: b()'),
+        ('if a: b()', 'if False: b()'),
+        ('c = a if b else d', 'c = a if False else d'),
+        ('e = [a for a in b if c]', 'e = [a for a in b if True]'),
+    )
+
+    def texts(self, node: Any) -> Sequence[str]:
+        """Two for each condition; one of a loop, which has to end."""
+        before = node.get_previous_sibling() if node.parent is not None else None
+        word = before.value if before is not None and before.type == 'keyword' else ''
+        if word not in ('if', 'elif', 'while') or node.type == 'keyword':
+            return ()
+        return ('False',) if word == 'while' else ('True', 'False')
+
+
+class DropElement(_Replacement):
+    """One element of a tuple, a list, a set or a table is left out."""
+
+    EXAMPLES = (
+        ('a = (b, c)', 'a = (c,)'),
+        ('a = [b, c, d]', 'a = [b, d,]'),
+        ('a = {b: c, d: e}', 'a = {d: e,}'),
+    )
+
+    def texts(self, node: Any) -> Sequence[str]:
+        """One for each element, if there are two or more."""
+        if node.type not in ('testlist_comp', 'dictorsetmaker'):
+            return ()
+        elements: list[list[Any]] = [[]]
+        for child in node.children:
+            if child.type == 'operator' and child.value == ',':
+                elements.append([])
+            else:
+                elements[-1].append(child)
+        texts = [_code(element) for element in elements if element]
+        if len(texts) < 2:
+            return ()
+        return [
+            ', '.join([*texts[:index], *texts[index + 1 :]]) + ','
+            for index in range(len(texts))
+        ]
+
+
 class ReplaceString(_Replacement):
     """Another string; not in docstrings, annotations and texts for people."""
 
@@ -256,5 +303,7 @@ OPERATORS: Sequence[Any] = (
     CatchNothing,
     RaiseOther,
     KeepChain,
+    DecideAlways,
+    DropElement,
     ReplaceString,
 )
