@@ -8,6 +8,7 @@ first. A survivor needs a test, or a reason in ``tests/mutants/equivalent.yaml``
 import argparse
 import functools
 import gc
+import math
 import os
 import subprocess
 
@@ -47,8 +48,8 @@ _ATTACKS = tuple(
         'versions',
     )
 )
-#: Attacks per mutant, the quickest ones of its lines.
-_MOST = 40
+#: Seconds of attacks per mutant, the quickest ones of its lines.
+_ATTACKING = 5.0
 
 
 class Trial:
@@ -57,9 +58,10 @@ class Trial:
     :ivar ok: whether there is no unlisted survivor
     """
 
-    def __init__(self, choice: choosing.Choice, jobs: int) -> None:
+    def __init__(self, choice: choosing.Choice, jobs: int, budget: float) -> None:
         self._choice = choice
         self._jobs = jobs
+        self._budget = budget
         self._reasons = listing.read_equivalents()
         self.ok = False
 
@@ -69,7 +71,14 @@ class Trial:
         touching = measure(session, ROOT, KEPT, self._choice.modules, self._jobs)
         functions = find_functions(ROOT / 'consumer_guard')
         killers = KEPT.with_name('mutants-killers.json')
-        bench = Bench(session, touching, functions, killers, jobs=self._jobs)
+        bench = Bench(
+            session,
+            touching,
+            functions,
+            killers,
+            budget=self._budget,
+            jobs=self._jobs,
+        )
         # The copies share what nobody collects.
         gc.freeze()
         self.ok = True
@@ -125,9 +134,10 @@ class DoorTrial:
     :ivar ok: whether none of them has turned a refusal into a pass
     """
 
-    def __init__(self, choice: choosing.Choice, jobs: int) -> None:
+    def __init__(self, choice: choosing.Choice, jobs: int, budget: float) -> None:
         self._choice = choice
         self._jobs = jobs
+        self._budget = budget
         self.ok = False
 
     @pytest.hookimpl(tryfirst=True)
@@ -141,7 +151,7 @@ class DoorTrial:
             functions,
             KEPT.with_name('mutants-doors.json'),
             functools.partial(Doors, attacks.answers),
-            _MOST,
+            self._budget,
             self._jobs,
         )
         gc.freeze()
@@ -196,6 +206,12 @@ def main() -> int:
     parser.add_argument(
         '--jobs', type=int, default=os.cpu_count() or 1, help='mutants at once'
     )
+    parser.add_argument(
+        '--budget',
+        type=float,
+        metavar='SECONDS',
+        help='of tests per mutant, for a quick look; nothing is written then',
+    )
     options = parser.parse_args()
     for module in options.modules:
         if not (ROOT / module).is_file():
@@ -204,11 +220,16 @@ def main() -> int:
         choosing.find_others() if options.doors else choosing.find_modules()
     )
     try:
-        choice = choosing.Choice(modules, options.since, options.security)
+        choice = choosing.Choice(
+            modules, options.since, options.security, options.budget
+        )
     except subprocess.CalledProcessError as error:
         parser.error(f'--since {options.since}: {error.stderr.strip()}')
     tests = options.tests or (_ATTACKS if options.doors else _TESTS)
-    trial = (DoorTrial if options.doors else Trial)(choice, options.jobs)
+    usual = _ATTACKING if options.doors else math.inf
+    trial = (DoorTrial if options.doors else Trial)(
+        choice, options.jobs, options.budget or usual
+    )
     KEPT.parent.mkdir(exist_ok=True)
     status = pytest.main([*OPTIONS, '--capture=sys', *tests], plugins=[trial])
     return 0 if trial.ok and status is pytest.ExitCode.OK else 1

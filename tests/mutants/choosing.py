@@ -24,11 +24,17 @@ _START_UP = frozenset(('drivers.py', 'engine.py'))
 class Choice:
     """Which mutants are tried.
 
-    :ivar whole: whether they are all of their modules
+    :ivar whole: whether they are all of their modules, with all tests
     """
 
-    def __init__(self, modules: Sequence[str], since: str | None, security: bool):
-        self.whole = since is None and not security
+    def __init__(
+        self,
+        modules: Sequence[str],
+        since: str | None,
+        security: bool,
+        budget: float | None,
+    ):
+        self.whole = since is None and not security and budget is None
         self._changed = read_changed(since) if since else None
         self.modules = [
             module

@@ -2,7 +2,9 @@
 """Try one mutant after another, each in a copy of the process."""
 
 import functools
+import itertools
 import json
+import math
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +30,7 @@ class Bench:
     :param functions: the living ones, before any test has run
     :param kept: where it is written which test noticed which mutant
     :param watch: makes what notices a test; by default those that fail
-    :param most: tests per mutant, the best ones
+    :param budget: seconds of tests per mutant, of the best ones
     :param jobs: mutants that are tried at once
     """
 
@@ -39,7 +41,7 @@ class Bench:
         functions: Functions,
         kept: pathlib.Path,
         watch: Callable[[], Watch] = Failures,
-        most: int | None = None,
+        budget: float = math.inf,
         jobs: int = 1,
     ) -> None:
         self._session = session
@@ -47,7 +49,7 @@ class Bench:
         self._functions = functions
         self._kept = kept
         self._watch = watch
-        self._most = most
+        self._budget = budget
         self._jobs = jobs
         self._items = {item.nodeid: item for item in session.items}
         #: Tests that notice nothing without a mutant, with what was imported anew.
@@ -84,14 +86,14 @@ class Bench:
         except NotSwappable:
             return self._try_import(mutant.module, original, code, best)
         tests = self._touching.find_tests(mutant.module, *mutant.lines)
-        tests = sorted(tests, key=lambda test: test != best)[: self._most]
-        return self._notice('', tests, self._run, (swaps, ()))
+        chosen = self._choose(sorted(tests, key=lambda test: test != best))
+        return self._notice('', chosen, self._run, (swaps, ()))
 
     def _try_import(
         self, module: str, original: CodeType, code: CodeType, best: str
     ) -> str:
         """Try a mutant of what runs on import."""
-        tests = self._touching.find_module_tests(module)[: self._most]
+        tests = self._choose(self._touching.find_module_tests(module))
         files: dict[str, list[str]] = {}
         for test in tests:
             files.setdefault(test.partition('::')[0], []).append(test)
@@ -148,6 +150,15 @@ class Bench:
         limits = self._limits(tests)
         work = functools.partial(run_again, name, code, self._watch(), limits)
         return run_copy(work, _PATIENCE + sum(limits.values()))
+
+    def _choose(self, tests: Sequence[str]) -> Sequence[str]:
+        """As many of them as the budget allows, at least one."""
+        until = itertools.accumulate(self._touching.seconds[test] for test in tests)
+        return [
+            test
+            for test, seconds in zip(tests, until, strict=True)
+            if seconds <= self._budget or test == tests[0]
+        ]
 
     def _limits(self, tests: Sequence[str]) -> Mapping[str, float]:
         return {test: _PATIENCE + 10 * self._touching.seconds[test] for test in tests}

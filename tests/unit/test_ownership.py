@@ -193,10 +193,20 @@ class TestRecorded:
         assert (decision.outcome, decision.reason) == (Outcome.REFUSE, reason)
         assert decision.rulings == ()
 
-    def test_an_ownerless_consumer_is_judged_as_nobody_in_particular(self) -> None:
-        """X01: a remote check cannot tell by being called that it has no owner."""
+    @pytest.mark.parametrize(
+        'owner',
+        [
+            Owner(ONE, OwnerStatus.ABSENT),
+            Owner(ONE, OwnerStatus.UNOWNED, '', 'somebody', 'TYPE', 3, True),
+            Owner(ONE, OwnerStatus.RECORDED, '', 'somebody', 'TYPE', 3, True),
+        ],
+    )
+    def test_an_ownerless_consumer_is_judged_as_nobody_in_particular(
+        self, owner: Owner
+    ) -> None:
+        """X01: a remote check cannot tell by what it is asked that it has no owner."""
         judge = Judge()
-        recorded(judge, Owner(ONE, OwnerStatus.ABSENT))
+        recorded(judge, owner)
         [(about, target)] = judge.asked
         assert about == 'nobody'
         assert target == {
