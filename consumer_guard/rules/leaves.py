@@ -109,7 +109,7 @@ def _match_path(value: Any, path: tuple[str, ...], right: str) -> Truth:
         value = value[path[0]]
     except KeyError:
         return NO
-    except (TypeError, IndexError):
+    except TypeError:
         # Security: oslo.policy raises here; not a mapping is not "no match".
         return UNKNOWN
     rest = path[1:]

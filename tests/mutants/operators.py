@@ -237,6 +237,9 @@ class DropElement(_Replacement):
         """One for each element, if there are two or more."""
         if node.type not in ('testlist_comp', 'dictorsetmaker'):
             return ()
+        # A type: Callable[[A, B], C].
+        if parso.python.tree.search_ancestor(node, 'subscriptlist') is not None:
+            return ()
         elements: list[list[Any]] = [[]]
         for child in node.children:
             if child.type == 'operator' and child.value == ',':

@@ -39,6 +39,7 @@ def test_an_operator_makes_its_examples(operator: Any, before: str, after: str) 
         'import a\n',
         "raise Unreadable('A text for people') from None\n",
         "def f() -> 'A': ...\n",
+        'A = Callable[[B, C], D]\n',
         '@dataclass(frozen=True, slots=True)\nclass A:\n    pass\n',
         'def f():\n    return None\n',
     ],

@@ -63,6 +63,13 @@ class TypedOwners(FixedOwners):
         return {*names} & {'INSTANCE'}
 
 
+class OpenRules(FixedRules):
+    """They allow everything once the owner is known."""
+
+    def judge(self, *_: object, final: bool) -> Truth:
+        return Truth.YES if final else Truth.UNKNOWN
+
+
 class ChangingRules:
     """A RuleSource whose rules can be replaced.
 
@@ -317,6 +324,14 @@ class TestWrite:
         request = make_request(model.ALLOCATIONS_MANAGE, payload)
         decision = make_authorizer(owners=TypedOwners()).authorize(request, CALLER)
         assert (decision.outcome, decision.reason) == (Outcome.PASSAGE, Reason.OWNER)
+
+    @pytest.mark.parametrize('key', ['project_id', 'user_id'])
+    def test_a_caller_may_claim_for_itself(self, key: str) -> None:
+        other: dict[str, Any] = {key: 'other'}
+        owners = TypedOwners({CONSUMER: RECORDED._replace(**other)})
+        request = make_request(model.ALLOCATIONS_UPDATE, Payload(CLAIM))
+        decision = make_authorizer(OpenRules(), owners).authorize(request, CALLER)
+        assert decision.reason is Reason.OWNER
 
     @pytest.mark.parametrize(
         ('name', 'looked_up'),
