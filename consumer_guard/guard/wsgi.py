@@ -288,12 +288,12 @@ class ConsumerGuard:
         nothing without a proven identity.
         """
         shadow, believe = self._enforcement.shadow, self._enforcement.believe_headers
+        forward = shadow and (believe or identity.is_proven(environ))
         LOG.exception(
             'Request %s could not be decided and is %s',
             environ[ENV_REQUEST_ID],
-            'forwarded (shadow)' if shadow else 'refused',
+            'forwarded (shadow)' if forward else 'refused',
         )
-        forward = shadow and (believe or identity.is_proven(environ))
         answered = self._recorder.record_unjudged(
             operation, caller, environ, Reason.FAULT, forwarded=forward
         )

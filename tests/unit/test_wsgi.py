@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from oslo_context import context as oslo_context
 
+from consumer_guard.guard.decision import Reason
 from consumer_guard.guard.errors import OwnersUnavailable, PolicyLocked
 from consumer_guard.guard.model import Truth
 from tests.fuzz.alone import (
@@ -81,6 +82,16 @@ class TestContract:
         assert returned is recorder.answers[0]
         assert recorder.answers[0].closed == 0
 
+    @pytest.mark.parametrize('path', [f'/allocations/{CONSUMER}', '/traits'])
+    def test_the_passage_role_of_a_client_goes_nowhere(self, path: str) -> None:
+        """Neither to what is guarded nor to the other routes."""
+        recorder = Recorder()
+        environ = ask_for(path)
+        environ['HTTP_X_ROLES'] += ',consumer_guard_passage'
+        rules = FixedRules(first=Truth.YES)
+        assert send(make_guard(recorder, rules), environ).status == 200
+        assert recorder.asked[0]['HTTP_X_ROLES'] == 'member,reader'
+
     def test_exc_info_and_write_go_through(self) -> None:
         def application(_environ: Environ, start_response: Any) -> Iterable[bytes]:
             start_response('200 OK', [])
@@ -129,6 +140,19 @@ class BrokenStream(io.RawIOBase):
 
     def read(self, _size: int = -1, /) -> bytes:
         raise self._fault
+
+
+class BrokenToken:
+    """It cannot be read at first; then it is nobody's."""
+
+    def __init__(self) -> None:
+        self._read = False
+
+    @property
+    def user(self) -> None:
+        if not self._read:
+            self._read = True
+            raise RuntimeError
 
 
 def assert_unavailable(answer: Answer, recorder: Recorder) -> None:
@@ -226,6 +250,40 @@ class TestFaults:
                 assert asked['HTTP_X_ROLES'] == 'member,reader'
 
     @pytest.mark.parametrize(
+        ('enforcement', 'strategy', 'proven', 'forwarded'),
+        [
+            ('enforce', 'keystone', True, False),
+            ('enforce', 'noauth2', True, False),
+            ('shadow', 'keystone', True, True),
+            ('shadow', 'keystone', False, False),
+            ('shadow', 'noauth2', False, True),
+        ],
+    )
+    def test_log_and_record_say_whether_a_fault_was_forwarded(
+        self,
+        records: 'Records',
+        caplog: pytest.LogCaptureFixture,
+        enforcement: str,
+        strategy: str,
+        proven: bool,
+        forwarded: bool,
+    ) -> None:
+        recorder, rules = Recorder(), FixedRules()
+        rules.fault, rules.faults_in = RuntimeError(), 'current'
+        options = {'enforcement': enforcement, 'auth_strategy': strategy}
+        environ = ask_for()
+        if not proven:
+            environ['keystone.token_auth'] = BrokenToken()
+        answer = send(make_guard(recorder, rules, **options), environ)
+        assert answer.status == (200 if forwarded else 503)
+        assert len(recorder.asked) == forwarded
+        [line] = [line for line in caplog.messages if 'could not be decided' in line]
+        assert line.endswith('is forwarded (shadow)' if forwarded else 'is refused')
+        [record] = records.records
+        assert record['outcome'] == ('would deny' if forwarded else 'deny')
+        assert record['reason'] == Reason.FAULT.value
+
+    @pytest.mark.parametrize(
         'fault',
         [*FAULTS, OwnersUnavailable()],
         ids=lambda fault: type(fault).__name__,
@@ -287,14 +345,18 @@ class Records(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
+        self.records: list[dict[str, Any]] = []
         self.statuses: list[object] = []
         self.users: list[object] = []
+        self.requests: list[object] = []
         self.fault: BaseException | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.statuses.append(json.loads(record.getMessage())['status'])
+        self.records.append(json.loads(record.getMessage()))
+        self.statuses.append(self.records[-1]['status'])
         context = oslo_context.get_current()
         self.users.append(context and context.user_id)
+        self.requests.append(context and context.request_id)
         if self.fault is not None:
             raise self.fault
 
@@ -348,7 +410,13 @@ class TestRecords:
 
     @pytest.mark.parametrize(
         ('line', 'status'),
-        [('nonsense', None), ('', None), ('\u00b2\u00b2\u00b2 x', None), ('204', 204)],
+        [
+            ('nonsense', None),
+            ('', None),
+            ('\u00b2\u00b2\u00b2 x', None),
+            ('20x', None),
+            ('204', 204),
+        ],
     )
     def test_a_status_of_any_form_goes_through(
         self, records: Records, line: str, status: int | None
@@ -362,6 +430,14 @@ class TestRecords:
         guard(ask_for(), lambda status, _headers: heard.append(status))
         assert heard == [line]
         assert records.statuses == [status]
+
+    def test_without_an_identity_it_stands_under_nobody_and_the_requests_id(
+        self, records: Records
+    ) -> None:
+        environ = ask_for() | {'openstack.request_id': 'req-1'}
+        del environ['keystone.token_info']
+        assert send(make_guard(Recorder()), environ).status == 401
+        assert (records.users, records.requests) == ([None], ['req-1'])
 
     @pytest.mark.parametrize('name', REQUESTS)
     def test_a_refusal_has_its_own(self, records: Records, name: str) -> None:
@@ -388,6 +464,34 @@ class TestRecords:
         assert current is not None
         assert current.user_id == 'of the application'
         oslo_context._request_store.context = None
+
+    @pytest.mark.parametrize('audit', ['none', 'all'])
+    @pytest.mark.parametrize(
+        ('line', 'looks'),
+        [
+            ('204 No Content', True),
+            ('200 OK', True),
+            ('100 Continue', False),
+            ('199 Odd', False),
+            ('300 Odd', False),
+            ('409 Conflict', False),
+        ],
+    )
+    def test_the_guard_looks_at_a_write_once_more_where_it_has_succeeded(
+        self, audit: str, line: str, looks: bool
+    ) -> None:
+        """Whether or not a record is written."""
+        owners, before = SealingOwners(), []
+
+        def application(_environ: Environ, start_response: Any) -> Iterable[bytes]:
+            before.extend(owners.asked)
+            start_response(line, [])
+            return []
+
+        guard = make_guard(application, owners=owners, audit=audit)
+        guard(REQUESTS['PUT'](), lambda *_: None)
+        assert before
+        assert len(owners.asked) - len(before) == looks
 
     @pytest.mark.parametrize('step', ['afterwards', 'answered'])
     def test_a_worker_that_is_stopped_keeps_the_context_and_the_record(
