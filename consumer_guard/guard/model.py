@@ -37,11 +37,11 @@ class Truth(enum.IntEnum):
 class Ownership(enum.Enum):
     """What owning a consumer can allow at all for an operation."""
 
-    READ = 'read'  #: one consumer, read
-    SUMS = 'sums'  #: sums of a project, read; the target is in the query
-    FILTER = 'filter'  #: a list of many owners' consumers, filtered
-    SEALED_WRITE = 'sealed write'  #: existing consumers, body generation = judged
-    NEVER = 'never'  #: nothing can seal it, or it has no owner
+    READ = enum.auto()  #: one consumer, read
+    SUMS = enum.auto()  #: sums of a project, read; the target is in the query
+    FILTER = enum.auto()  #: a list of many owners' consumers, filtered
+    SEALED_WRITE = enum.auto()  #: existing consumers, body generation = judged
+    NEVER = enum.auto()  #: nothing can seal it, or it has no owner
 
 
 # Compared by identity: there are seven, and every request compares them.

@@ -211,9 +211,19 @@ class TestPreliminary:
         assert decision.depends
         assert (owners.asked, payload.read) == ([], 0)
 
-    def test_an_odd_id_is_unreadable_before_anything_is_read(self) -> None:
+    @pytest.mark.parametrize(
+        ('operation', 'odd'),
+        [
+            (model.ALLOCATIONS_LIST, {'consumer_uuid': CONSUMER.upper()}),
+            (model.PROVIDER_ALLOCATIONS_LIST, {'provider_uuid': CONSUMER.upper()}),
+        ],
+        ids=['consumer', 'provider'],
+    )
+    def test_an_odd_id_is_unreadable_before_anything_is_read(
+        self, operation: model.Operation, odd: dict[str, Any]
+    ) -> None:
         owners = FixedOwners()
-        request = make_request(model.ALLOCATIONS_LIST, consumer=CONSUMER.upper())
+        request = make_request(operation)._replace(**odd)
         decision = make_authorizer(owners=owners).authorize(request, CALLER)
         assert decision.reason is Reason.UNREADABLE
         assert isinstance(decision.error, Unreadable)
