@@ -90,7 +90,7 @@ class Refuser:
             body: str, status: str, title: str, environ: Environ
         ) -> dict[str, Any]:
             formatted = _format_error(body, status, title, environ, code=UNDEFINED_CODE)
-            if status.startswith('406') and _ENV_MICROVERSION not in environ:
+            if status.startswith('406'):
                 formatted['errors'][0]['max_version'] = self._versions[-1]
                 formatted['errors'][0]['min_version'] = self._versions[0]
             return formatted
@@ -109,15 +109,14 @@ def _format_error(
 ) -> dict[str, Any]:
     """placement.util.json_error_formatter, for when placement is elsewhere."""
     error: dict[str, Any] = {
-        'status': int(status.split(None, 1)[0]),
+        'status': int(status.split()[0]),
         'title': title,
         'detail': strip_tags(body),
+        'request_id': environ[ENV_REQUEST_ID],
     }
     version = environ.get(_ENV_MICROVERSION)
     if version and version.matches(_CODE_FROM):
         error['code'] = code
-    if ENV_REQUEST_ID in environ:
-        error['request_id'] = environ[ENV_REQUEST_ID]
     return {'errors': [error]}
 
 

@@ -278,7 +278,7 @@ def _is_prose(node: Any) -> bool:
             return True
     call = node
     while call := parso.python.tree.search_ancestor(call, 'atom_expr'):
-        if _code(call.children[:1]) in ('LOG', 'logging'):
+        if _code(call.children[:1]) in ('LOG', 'logging', 'Refusal'):
             return True
     return False
 

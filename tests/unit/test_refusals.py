@@ -4,7 +4,7 @@
 import pytest
 
 from consumer_guard.analysis.simulation import GivenPayload
-from consumer_guard.guard import model
+from consumer_guard.guard import model, refusals
 from consumer_guard.guard.decision import CONSEQUENCES, Decision, Outcome, Reason
 from consumer_guard.guard.errors import OwnersUnavailable, Unreadable
 from consumer_guard.guard.refusals import UNAVAILABLE, make_refusal, may_conceal
@@ -19,6 +19,13 @@ def make_request(operation: model.Operation) -> GuardedRequest:
 
 def refuse(reason: Reason, **others: object) -> Decision:
     return Decision(Outcome.REFUSE, reason)._replace(**others)  # type: ignore[arg-type]
+
+
+def test_the_statuses_without_a_decision_are_those_of_http() -> None:
+    assert refusals.NO_IDENTITY.status == 401
+    assert refusals.UNAVAILABLE.status == 503
+    assert refusals.UNREADABLE.status == 502
+    assert refusals.TOO_MANY_LISTS.status == 429
 
 
 @pytest.mark.parametrize('depends', [True, False])
