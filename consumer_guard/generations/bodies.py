@@ -23,7 +23,7 @@ def rewrite_body(
     :returns: None below 1.28, where bodies carry none
     :raises Unreadable: it is nested too deeply
     """
-    if (request.microversion or (1, 0)) < GENERATION_IN_BODY:
+    if request.body_version < GENERATION_IN_BODY:
         return None
     document = dict(body.document)
     if request.operation is model.ALLOCATIONS_UPDATE:

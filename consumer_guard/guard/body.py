@@ -72,8 +72,7 @@ def _read(environ: Environ, length: int | None, most: int) -> bytes:
     stream = environ['wsgi.input']
     pieces: list[bytes] = []
     left = most if length is None else length
-    ended = False
-    rest = stream
+    ended, rest = False, stream
     try:
         while left > 0 and not ended:
             piece = stream.read(min(left, 65536))

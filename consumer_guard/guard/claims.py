@@ -38,7 +38,7 @@ def read_claims(request: GuardedRequest, document: Any) -> tuple[model.Claim, ..
         parts = dict(_as_object(whole.get('allocations'), 'The allocations'))
     else:
         parts = {request.consumer_uuid or '': document}
-    version = request.microversion or (1, 0)
+    version = request.body_version
     return tuple([_read_claim(key, part, version) for key, part in parts.items()])
 
 

@@ -85,6 +85,11 @@ class GuardedRequest(NamedTuple):
     payload: Payload
     canonical_path: bool = True
 
+    @property
+    def body_version(self) -> Microversion:
+        """The microversion to read a body by; any will do where it has none."""
+        return self.microversion or (1, 0)
+
 
 def match_operation(
     method: str | None, path: str

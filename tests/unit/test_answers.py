@@ -59,7 +59,8 @@ def test_everything_but_the_generations_stays_byte_for_byte(
     own = OWN['allocations']['rp'] | {'generation': generation}
     rest = {'project_id': text, 'consumer_generation': 5}
     known = {'allocations': {'rp': own, 'other': own}, **rest}
-    answer = send(make_guard(Recorder([json.dumps(known).encode()])), ask_for())
+    body = json.dumps(known).encode()
+    answer = send(make_guard(Recorder([body[:9], body[9:]])), ask_for())
     hidden = own | {'generation': None}
     expected = {'allocations': {'rp': hidden, 'other': hidden}, **rest}
     assert answer.body == json.dumps(expected).encode()
@@ -73,11 +74,22 @@ def test_a_generation_under_a_key_that_comes_twice_is_not_shown() -> None:
     assert b'66' not in answer.body
 
 
-@pytest.mark.parametrize('status', ['404 Not Found', '503 Service Unavailable'])
+@pytest.mark.parametrize(
+    'status', ['400 Bad Request', '404 Not Found', '503 Service Unavailable']
+)
 def test_errors_of_the_application_pass(status: str) -> None:
-    behind = Recorder([b'error'], status=status)
+    behind = Recorder([b'err', b'or'], status=status)
     answer = send(make_guard(behind), ask_for())
     assert (answer.status, answer.body) == (int(status[:3]), b'error')
+
+
+@pytest.mark.parametrize('status', ['201 Created', '304 Not Modified', '399 Odd'])
+def test_what_is_neither_an_answer_nor_an_error_is_withheld(
+    status: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    behind = Recorder([b'secret'], status=status)
+    assert send(make_guard(behind), ask_for()).status == 502
+    assert 'withheld' in caplog.text
 
 
 @pytest.mark.parametrize('method', ['PUT', 'POST'])

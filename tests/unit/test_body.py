@@ -16,16 +16,38 @@ BODY = bytes(range(256)) * 1000
 class Pipe(io.RawIOBase):
     """A socket: cannot seek, gives at most some bytes at a time, may break."""
 
-    def __init__(self, body: bytes, *, most: int = 1000, fails_at: int = -1) -> None:
+    def __init__(
+        self,
+        body: bytes,
+        *,
+        most: int = 1000,
+        fails_at: int = -1,
+        fault: Exception | None = None,
+    ) -> None:
         self._body = io.BytesIO(body)
         self._most = most
         self._fails_at = fails_at
+        self._fault = fault or ConnectionResetError('gone')
 
     def read(self, size: int = -1, /) -> bytes:
         assert size >= 0, 'read to the end'
-        if 0 <= self._fails_at <= self._body.tell():
-            raise ConnectionResetError('gone')
+        if 0 <= self._fails_at == self._body.tell():
+            # What follows is another request's.
+            self._body.seek(0)
+            raise self._fault
         return self._body.read(min(size, self._most))
+
+
+class EndsOnce(Pipe):
+    """It must not be read once more."""
+
+    ended = False
+
+    def read(self, size: int = -1, /) -> bytes:
+        assert not self.ended
+        piece = super().read(size)
+        self.ended = not piece
+        return piece
 
 
 def _environ(stream: Any, length: object = None, **more: Any) -> dict[str, Any]:
@@ -72,8 +94,38 @@ class TestReadBody:
         stream = io.BytesIO(b'{}next')
         environ = _environ(stream, 2)
         assert read_body(environ, 10) == b'{}'
-        assert stream.read() == b'next'
         assert environ['wsgi.input'].read() == b'{}'
+        assert stream.read() == b'next'
+
+    def test_nothing_is_read_beyond_the_end_of_a_chunked_body(self) -> None:
+        """A server may wait for the next request there."""
+        stream = EndsOnce(BODY[:9])
+        environ = _environ(stream, wsgi__input_terminated=True)
+        assert read_body(environ, 10) == BODY[:9]
+        assert environ['wsgi.input'].read() == BODY[:9]
+
+    @pytest.mark.parametrize(
+        ('answer', 'error'),
+        [
+            (webob.exc.HTTPRequestEntityTooLarge(), TooLarge),
+            (webob.exc.HTTPRequestTimeout(), Unreadable),
+        ],
+        ids=['413', '408'],
+    )
+    @pytest.mark.parametrize('terminated', [True, False])
+    def test_the_answer_of_a_limit_in_front_is_given_to_placement_too(
+        self, answer: webob.exc.HTTPException, error: type[Exception], terminated: bool
+    ) -> None:
+        """And not what follows the bytes that are lost."""
+        length = None if terminated else len(BODY)
+        stream = Pipe(BODY, fails_at=3000, fault=answer)
+        environ = _environ(stream, length, wsgi__input_terminated=terminated)
+        with pytest.raises(error):
+            read_body(environ, 10**6)
+        again = environ['wsgi.input']
+        assert again.read(3000) == BODY[:3000]
+        with pytest.raises(type(answer)):
+            again.read(1)
 
     @pytest.mark.parametrize('length', ['0', 0])
     def test_a_length_of_zero_reads_nothing_and_leaves_the_rest(

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which policy files there are, and when they changed, by the kernel's clock."""
 
+import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from consumer_guard.guard.errors import PolicyFileError
-from consumer_guard.rules.files import FileSnapshot, PolicyLocations
+from consumer_guard.rules.files import FileSnapshot, FileState, PolicyLocations
 
 
 class Folder:
@@ -154,6 +155,116 @@ def test_links_in_a_circle_are_an_error(folder: Folder) -> None:
     folder.main.symlink_to('./policy.yaml')
     with pytest.raises(OSError, match='symbolic link'):
         folder.locations.find_last_change(before, before)
+
+
+def test_forty_links_are_followed_as_the_kernel_does(folder: Folder) -> None:
+    """And no more than these are read."""
+    folder.main.unlink()
+    chain = [folder.path / f'link{number}' for number in range(39)]
+    (folder.path / 'end').write_text('old')
+    for link, target in zip(
+        [folder.main, *chain], [*chain, folder.path / 'end'], strict=True
+    ):
+        link.symlink_to(target)
+    folder.tick()
+    chain[-1].unlink()
+    chain[-1].symlink_to(folder.path / 'end')
+    changed = os.lstat(chain[-1]).st_ctime_ns
+    assert folder.find_change(None) == changed
+
+
+@pytest.mark.parametrize(
+    'removed', ['the file', 'its directory', 'what is no directory']
+)
+def test_what_is_gone_changed_with_the_nearest_directory(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch, removed: str
+) -> None:
+    monkeypatch.chdir(folder.path)
+    path = 'gone.yaml' if removed == 'the file' else 'gone/deep/policy.yaml'
+    state = FileState(path, 1, 1, 1, 1)
+    if removed == 'what is no directory':
+        (folder.path / 'gone').write_text('a file now')
+    nothing = FileSnapshot(None, (), ())
+    before = FileSnapshot(path, (), (state,))
+    nearest = folder.path / 'gone' if removed == 'what is no directory' else folder.path
+    expected = nearest.stat().st_ctime_ns
+    assert folder.locations.find_last_change(before, nothing) == expected
+
+
+def test_the_known_main_file_is_taken_and_no_other_is_looked_for(
+    folder: Folder,
+) -> None:
+    other = folder.path / 'other.yaml'
+    other.write_text('other')
+    snapshot = folder.locations.take_snapshot(str(other))
+    assert snapshot.main == str(other)
+    assert snapshot.read()[0].text == 'other'
+
+
+@pytest.mark.parametrize('kind', ['directory', 'pipe'])
+def test_a_main_file_that_is_no_file_is_an_error_that_names_it(
+    folder: Folder, kind: str
+) -> None:
+    """Reading a pipe would wait."""
+    folder.main.unlink()
+    if kind == 'pipe':
+        os.mkfifo(folder.main)
+    else:
+        folder.main.mkdir()
+    with pytest.raises(OSError, match='not a regular file') as raised:
+        folder.locations.take_snapshot()
+    assert raised.value.filename == str(folder.main)
+
+
+class Denying:
+    """``os.stat`` that fails for one path; and what it was asked for."""
+
+    def __init__(self, path: Path, fault: OSError) -> None:
+        self._path, self._fault = str(path), fault
+        self.asked: list[str] = []
+
+    def __call__(self, path: str, /, *, follow_symlinks: bool = True) -> os.stat_result:
+        self.asked.append(path)
+        if path == self._path:
+            raise self._fault
+        return os.stat(path, follow_symlinks=follow_symlinks)
+
+
+@pytest.mark.parametrize('known', ['named', 'from before'])
+def test_a_directory_without_permission_is_not_taken_for_absent(
+    folder: Folder, known: str
+) -> None:
+    """oslo.config's find_file says None of it, as of one that is gone."""
+    hidden = folder.path / 'hidden.d'
+    deny = Denying(hidden, PermissionError('no'))
+    name = str(hidden) if known == 'named' else 'hidden.d'
+    locations = PolicyLocations(lambda _: None, 'policy.yaml', [name], deny)
+    with pytest.raises(PermissionError):
+        locations.take_snapshot(dirs=() if known == 'named' else [str(hidden)])
+
+
+def test_a_relative_name_is_only_looked_for_in_the_configured_places(
+    folder: Folder,
+) -> None:
+    deny = Denying(folder.path, OSError())
+    locations = PolicyLocations(lambda _: None, 'policy.yaml', ['policy.d'], deny)
+    assert locations.take_snapshot() == FileSnapshot(None, (), ())
+    assert deny.asked == []
+
+
+def test_a_file_that_is_removed_meanwhile_is_left_out_and_the_next_ones_stay(
+    folder: Folder,
+) -> None:
+    (folder.extra / '20.yaml').write_text('next')
+    deny = Denying(folder.extra / '10.yaml', FileNotFoundError())
+    locations = dataclasses.replace(folder.locations, read_status=deny)
+    assert [text.text for text in locations.take_snapshot().read()] == ['main', 'next']
+
+
+def test_a_link_in_the_directory_that_leads_nowhere_is_an_error(folder: Folder) -> None:
+    (folder.extra / '20.yaml').symlink_to('nowhere')
+    with pytest.raises(FileNotFoundError):
+        folder.locations.take_snapshot()
 
 
 def test_without_files_there_is_no_change(folder: Folder) -> None:
