@@ -83,14 +83,35 @@ class TestFilter:
         ],
     )
     def test_what_cannot_be_read(
-        self, status: str, content_type: str, body: bytes
+        self,
+        caplog: pytest.LogCaptureFixture,
+        status: str,
+        content_type: str,
+        body: bytes,
     ) -> None:
         recorder = Recorder([body], status=status, content_type=content_type)
         answer = send(make_guard(recorder), ask_for(LISTS))
         assert answer.status == 502
+        assert 'withheld' in caplog.text
         assert 'secret' not in answer.everything
         assert OTHERS not in answer.everything
         assert [chunks.closed for chunks in recorder.answers] == [1]
+
+    @pytest.mark.parametrize('status', ['400 Bad Request', '404 Not Found', '499 Odd'])
+    def test_errors_of_the_request_pass(self, status: str) -> None:
+        answer = send(make_guard(Recorder([b'why'], status=status)), ask_for(LISTS))
+        assert (answer.status, answer.body) == (int(status[:3]), b'why')
+
+    @pytest.mark.parametrize(
+        'name', ['ETag', 'Content-MD5', 'Digest', 'Content-Digest', 'Repr-Digest']
+    )
+    def test_a_digest_of_the_whole_is_not_shown(self, name: str) -> None:
+        """X15: it would confirm a guess of what others hold."""
+        recorder = Recorder([RAW])
+        recorder.headers.append((name, 'secret'))
+        answer = send(make_guard(recorder), ask_for(LISTS))
+        assert answer.status == 200
+        assert 'secret' not in answer.everything
 
     def test_the_time_of_a_list_is_that_of_the_answer(self) -> None:
         """O16: the newest allocation's would tell of others' writes."""
@@ -224,6 +245,29 @@ class TestParts:
         assert json.loads(answer.body)['allocations'] == expected
         assert (len(owners.counts) > 1) is ('more' not in document)
         assert sum(owners.counts) == 1000
+
+    def test_few_visible_consumers_are_shown_from_any_part(self) -> None:
+        text = _write({'resources': {'VCPU': 1}}, 1000)
+        recorder, owners = Recorder([text]), EveryFew(700)
+        answer = send(make_guard(recorder, owners=owners), ask_for(LISTS))
+        consumers = json.loads(text)['allocations']
+        expected = {id_: consumers[id_] for id_ in [*consumers][::700]}
+        assert json.loads(answer.body)['allocations'] == expected
+
+    def test_members_in_another_order_are_read_as_a_whole(self) -> None:
+        whole = json.loads(_write({'resources': {'VCPU': 1}}, 1000))
+        text = json.dumps(dict(reversed(whole.items()))).encode()
+        answer = send(make_guard(Recorder([text]), owners=EveryFew()), ask_for(LISTS))
+        consumers = whole['allocations']
+        expected = {id_: consumers[id_] for id_ in [*consumers][::3]}
+        assert json.loads(answer.body)['allocations'] == expected
+
+    def test_a_part_that_is_nested_too_deeply_is_a_bad_gateway(self) -> None:
+        text = _write({'resources': {'VCPU': 1}}, 1000)
+        deep = text.replace(b': 1}', b': %b1%b}' % (b'[' * 100_000, b']' * 100_000), 1)
+        recorder = Recorder([deep])
+        answer = send(make_guard(recorder, owners=EveryFew()), ask_for(LISTS))
+        assert answer.status == 502
 
     @pytest.mark.parametrize('at', [0.3, 0.6, 0.999])
     def test_a_list_that_breaks_in_a_later_part_shows_nothing(self, at: float) -> None:
