@@ -77,6 +77,7 @@ class Trial:
             functions,
             killers,
             budget=self._budget,
+            listed=self._reasons,
             jobs=self._jobs,
         )
         # The copies share what nobody collects.
@@ -152,7 +153,7 @@ class DoorTrial:
             KEPT.with_name('mutants-doors.json'),
             functools.partial(Doors, attacks.answers),
             self._budget,
-            self._jobs,
+            jobs=self._jobs,
         )
         gc.freeze()
         total = doors = 0

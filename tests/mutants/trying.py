@@ -6,13 +6,14 @@ import itertools
 import json
 import math
 import pathlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import CodeType
 from typing import TypeVar
 
 import pytest
 
+from tests.mutants.listing import Key
 from tests.mutants.mutations import Mutant
 from tests.mutants.running import Failures, Watch, run_again, run_copy, run_items
 from tests.mutants.swapping import Functions, NotSwappable, Swaps, find_swaps
@@ -20,6 +21,8 @@ from tests.mutants.touching import Touching
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 _Code = TypeVar('_Code')
+#: Seconds of tests for a mutant that is listed.
+_FEW = 8
 #: Seconds that a mutant's test may take longer than before, at the least.
 _PATIENCE = 30
 
@@ -31,6 +34,8 @@ class Bench:
     :param kept: where it is written which test noticed which mutant
     :param watch: makes what notices a test; by default those that fail
     :param budget: seconds of tests per mutant, of the best ones
+    :param listed: keys of mutants for which few tests are enough: it is argued that
+        nothing can notice them, and all tests would take the longest here
     :param jobs: mutants that are tried at once
     """
 
@@ -42,6 +47,7 @@ class Bench:
         kept: pathlib.Path,
         watch: Callable[[], Watch] = Failures,
         budget: float = math.inf,
+        listed: Collection[Key] = (),
         jobs: int = 1,
     ) -> None:
         self._session = session
@@ -50,6 +56,7 @@ class Bench:
         self._kept = kept
         self._watch = watch
         self._budget = budget
+        self._listed = listed
         self._jobs = jobs
         self._items = {item.nodeid: item for item in session.items}
         #: Tests that notice nothing without a mutant, with what was imported anew.
@@ -84,24 +91,24 @@ class Bench:
         try:
             swaps = find_swaps(self._functions, original, code)
         except NotSwappable:
-            return self._try_import(mutant.module, original, code, best)
+            tests = self._touching.find_module_tests(mutant.module)
+            tests = self._choose(mutant, best, tests)
+            return self._try_import(mutant.module, original, code, tests)
         tests = self._touching.find_tests(mutant.module, *mutant.lines)
-        chosen = self._choose(sorted(tests, key=lambda test: test != best))
-        return self._notice('', chosen, self._run, (swaps, ()))
+        tests = self._choose(mutant, best, tests)
+        return self._notice('', tests, self._run, (swaps, ()))
 
     def _try_import(
-        self, module: str, original: CodeType, code: CodeType, best: str
+        self, module: str, original: CodeType, code: CodeType, tests: Sequence[str]
     ) -> str:
         """Try a mutant of what runs on import."""
-        tests = self._choose(self._touching.find_module_tests(module))
         files: dict[str, list[str]] = {}
         for test in tests:
             files.setdefault(test.partition('::')[0], []).append(test)
         groups = list(files.values())
         run = functools.partial(self._import, module)
-        # Most are noticed by the module's own tests; others cost their import.
-        known = [[best]] if best in tests else []
-        for group in (known, groups[:1], groups[1:]):
+        # Most are noticed by the first file's; others cost their import.
+        for group in (groups[:1], groups[1:]):
             chosen = [test for some in group for test in some]
             if found := self._notice(module, chosen, run, (code, original)):
                 return found
@@ -151,13 +158,15 @@ class Bench:
         work = functools.partial(run_again, name, code, self._watch(), limits)
         return run_copy(work, _PATIENCE + sum(limits.values()))
 
-    def _choose(self, tests: Sequence[str]) -> Sequence[str]:
-        """As many of them as the budget allows, at least one."""
-        until = itertools.accumulate(self._touching.seconds[test] for test in tests)
+    def _choose(self, mutant: Mutant, best: str, tests: Sequence[str]) -> list[str]:
+        """The best one first, and as many as the budget allows, at least one."""
+        budget = min(self._budget, _FEW if mutant.key in self._listed else math.inf)
+        ordered = sorted(tests, key=lambda test: test != best)
+        until = itertools.accumulate(self._touching.seconds[test] for test in ordered)
         return [
             test
-            for test, seconds in zip(tests, until, strict=True)
-            if seconds <= self._budget or test == tests[0]
+            for test, seconds in zip(ordered, until, strict=True)
+            if seconds <= budget or test == ordered[0]
         ]
 
     def _limits(self, tests: Sequence[str]) -> Mapping[str, float]:
