@@ -71,7 +71,7 @@ def trace_rule(
     :raises KeyError: no such rule
     """
     entry = rulebook.entry(rule)
-    if entry.scopes is not None and caller.scope not in entry.scopes:
+    if caller.scope not in entry.scopes:
         why = f'for {", ".join(sorted(entry.scopes))} tokens only'
         return Trace(rule, Truth.NO, why=f'{why}, not {caller.scope}')
     call = entry.call_remote if final else None

@@ -35,12 +35,12 @@ _PREFIX_SIMILARITY = 0.8
 class RegisteredRule:
     """A registered rule, ready to be judged.
 
-    :ivar scopes: the token scopes it is for, None for all
+    :ivar scopes: the token scopes it is for
     :ivar call_remote: calls remote checks on its behalf
     """
 
     node: nodes.Node
-    scopes: frozenset[str] | None
+    scopes: frozenset[str]
     call_remote: nodes.CallRemote | None
 
 
@@ -89,7 +89,7 @@ class Rulebook:
         entries = {
             rule.name: RegisteredRule(
                 compiled.nodes[rule.name],
-                frozenset(rule.scope_types) if rule.scope_types else None,
+                frozenset(rule.scope_types or ()),
                 functools.partial(call, rule.name) if call else None,
             )
             for rule in defaults
@@ -133,7 +133,7 @@ class Rulebook:
         """
         entry = self._entries[rule]
         # As in oslo.policy only the top rule's scope counts, and it comes first.
-        if entry.scopes is not None and caller.scope not in entry.scopes:
+        if caller.scope not in entry.scopes:
             return model.Truth.NO
         call = entry.call_remote if final else None
         return entry.node.evaluate(
@@ -160,8 +160,7 @@ class Rulebook:
         :param scope: see :attr:`model.Caller.scope`
         :raises KeyError: no such rule
         """
-        scopes = self._entries[rule].scopes
-        return scopes is None or scope in scopes
+        return scope in self._entries[rule].scopes
 
     def node(self, rule: str) -> nodes.Node:
         """The rule as it is evaluated, its scope aside.

@@ -17,7 +17,7 @@ from consumer_guard.guard import model
 from consumer_guard.guard.errors import PolicyFileError
 from consumer_guard.rules import defaults
 from consumer_guard.rules.remote import EnforcerCaller
-from consumer_guard.rules.rulebook import PolicyText, Rulebook
+from consumer_guard.rules.rulebook import PolicyText, Rulebook, resembles_prefix
 from tests.unit.parsed import parse_nothing
 
 NO, UNKNOWN, YES = model.Truth
@@ -124,6 +124,8 @@ def test_other_rules_have_another_digest() -> None:
         f'"{LIST}": "rule:mine"\nmine: "role:x"',
         f'"{LIST}": "rule:mine"\nmine: "role:y"',
         f'"{LIST}": "rule:other"\nother: "role:y"',
+        f'"{LIST}": "role:x"\n"{model.USAGES.rule}": "role:y"',
+        f'"{LIST}": "role:y"\n"{model.USAGES.rule}": "role:x"',
     )
     digests = {build(text).digest for text in texts}
     assert len(digests) == len(texts)
@@ -242,6 +244,24 @@ def test_a_name_similar_to_ours_gets_a_warning(
     warnings = [one for one in caplog.records if one.levelno == logging.WARNING]
     assert [name in one.getMessage() for one in warnings] == [True]
     assert warnings[0].name == 'consumer_guard.rules.rulebook'
+
+
+@pytest.mark.parametrize(
+    ('name', 'similar'),
+    [('consumer_gx:usages', True), ('consumer_gxx:usages', False)],
+)
+def test_similar_are_eight_tenths_of_the_prefix(name: str, similar: bool) -> None:
+    """The ratio of difflib: 20 of 25 characters, and 20 of 26."""
+    assert resembles_prefix(name, model.NAMESPACE) is similar
+
+
+def test_a_rule_that_others_refer_to_may_allow_everybody_without_a_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The operations have the warnings."""
+    build('"consumer_guard:owner_reader": "@"')
+    assert f'rule "{LIST}" allows every caller' in caplog.text
+    assert 'rule "consumer_guard:owner_reader" allows' not in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -402,6 +422,26 @@ def test_a_plugin_that_reads_an_unknown_key_is_unknown(
     text = f'"{LIST}": "{form.format("consumer_guard_probe:get")}"'
     assert judge(build(text, conf=parse_nothing())) is UNKNOWN
     assert len(calls) == 1
+
+
+def test_offline_a_remote_check_is_unknown_and_not_called(
+    calls: list[tuple[Any, ...]],
+) -> None:
+    book = build(f'"{LIST}": "consumer_guard_probe:x"', conf=parse_nothing())
+    assert judge(book.offline()) is UNKNOWN
+    assert calls == []
+    assert judge(book) is YES
+
+
+class _Unprepared:
+    """A caller of remote checks that must not be made ready."""
+
+    def prepare(self, rules: object) -> Any:
+        raise AssertionError(rules)
+
+
+def test_without_remote_checks_nothing_is_made_ready_for_them() -> None:
+    assert judge(Rulebook.build([], _Unprepared()), 'admin') is YES
 
 
 @pytest.mark.usefixtures('calls')
