@@ -9,10 +9,12 @@ import yaml
 
 from consumer_guard.guard.errors import PolicyFileError
 from consumer_guard.rules.files import PolicyLocations, PolicyText
-from consumer_guard.rules.parsing import MERGE, parse_file
+from consumer_guard.rules.parsing import parse_file
 
 #: The policy files of a directory that has this folder in it.
 _MAIN, _FOLDER = 'policy.yaml', 'policy.d'
+#: The tag of a key (``<<``) that takes over another mapping.
+_MERGE = 'tag:yaml.org,2002:merge'
 
 
 class SourceRule(NamedTuple):
@@ -52,7 +54,7 @@ def read_source(file: PolicyText) -> SourceFile:
     lost = []
     merged_at = 1
     for key, _ in root.value:
-        if key.tag == MERGE:
+        if key.tag == _MERGE:
             merged_at = key.start_mark.line + 1
             continue
         name = str(key.value)

@@ -15,9 +15,6 @@ from consumer_guard.rules.files import PolicyText
 #: a carriage return alone.
 _HIDDEN_BREAK = re.compile('[\x85\u2028\u2029]|\r(?!\n)')
 
-#: The tag of a key (``<<``) that takes over another mapping.
-MERGE = 'tag:yaml.org,2002:merge'
-
 
 class _PolicyLoader(yaml.SafeLoader):
     """Reads what oslo.policy reads (``yaml.safe_load``), and notices names.
@@ -32,7 +29,7 @@ class _PolicyLoader(yaml.SafeLoader):
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         """Read one mapping, before merges (``<<``) are resolved."""
         node: yaml.MappingNode = super().compose_mapping_node(anchor)
-        names = Counter(key.value for key, _ in node.value if key.tag != MERGE)
+        names = Counter(key.value for key, _ in node.value)
         self.repeated |= {name for name, count in names.items() if count > 1}
         return node
 
