@@ -148,7 +148,9 @@ class TestFilter:
 
     @pytest.mark.parametrize('fault', FAULTS, ids=lambda fault: type(fault).__name__)
     @pytest.mark.parametrize('step', ['find', 'reads', 'judge final'])
-    def test_faults(self, step: str, fault: Exception) -> None:
+    def test_faults(
+        self, caplog: pytest.LogCaptureFixture, step: str, fault: Exception
+    ) -> None:
         """F01"""
         recorder, rules, owners = Recorder([RAW]), FixedRules(), FixedOwners()
         if step == 'find':
@@ -157,6 +159,7 @@ class TestFilter:
             rules.fault, rules.faults_in = fault, step
         answer = send(make_guard(recorder, rules, owners), ask_for(LISTS))
         assert answer.status == 503
+        assert 'could not be filtered' in caplog.text
         assert 'secret' not in answer.everything
         assert [chunks.closed for chunks in recorder.answers] == [1]
 
