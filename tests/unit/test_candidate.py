@@ -24,6 +24,7 @@ from consumer_guard.analysis.access import (
 )
 from consumer_guard.guard import model
 from consumer_guard.guard.authorizer import Authorizer
+from consumer_guard.guard.claims import read_write_body
 from consumer_guard.guard.decision import Decision, Outcome, Reason
 from consumer_guard.guard.errors import PolicyFileError
 from consumer_guard.guard.model import Caller, Owner, OwnerStatus
@@ -214,6 +215,215 @@ def test_the_rules_in_force_change_nothing_as_candidate(
     decision = decide(make_book(rule).offline(), situation)
     shown = Fulfilment(decision, decision.body)
     assert candidate.compare(request, caller, shown) is None
+
+
+OWN, USER = 'project_id:%(project_id)s', 'user_id:%(user_id)s'
+REMOTE = 'http://127.0.0.1:1/x'
+RECORDED = Owner('', OwnerStatus.RECORDED, PROJECT_ID, USER_ID, 'INSTANCE', 1, 1, True)
+CONSUMERS = {
+    'own': RECORDED,
+    "a colleague's": RECORDED._replace(user_id='other'),
+    'foreign': RECORDED._replace(project_id=FOREIGN_PROJECT_ID),
+    'ownerless': RECORDED._replace(status=OwnerStatus.UNOWNED, project_id=None),
+    'absent': Owner('', OwnerStatus.ABSENT),
+}
+#: A member of the project asks.
+MEMBER = CALLER_CLASSES[3].caller
+REQUESTS: dict[str, tuple[str, str]] = {
+    'read': ('GET', f'/allocations/{UUIDS[0]}'),
+    'odd read': ('GET', f'/allocations/{UUIDS[0].replace("-", "")}'),
+    'list': ('GET', f'/resource_providers/{UUIDS[5]}/allocations'),
+    'sums': ('GET', f'/usages?project_id={PROJECT_ID}'),
+    "others' sums": ('GET', f'/usages?project_id={FOREIGN_PROJECT_ID}'),
+    'empty sums': ('GET', '/usages?project_id='),
+    'write': ('PUT', f'/allocations/{UUIDS[0]}'),
+}
+ALLOWED, REFUSED = WouldChange.ALLOWED, WouldChange.REFUSED
+UNDECIDED = WouldChange.UNDECIDED
+
+
+def make_known(
+    consumer: str, request: str, *, empties: bool = False, **claim: Any
+) -> tuple[GuardedRequest, Caller, simulation.KnownOwners]:
+    """A member's request about one consumer."""
+    method, path = REQUESTS[request]
+    given = {
+        'project': PROJECT_ID,
+        'user': USER_ID,
+        'generation': 1,
+        'type': 'INSTANCE',
+    }
+    claims = {UUIDS[0]: simulation.make_claim(UUIDS[5], *(given | claim).values())}
+    if empties:
+        claims[UUIDS[0]]['allocations'] = {}
+    operation = UPDATE if method == 'PUT' else LIST
+    made = simulation.make_request(
+        method, path, microversion='1.38', body=simulation.make_body(operation, claims)
+    )
+    assert made is not None
+    owner = CONSUMERS[consumer]._replace(consumer_uuid=UUIDS[0])
+    return made, MEMBER, simulation.KnownOwners({UUIDS[0]: owner})
+
+
+@pytest.mark.parametrize(
+    ('request_', 'consumer', 'old', 'new', 'expected'),
+    [
+        # Allowed by ownership: what was judged is judged again.
+        ('read', 'own', OWN, '!', REFUSED),
+        ('read', 'own', OWN, USER, None),
+        ('read', "a colleague's", OWN, USER, REFUSED),
+        ('read', 'own', OWN, f'{USER} and not role:member', REFUSED),
+        ('read', 'own', OWN, REMOTE, UNDECIDED),
+        ('read', 'own', OWN, '@', None),
+        # Refused by the rule, with the owner known.
+        ('read', 'foreign', OWN, '@', ALLOWED),
+        ('read', 'foreign', OWN, 'role:none', None),
+        ('read', 'foreign', OWN, USER, ALLOWED),
+        ('read', "a colleague's", USER, OWN, ALLOWED),
+        ('read', "a colleague's", USER, f'{OWN} and role:none', None),
+        # Nobody's: only a role overcomes it.
+        ('read', 'ownerless', OWN, '@', ALLOWED),
+        ('read', 'ownerless', OWN, USER, None),
+        ('read', 'absent', OWN, f'not {OWN}', None),
+        # By role: the owner was not looked up.
+        ('read', 'own', '!', OWN, UNDECIDED),
+        ('read', 'own', '!', '@', ALLOWED),
+        ('read', 'own', '!', 'role:none', None),
+        ('read', 'own', '@', OWN, UNDECIDED),
+        ('read', 'own', '@', 'role:none', REFUSED),
+        ('read', 'own', '@', 'role:member', None),
+        # No owner can read it.
+        ('odd read', 'own', '!', OWN, None),
+        ('odd read', 'own', '@', OWN, REFUSED),
+        # A list is filtered, whoever owns what.
+        ('list', 'own', OWN, '!', REFUSED),
+        ('list', 'own', OWN, '@', ALLOWED),
+        ('list', 'own', OWN, USER, None),
+        ('list', 'own', '!', OWN, ALLOWED),
+        ('list', 'own', '@', OWN, REFUSED),
+        # Sums name their project.
+        ('sums', 'own', OWN, USER, REFUSED),
+        ('sums', 'own', '!', OWN, ALLOWED),
+        ('sums', 'own', '@', OWN, None),
+        ('sums', 'own', '@', REMOTE, UNDECIDED),
+        ("others' sums", 'own', '!', OWN, None),
+        ("others' sums", 'own', '@', OWN, REFUSED),
+        ('empty sums', 'own', '!', f'not {OWN}', None),
+        # Writes: recorded and claimed owner.
+        ('write', 'own', OWN, '!', REFUSED),
+        ('write', 'own', OWN, USER, None),
+        ('write', "a colleague's", OWN, USER, UNDECIDED),
+        ('write', "a colleague's", OWN, f'{OWN} and role:member', None),
+        ('write', 'foreign', OWN, '@', UNDECIDED),
+        ('write', 'foreign', OWN, f'{OWN} or role:none', None),
+        ('write', 'own', '!', OWN, UNDECIDED),
+        ('write', 'own', '!', '@', ALLOWED),
+        ('write', 'own', '@', OWN, UNDECIDED),
+    ],
+)
+def test_what_would_change_is_said_as_far_as_it_is_known(
+    request_: str, consumer: str, old: str, new: str, expected: WouldChange | None
+) -> None:
+    request, caller, _ = situation = make_known(consumer, request_)
+    decision = decide(make_book(old), situation)
+    shown = Fulfilment(decision, decision.body)
+    candidate = make_book(new, build_candidate)
+    assert find_change(candidate, request, caller, shown) is expected
+
+
+@pytest.mark.parametrize(
+    ('request_', 'consumer', 'claim', 'old', 'new', 'expected'),
+    [
+        ('read', 'own', {}, '!', OWN, ALLOWED),
+        ('read', 'own', {}, '@', OWN, None),
+        ('read', 'foreign', {}, '@', OWN, REFUSED),
+        ('read', "a colleague's", {}, '!', USER, None),
+        ('read', 'ownerless', {}, '!', USER, None),
+        ('write', 'own', {}, '!', OWN, ALLOWED),
+        ('write', 'own', {}, '@', OWN, None),
+        ('write', 'own', {}, '!', f'{OWN} and {USER}', ALLOWED),
+        ('write', 'foreign', {}, '!', OWN, UNDECIDED),
+        ('write', "a colleague's", {}, '!', OWN, ALLOWED),
+        # Ownership refuses these, whatever the rules are.
+        ('write', 'own', {'project': FOREIGN_PROJECT_ID}, '!', OWN, None),
+        ('write', 'own', {'user': 'other'}, '!', OWN, None),
+        ('write', 'own', {'generation': 2}, '!', OWN, None),
+        ('write', 'own', {'empties': True}, '!', OWN, None),
+        ('write', 'ownerless', {}, '!', OWN, None),
+        ('write', 'own', {'generation': 2}, '@', OWN, REFUSED),
+        # Whether placement knows the type was not looked up.
+        ('write', 'own', {'type': 'NEW'}, '!', OWN, UNDECIDED),
+        ('write', 'own', {'type': 'NEW', 'generation': 2}, '!', OWN, None),
+    ],
+)
+def test_where_a_role_decides_known_owners_and_claims_are_judged(
+    request_: str,
+    consumer: str,
+    claim: dict[str, Any],
+    old: str,
+    new: str,
+    expected: WouldChange | None,
+) -> None:
+    """As ``audit = all`` knows them, or the watch over generations."""
+    request, caller, owners = situation = make_known(consumer, request_, **claim)
+    decision = decide(make_book(old), situation)
+    decision = decision._replace(owners=owners.find((UUIDS[0],)))
+    body = read_write_body(request) if request_ == 'write' else None
+    candidate = make_book(new, build_candidate)
+    assert (
+        find_change(candidate, request, caller, Fulfilment(decision, body)) is expected
+    )
+
+
+NESTED = {'r': 'role:x', 's': 'role:x', 't': 'role:y'}
+
+
+def make_nested(rule: str) -> Rulebook:
+    rules = {operation.rule: rule for operation in model.OPERATIONS}
+    return build_candidate([PolicyText('x', json.dumps(rules | NESTED))])
+
+
+@pytest.mark.parametrize(
+    ('one', 'other', 'same'),
+    [
+        ('role:x', 'role:x', True),
+        ('role:x', 'role:y', False),
+        ('rule:r', 'rule:s', True),
+        ('rule:r', 'rule:t', False),
+        ('rule:r', 'not role:admin', False),
+        ('not role:admin', 'not role:Admin', False),
+        ('role:x and role:y', 'role:x and role:y', True),
+        ('role:x and role:y', 'role:x or role:y', False),
+        ('role:x and role:y', 'role:x and role:z', False),
+        ('role:x and role:y', 'role:x and role:y and role:z', False),
+        ('role:x and role:y', 'role:y and role:x', False),
+        ('rule:r and rule:r', 'rule:s and rule:s', True),
+    ],
+)
+def test_rules_that_are_written_the_same_are_not_compared(
+    one: str, other: str, same: bool
+) -> None:
+    """The candidate refuses; where it is compared, that is a change."""
+    enforced, source = make_nested(one), Given(make_nested(other))
+    request, caller, _ = make_role_situation()
+    shown = Fulfilment(Decision(Outcome.ROLE, Reason.ROLE, rules=enforced))
+    change = CandidateRules(source).compare(request, caller, shown)
+    assert (change is None) is same
+
+
+def test_what_differs_is_found_again_when_either_rules_change() -> None:
+    request, caller, _ = make_role_situation()
+    source = Given(make_nested('role:x'))
+    candidate = CandidateRules(source)
+
+    def differs(enforced: Rulebook) -> bool:
+        shown = Fulfilment(Decision(Outcome.ROLE, Reason.ROLE, rules=enforced))
+        return candidate.compare(request, caller, shown) is not None
+
+    same, other = make_nested('role:x'), make_nested('role:y')
+    assert [differs(same), differs(other), differs(same)] == [False, True, False]
+    source.rules = make_nested('role:y')
+    assert [differs(same), differs(other)] == [True, False]
 
 
 RULINGS: list[str] = []
