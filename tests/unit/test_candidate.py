@@ -247,7 +247,7 @@ def make_known(
 ) -> tuple[GuardedRequest, Caller, simulation.KnownOwners]:
     """A member's request about one consumer."""
     method, path = REQUESTS[request]
-    given = {
+    given: dict[str, Any] = {
         'project': PROJECT_ID,
         'user': USER_ID,
         'generation': 1,
