@@ -269,6 +269,10 @@ class ReplaceString(_Replacement):
         return (f'{value[:place]}XX{value[place:]}',)
 
 
+#: What is called with texts for people.
+_SPEAKING = frozenset(('LOG', 'logging', 'Refusal', 'Wording', '_State'))
+
+
 def _is_prose(node: Any) -> bool:
     # The second one: what a function returns.
     if node.value.endswith(('"""', "'''")) or node.parent.type == 'funcdef':
@@ -278,7 +282,7 @@ def _is_prose(node: Any) -> bool:
             return True
     call = node
     while call := parso.python.tree.search_ancestor(call, 'atom_expr'):
-        if _code(call.children[:1]) in ('LOG', 'logging', 'Refusal'):
+        if _code(call.children[:1]) in _SPEAKING:
             return True
     return False
 

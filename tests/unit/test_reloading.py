@@ -367,6 +367,52 @@ def test_a_bad_edit_keeps_the_last_good_rules(
     assert len(errors(caplog)) == 2
 
 
+def test_a_problem_that_lasts_is_logged_once_a_minute_with_what_it_means(
+    folder: PolicyFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = folder.load()
+    folder.main.write_text('broken')
+    folder.check(files, 2)
+    folder.check(files, 59)
+    assert len(errors(caplog)) == 1
+    folder.check(files)
+    assert len(errors(caplog)) == 2
+    for line in errors(caplog):
+        assert line.endswith('(the previous rules stay in force)')
+
+
+def test_another_problem_is_logged_at_once(
+    folder: PolicyFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = folder.load()
+    for count, text in enumerate(('broken', f'"{LIST}": true\n'), 1):
+        folder.main.write_text(text)
+        folder.check(files, 2)
+        assert len(errors(caplog)) == count
+
+
+def test_a_worker_that_is_locked_says_that_requests_are_refused(
+    folder: PolicyFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder.main.write_text('broken')
+    folder.load()
+    [line] = errors(caplog)
+    assert line.endswith('(guarded requests are refused)')
+
+
+def test_an_edit_long_after_a_bad_one_is_not_taken_for_files_that_keep_changing(
+    folder: PolicyFolder,
+) -> None:
+    files = folder.load()
+    folder.main.write_text('broken')
+    folder.check(files, 100)
+    folder.main.write_text(WIDE)
+    folder.check(files)
+    assert files.problem != 'the policy files keep changing'
+    folder.check(files)
+    assert (files.problem, judge(files)) == (None, model.Truth.YES)
+
+
 def test_a_bad_edit_that_is_undone_before_the_second_check_is_no_problem(
     folder: PolicyFolder,
 ) -> None:
@@ -392,6 +438,7 @@ def test_a_main_file_that_vanishes_keeps_the_last_good_rules(
     assert (folder.builds, folder.failures) == (1, 1)
     assert len(errors(caplog)) == 1
     assert 'missing; restore its rules, or restart' in errors(caplog)[0]
+    assert str(folder.main) in errors(caplog)[0]
     folder.main.write_text(WIDE)
     folder.check(files, 2)
     assert (files.problem, judge(files)) == (None, model.Truth.YES)
@@ -679,9 +726,11 @@ def threads() -> Iterator[futures.ThreadPoolExecutor]:
 
 
 def test_while_one_thread_checks_in_time_the_others_go_on(
-    folder: PolicyFolder, threads: futures.ThreadPoolExecutor
+    folder: PolicyFolder,
+    threads: futures.ThreadPoolExecutor,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A slow disk stops one request, not all."""
+    """A slow disk stops one request, not all; who is late then waits for it."""
     files = folder.load()
     folder.pass_time(0.5)
     folder.main.write_text(WIDE)
@@ -690,8 +739,21 @@ def test_while_one_thread_checks_in_time_the_others_go_on(
     first = threads.submit(judge, files)
     assert slow.building.wait(10)
     assert judge(files) is model.Truth.NO
+    folder.pass_time(1000.0)
+    arrived, getpid = threading.Event(), os.getpid
+
+    def arrive() -> int:
+        # Called after an interval was found to be over, before the lock.
+        arrived.set()
+        return getpid()
+
+    monkeypatch.setattr(os, 'getpid', arrive)
+    late = threads.submit(judge, files)
+    assert arrived.wait(10)
+    futures.wait([late], 0.1)
     slow.release.set()
     assert first.result() is model.Truth.YES
+    assert late.result() is model.Truth.YES
 
 
 @pytest.fixture
