@@ -21,6 +21,8 @@ class NotSwappable(Exception):
 def find_functions(folder: pathlib.Path) -> Functions:
     """Every living function whose source is below the folder."""
     found: dict[CodeType, list[FunctionType]] = {}
+    # In a copy of the mutants' process most are frozen, and would not be listed.
+    gc.unfreeze()
     for thing in gc.get_objects():
         if isinstance(thing, FunctionType):
             code = thing.__code__
