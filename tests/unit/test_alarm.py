@@ -42,13 +42,16 @@ def test_where_nothing_is_near_no_headroom_is_reported() -> None:
 
 
 def test_memory_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
-    """R04"""
+    """R04: the oldest of 4,096 is forgotten, so it is told again."""
     alarm = GenerationAlarm(THRESHOLDS)
-    alarm.note((f'{number}', LIMIT - 50) for number in range(10_000))
-    assert len(caplog.records) == 10_000
-    # Forgotten, so it is told again; the last ones are remembered.
-    alarm.note([('0', LIMIT - 50), ('9999', LIMIT - 50)])
-    assert len(caplog.records) == 10_001
+    alarm.note((f'{number}', LIMIT - 50) for number in range(4096))
+    alarm.note([('0', LIMIT - 50)])
+    assert len(caplog.records) == 4096
+    alarm.note([('another', LIMIT - 50)])
+    for key, told in (('0', True), ('another', False), ('2', False), ('1', True)):
+        caplog.clear()
+        alarm.note([(key, LIMIT - 50)])
+        assert bool(caplog.records) is told, key
 
 
 def test_a_line_names_the_consumer_and_the_command(
@@ -62,7 +65,8 @@ def test_a_line_names_the_consumer_and_the_command(
 def test_only_a_lower_headroom_is_reported_to_the_metrics() -> None:
     gauges = Gauges()
     alarm = GenerationAlarm(THRESHOLDS, gauges)
-    alarm.note([('a', LIMIT - 50), ('b', LIMIT - 60), ('c', LIMIT - 7)])
+    near = [('a', LIMIT - 50), ('b', LIMIT - 60), ('c', LIMIT - 50), ('d', LIMIT - 7)]
+    alarm.note(near)
     assert gauges.values == [(GENERATION_HEADROOM, 50), (GENERATION_HEADROOM, 7)]
 
 
