@@ -16,11 +16,11 @@ _VALUES = 2**32
 class Step(enum.IntEnum):
     """How near the end a generation is."""
 
-    FINE = 0
-    WARNING = 1
-    ALARM = 2
-    RESERVE = 3  #: only writes that empty the consumer go on
-    SPENT = 4  #: the next increment does not fit; only DELETE goes on
+    FINE = enum.auto()
+    WARNING = enum.auto()
+    ALARM = enum.auto()
+    RESERVE = enum.auto()  #: only writes that empty the consumer go on
+    SPENT = enum.auto()  #: the next increment does not fit; only DELETE goes on
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,3 +65,9 @@ def test_a_rolled_generation_is_fine() -> None:
     assert THRESHOLDS.step_of(-(2**31)) is Step.FINE
     assert THRESHOLDS.remaining(-(2**31)) == 2**32 - 1
     assert round(THRESHOLDS.percent_left(-(2**31))) == 100
+
+
+@pytest.mark.parametrize('beyond', [0, 1, 7])
+def test_at_the_end_and_beyond_nothing_remains(beyond: int) -> None:
+    """A smaller limit may have been configured than what is stored."""
+    assert THRESHOLDS.remaining(LIMIT + beyond) == 0
