@@ -9,6 +9,7 @@ from consumer_guard.guard.body import WsgiPayload
 from consumer_guard.guard.errors import Unreadable
 from consumer_guard.guard.request import (
     KNOWN_MICROVERSIONS,
+    GuardedRequest,
     is_canonical_uuid,
     make_guarded_request,
     match_operation,
@@ -148,6 +149,16 @@ class TestMicroversion:
     def test_a_header_that_is_none(self) -> None:
         """I15"""
         assert read_microversion(None, KNOWN_MICROVERSIONS) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ('microversion', 'expected'), [(None, (1, 0)), ((1, 28), (1, 28))]
+)
+def test_bodies_are_read_by_the_oldest_version_where_there_is_none(
+    microversion: tuple[int, int] | None, expected: tuple[int, int]
+) -> None:
+    request = GuardedRequest(model.USAGES, None, None, microversion, GivenPayload())
+    assert request.body_version == expected
 
 
 @pytest.mark.parametrize(
