@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rolls of many counters over placement's tables in an SQLite file."""
 
+import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -75,8 +76,70 @@ class TestReading:
         for other in (ONE.upper(), f'{ONE} ', TWO):
             assert rolling.read_row(engine, Kind.CONSUMER, other) is None
 
+    def test_a_uuid_is_compared_byte_for_byte_where_the_collation_does_not(
+        self, tmp_path: Path
+    ) -> None:
+        engine = sa.create_engine(f'sqlite:///{tmp_path / "other.db"}')
+        with engine.begin() as connection:
+            for text in (
+                'CREATE TABLE consumers (id INT, uuid TEXT COLLATE NOCASE, generation INT)',
+                f"INSERT INTO consumers VALUES (1, '{ONE.upper()}', 5)",
+            ):
+                connection.exec_driver_sql(text)
+        assert rolling.read_row(engine, Kind.CONSUMER, ONE) is None
+        assert rolling.read_row(engine, Kind.CONSUMER, ONE.upper()) is not None
+        engine.dispose()
+
+
+class Lost(Exception):
+    """A driver's exception: the transaction was given up for another one."""
+
+    sqlstate = '40001'
+
 
 class TestRollRows:
+    @pytest.mark.parametrize(
+        ('lost', 'expected'),
+        [(0, LOWEST + 7), (1, LOWEST + 7), (3, LOWEST + 7), (100, 7)],
+    )
+    def test_a_transaction_that_the_database_gave_up_is_repeated_some_times(
+        self, tables: Tables, engine: sa.Engine, lost: int, expected: int
+    ) -> None:
+        tables.consume(ONE, generation=7)
+        [row] = rolling.read_batch(engine, Kind.CONSUMER, 5, -1)
+        races = iter([Lost()] * lost)
+
+        def lose(_c: object, _cursor: object, text: str, *_: object) -> None:
+            if text.startswith('UPDATE') and (race := next(races, None)):
+                raise sa.exc.OperationalError(text, {}, race)
+
+        sa.event.listen(engine, 'before_cursor_execute', lose)
+        swaps = rolling.roll_rows(engine, Kind.CONSUMER, [row.row_id], lower)
+        assert swaps == ([Swap(ONE, 7, expected)] if expected != 7 else None)
+        assert tables.read_generations() == {ONE: expected}
+
+    def test_the_rows_are_locked_before_they_are_read(
+        self, tables: Tables, engine: sa.Engine, url: str
+    ) -> None:
+        """Nobody writes between the reading and the change."""
+        tables.consume(ONE, generation=7)
+        [row] = rolling.read_batch(engine, Kind.CONSUMER, 5, -1)
+        refused = []
+
+        def choose(stored: int) -> int | None:
+            with contextlib.closing(
+                sqlite3.connect(url.removeprefix('sqlite:///'), timeout=0.1)
+            ) as other:
+                try:
+                    other.execute('UPDATE consumers SET generation = 8')
+                except sqlite3.OperationalError as error:
+                    refused.append(str(error))
+            return lower(stored)
+
+        rolling.roll_rows(engine, Kind.CONSUMER, [row.row_id], choose)
+        assert refused == ['database is locked']
+        assert tables.read_generations() == {ONE: LOWEST + 7}
+
     @pytest.mark.parametrize('kind', Kind)
     def test_each_row_goes_where_it_is_chosen_to_go_and_no_other_moves(
         self, tables: Tables, engine: sa.Engine, kind: Kind

@@ -156,6 +156,23 @@ def test_a_missing_right_is_known_by_its_code(fault: Fault, lacks: bool) -> None
     assert store.lacks_right(sa.exc.DBAPIError('UPDATE', {}, fault)) is lacks
 
 
+@pytest.mark.parametrize(
+    ('fault', 'lost'),
+    [
+        (Fault(sqlstate='40001'), True),
+        (Fault(pgcode='40P01'), True),
+        (Fault(1213, 'Deadlock found'), True),
+        (Fault(1020, 'Record has changed since last read'), True),
+        (Fault(1205, 'Lock wait timeout exceeded'), False),
+        (Fault(sqlite_errorcode=5), False),
+        (Fault(), False),
+    ],
+    ids=repr,
+)
+def test_a_lost_race_is_known_by_its_code(fault: Fault, lost: bool) -> None:
+    assert store.lost_race(sa.exc.DBAPIError('UPDATE', {}, fault)) is lost
+
+
 def test_a_database_that_may_only_be_read_lacks_the_right(
     tables: Tables, url: str
 ) -> None:
