@@ -49,6 +49,23 @@ class TestSwap:
         assert store.swap(engine, Kind.CONSUMER, swaps) is True
         assert tables.read_generations() == {ONE: -5, TWO: -6}
 
+    def test_a_race_that_the_database_decides_stops_all(
+        self, tables: Tables, engine: sa.Engine
+    ) -> None:
+        tables.consume(ONE, generation=5)
+        tables.consume(TWO, generation=5)
+        updates: list[str] = []
+
+        def lose(_c: object, _cursor: object, text: str, *_: object) -> None:
+            updates.extend([text] if text.startswith('UPDATE') else [])
+            if len(updates) == 2:
+                raise sa.exc.OperationalError(text, {}, Fault(sqlstate='40001'))
+
+        sa.event.listen(engine, 'before_cursor_execute', lose)
+        swaps = [Swap(ONE, 5, -5), Swap(TWO, 5, -5)]
+        assert store.swap(engine, Kind.CONSUMER, swaps) is False
+        assert tables.read_generations() == {ONE: 5, TWO: 5}
+
     @pytest.mark.parametrize('expected', [4, 6, LIMIT])
     def test_one_that_is_not_as_expected_stops_all(
         self, tables: Tables, engine: sa.Engine, expected: int
@@ -142,6 +159,7 @@ class Fault(Exception):
         (Fault(sqlstate='42501'), True),
         (Fault(pgcode='42501'), True),
         (Fault(1142, 'UPDATE command denied'), True),
+        (Fault(1205, 1142), False),
         (Fault(1143, 'UPDATE command denied to a column'), True),
         (Fault(sqlite_errorcode=8), True),
         (Fault(sqlstate='40001'), False),
@@ -164,13 +182,17 @@ def test_a_missing_right_is_known_by_its_code(fault: Fault, lacks: bool) -> None
         (Fault(1213, 'Deadlock found'), True),
         (Fault(1020, 'Record has changed since last read'), True),
         (Fault(1205, 'Lock wait timeout exceeded'), False),
+        (Fault(1205, 1213), False),
+        (None, False),
         (Fault(sqlite_errorcode=5), False),
         (Fault(), False),
     ],
     ids=repr,
 )
-def test_a_lost_race_is_known_by_its_code(fault: Fault, lost: bool) -> None:
-    assert store.lost_race(sa.exc.DBAPIError('UPDATE', {}, fault)) is lost
+def test_a_lost_race_is_known_by_its_code(fault: Fault | None, lost: bool) -> None:
+    error = sa.exc.DBAPIError('UPDATE', {}, fault or Fault())
+    error.orig = fault
+    assert store.lost_race(error) is lost
 
 
 def test_a_database_that_may_only_be_read_lacks_the_right(
