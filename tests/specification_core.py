@@ -98,7 +98,7 @@ def observe(case: Case) -> Observation:
             authorizer.make_filter(request, caller)(tuple(case.facts.recorded))
         )
     answer = Answer(
-        decision.outcome.value,
+        decision.outcome.name.lower(),
         decision.reason.name.lower(),
         status,
         may_conceal(request, decision),
@@ -311,5 +311,7 @@ def _read_status(refusal: Refusal, microversion: tuple[int, int] | None) -> int 
     """The status that a client gets; None for placement's own 400 and 406."""
     version = f'1.{microversion[1]}' if microversion else '1.99'
     refuse = Refuser(KNOWN_MICROVERSIONS).refuse(refusal, show_request_id=False)
-    status = send(refuse, make_environ('GET', '/', version=version)).status
+    environ = make_environ('GET', '/', version=version)
+    environ['openstack.request_id'] = 'req-1'
+    status = send(refuse, environ).status
     return None if microversion is None and status == 406 else status

@@ -56,7 +56,7 @@ class Matrix:
             (
                 *(caller, operation, relation.value),
                 cell.allowed,
-                cell.outcome.value,
+                cell.outcome.name.lower(),
                 cell.reason.value,
                 cell.answer,
             )

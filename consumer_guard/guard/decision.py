@@ -18,10 +18,10 @@ CONCURRENT_UPDATE = 'placement.concurrent_update'
 class Outcome(enum.Enum):
     """What is to be done with a request."""
 
-    ROLE = 'role'  #: allowed whoever owns it: forward untouched
-    PASSAGE = 'passage'  #: allowed by ownership: forward with the passage role
-    FILTER = 'filter'  #: allowed, and only the visible part of the answer
-    REFUSE = 'refuse'
+    ROLE = enum.auto()  #: allowed whoever owns it: forward untouched
+    PASSAGE = enum.auto()  #: allowed by ownership: forward with the passage role
+    FILTER = enum.auto()  #: allowed, and only the visible part of the answer
+    REFUSE = enum.auto()
 
 
 class Reason(enum.Enum):

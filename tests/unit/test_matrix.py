@@ -123,6 +123,8 @@ def test_one_row_a_cell(guard: MatrixCli) -> None:
     rows = guard.run('matrix', '-f', 'json').json
     assert len(rows) == CELLS
     assert tuple(rows[0]) == FIELDS
+    outcomes = {row['outcome'] for row in rows}
+    assert outcomes <= {'role', 'passage', 'filter', 'refuse'} and len(outcomes) > 2
     csv = guard.run('matrix', '-f', 'csv').out.splitlines()
     assert len(csv) == CELLS + 1
 
