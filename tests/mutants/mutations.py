@@ -14,7 +14,7 @@ from tests.mutants.operators import OPERATORS
 class Mutant(NamedTuple):
     """One change of one module.
 
-    :ivar lines: of the original, the first and the last that change
+    :ivar lines: of the original, those of the statement that changes
     :ivar where: the class and function, empty for the module
     :ivar before: the changed lines, with single spaces
     :ivar after: what they become
@@ -76,10 +76,28 @@ def _make_mutant(module: str, operator: str, source: str, text: str) -> Mutant:
     before, after = old[start : len(old) - end], new[start : len(new) - end]
     # Functions further down keep their line numbers, by which they are recognised.
     new[len(new) - end : len(new) - end] = [''] * (len(old) - len(new))
-    lines = start + 1, max(start + 1, len(old) - end)
+    lines = _find_statement(source, start + 1, max(start + 1, len(old) - end))
     was, now = (' '.join(' '.join(part).split()) for part in (before, after))
     where = _find_scope(source, lines[0])
     return Mutant(module, operator, lines, where, was, now, '\n'.join(new))
+
+
+def _find_statement(source: str, first: int, last: int) -> tuple[int, int]:
+    """The lines of the statement, or of the head of one, in which these are.
+
+    Python counts the first line of an expression only, or some of them.
+    """
+    found = first, last
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.stmt):
+            # Decorators are lines of their own.
+            end = node.end_lineno or node.lineno
+            inner = getattr(node, 'body', None)
+            if inner:
+                end = max(node.lineno, inner[0].lineno - 1)
+            if node.lineno <= first and last <= end:
+                found = node.lineno, end
+    return found
 
 
 def _find_scope(source: str, line: int) -> str:

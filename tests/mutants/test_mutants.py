@@ -58,6 +58,13 @@ def test_a_mutant_has_the_lines_of_its_original_and_names_what_changed() -> None
     assert dropped.key == ('m', 'f', 'g( a, )', 'pass')
 
 
+def test_a_mutant_has_the_lines_of_its_whole_statement() -> None:
+    source = 'def f(a):\n    if (\n        a\n    ):\n        b = (\n            1,\n        )\n'
+    lines = {(made.before, made.lines) for made in make_mutants('m', source)}
+    assert ('b = ( 1,', (5, 7)) in lines
+    assert ('if ( a ):', (2, 4)) in lines
+
+
 def test_the_statement_after_a_security_comment_is_marked() -> None:
     source = 'a = 1\n# Security: b\n# and c.\nif a:\n    b = 2\nc = 3  # Security: d\n'
     assert find_marked(source) == {4, 5, 6}

@@ -124,7 +124,7 @@ def test_one_row_a_cell(guard: MatrixCli) -> None:
     assert len(rows) == CELLS
     assert tuple(rows[0]) == FIELDS
     outcomes = {row['outcome'] for row in rows}
-    assert outcomes == {'role', 'passage', 'filter', 'refuse'}
+    assert outcomes == {'role', 'passage', 'refuse'}
     csv = guard.run('matrix', '-f', 'csv').out.splitlines()
     assert len(csv) == CELLS + 1
 
