@@ -132,15 +132,11 @@ class GenerationWatch:
         claimed = body.claims if body else ()
         due = []
         for owner in [owners[claim.consumer_uuid] for claim in claimed]:
+            stored = owner.generation
+            assert stored is not None  # noqa: S101  # what was allowed has one
             # Security: on all that was judged. SQLite gives the ids of rows again.
-            due.append(
-                Swap(
-                    owner.consumer_uuid,
-                    owner.generation or 0,
-                    choose_value(owner.generation or 0),
-                    Judged(owner.row_id, owner.project_id, owner.user_id),
-                )
-            )
+            judged = Judged(owner.row_id, owner.project_id, owner.user_id)
+            due.append(Swap(owner.consumer_uuid, stored, choose_value(stored), judged))
         return Inspection(body, due=tuple(due))
 
     def _inspect(self, request: GuardedRequest) -> Inspection:

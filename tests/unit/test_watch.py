@@ -100,9 +100,12 @@ class TestNothingIsOwed:
         fulfilment = make_watch(owners, roll_to=LOWEST).fulfil(request, BY_ROLE)
         assert fulfilment == Fulfilment(BY_ROLE)
 
-    def test_a_generation_that_is_fine_costs_no_look_up(self) -> None:
+    @pytest.mark.parametrize('version', [(1, 28), (1, 38)])
+    def test_a_generation_that_is_fine_costs_no_look_up(
+        self, version: tuple[int, int]
+    ) -> None:
         owners = SealingOwners(make_owners(one=5))
-        fulfilment = make_watch(owners).fulfil(put(5), BY_ROLE)
+        fulfilment = make_watch(owners).fulfil(put(5, version), BY_ROLE)
         assert fulfilment.decision == BY_ROLE
         assert fulfilment.content is None
         assert fulfilment.afterwards is None
@@ -123,6 +126,15 @@ class TestSeal:
         assert abs(swap.new - 7) >= SPACING
         assert read_generation(fulfilment) == swap.new
         assert fulfilment.decision.outcome is Outcome.PASSAGE
+
+    def test_a_row_that_was_sealed_before_goes_on_from_there(self) -> None:
+        """By 2 to 16 points of the grid, so that no value comes again by chance."""
+        stored = LOWEST + 100 * SPACING
+        recorded = make_owners(one=stored)
+        owners = SealingOwners(recorded)
+        make_watch(owners).fulfil(put(stored), judge_owners(recorded))
+        [swap] = owners.swapped
+        assert (swap.new - stored) / SPACING in range(2, 17)
 
     def test_without_a_store_no_owner_writes(
         self, caplog: pytest.LogCaptureFixture
