@@ -95,6 +95,8 @@ class Bench:
             tests = self._choose(mutant, best, tests)
             return self._try_import(mutant.module, original, code, tests)
         tests = self._touching.find_tests(mutant.module, *mutant.lines)
+        # What only a forked child runs is in no test's lines.
+        tests = tests or self._touching.find_module_tests(mutant.module)
         tests = self._choose(mutant, best, tests)
         return self._notice('', tests, self._run, (swaps, ()))
 
