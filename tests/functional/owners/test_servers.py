@@ -204,6 +204,8 @@ def test_forked_children_leave_the_parents_pool_alone(
     for id_ in ids:
         tables.consume(id_, f'project-{id_}')
     lookup.find(ids[:1])
+    with lookup.engine.connect() as mine:
+        before = mine.connection.dbapi_connection
     children = [fork_to_find(lookup, id_) for id_ in ids[1:]]
     pool = servers.get_pool(lookup.engine)
     try:
@@ -214,6 +216,8 @@ def test_forked_children_leave_the_parents_pool_alone(
     assert statuses == [0, 0, 0]
     assert lookup.engine.pool is pool
     assert pool.checkedin() == 1
+    with lookup.engine.connect() as mine:
+        assert mine.connection.dbapi_connection is before, 'a child ended it'
 
 
 def test_children_without_pythons_hooks_leave_the_parents_pool_alone(
