@@ -493,6 +493,27 @@ class TestRecords:
         assert before
         assert len(owners.asked) - len(before) == looks
 
+    def test_an_answer_that_has_not_begun_owes_nothing(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A role-holder's write of a generation near its end, which is noted."""
+        body = json.dumps(CLAIM | {'consumer_generation': 2**31 - 50_000_000}).encode()
+
+        for late in (True, False):
+
+            def application(_environ: Environ, start_response: Any) -> Iterable[bytes]:
+                start_response('204 No Content', [])
+                yield b''
+
+            def at_once(environ: Environ, start_response: Any) -> Iterable[bytes]:
+                return [*application(environ, start_response)]
+
+            rules = FixedRules(first=Truth.YES)
+            guard = make_guard(application if late else at_once, rules)
+            caplog.clear()
+            assert send(guard, ask_for(method='PUT', body=body)).status == 204
+            assert ('to reset it' in caplog.text) is not late
+
     @pytest.mark.parametrize('step', ['afterwards', 'answered'])
     def test_a_worker_that_is_stopped_keeps_the_context_and_the_record(
         self, records: Records, monkeypatch: pytest.MonkeyPatch, step: str
