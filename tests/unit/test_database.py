@@ -101,6 +101,17 @@ def test_ids_are_answered_once_and_in_their_order(
     assert list(lookup.find([C1, unknown, weird, C1])) == [C1, unknown, weird]
 
 
+@pytest.mark.parametrize(('ids', 'keeps'), [([C1], True), ([C1, C2], False)])
+def test_a_cursor_is_kept_for_the_look_up_of_one_alone(
+    lookup: DatabaseOwners, ids: list[str], keeps: bool
+) -> None:
+    """One of many rows would hold them."""
+    lookup.find(ids)
+    with contextlib.closing(lookup.engine.raw_connection()) as connection:
+        kept = [key for key in connection.info if 'cursor' in str(key)]
+    assert bool(kept) is keeps
+
+
 def test_a_project_that_is_renamed_is_seen_at_once(
     tables: Tables, lookup: DatabaseOwners
 ) -> None:
