@@ -26,6 +26,7 @@ GZIPPED = gzip.compress(json.dumps(OWN).encode(), mtime=0)
         (json.dumps(OWN).replace('gen', r'\u0067en').encode(), [], '200 OK'),
         (b'[' * 100_000, [], '200 OK'),
         (b'null', [], '200 OK'),
+        (b'{"consumer_generation": 5}', [], '200 OK'),
         (b'{"allocations": [5]}', [], '200 OK'),
         (b'{"allocations": {"rp": 5}}', [], '200 OK'),
         (json.dumps(OWN).encode(), [], '206 Partial Content'),

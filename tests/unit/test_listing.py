@@ -78,6 +78,7 @@ class TestFilter:
             ('304 Not Modified', 'application/json', RAW),
             ('302 Found', 'application/json', RAW),
             ('204 No Content', 'application/json', RAW),
+            ('399 Odd', 'application/json', RAW),
             ('500 Internal Server Error', 'application/json', RAW),
             ('503 Service Unavailable', 'application/json', RAW),
         ],
