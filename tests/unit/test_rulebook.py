@@ -7,11 +7,12 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 from oslo_config import cfg
-from oslo_policy import policy
+from oslo_policy import opts, policy
 
 from consumer_guard.guard import model
 from consumer_guard.guard.errors import PolicyFileError
@@ -356,6 +357,8 @@ class _Probe(policy.Check):
             return target.get('user_id') == creds['domain_id']
         if self.match == 'rule':
             return enforcer.rules[LIST] is not None
+        if self.match == 'enforce':
+            return enforcer.enforce('helper', dict(target), dict(creds))
         return 'text that is true'
 
 
@@ -405,6 +408,22 @@ def test_a_remote_check_can_read_the_rules_in_force(
     """The Enforcer it gets has the same rules, and reads no file."""
     text = f'"{LIST}": "consumer_guard_probe:rule"'
     assert judge(build(text, conf=parse_nothing())) is YES
+
+
+@pytest.mark.usefixtures('calls')
+@pytest.mark.parametrize(('helper', 'truth'), [('@', YES), ('!', NO)])
+def test_a_remote_check_that_enforces_a_rule_gets_those_in_force(
+    helper: str, truth: model.Truth, tmp_path: Path
+) -> None:
+    """Not those of the files that its Enforcer would read by its configuration."""
+    path = tmp_path / 'policy.yaml'
+    path.write_text('helper: "@"' if truth is NO else 'helper: "!"')
+    conf = parse_nothing()
+    opts._register(conf)
+    conf.set_override('policy_file', str(path), 'oslo_policy')
+    rule = '(rule:helper and !) or consumer_guard_probe:enforce'
+    text = f'"{LIST}": "{rule}"\nhelper: "{helper}"'
+    assert judge(build(text, conf=conf)) is truth
 
 
 def test_a_remote_check_of_the_old_form_gets_three_arguments() -> None:
