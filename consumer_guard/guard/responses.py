@@ -112,11 +112,11 @@ def _format_error(
         'status': int(status.split()[0]),
         'title': title,
         'detail': strip_tags(body),
-        'request_id': environ[ENV_REQUEST_ID],
     }
     version = environ.get(_ENV_MICROVERSION)
     if version and version.matches(_CODE_FROM):
         error['code'] = code
+    error['request_id'] = environ[ENV_REQUEST_ID]
     return {'errors': [error]}
 
 

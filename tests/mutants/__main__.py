@@ -49,7 +49,7 @@ _ATTACKS = tuple(
     )
 )
 #: Seconds of attacks per mutant, the quickest ones of its lines.
-_ATTACKING = 5.0
+_ATTACKING = 2.0
 
 
 class Trial:
