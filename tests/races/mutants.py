@@ -62,7 +62,7 @@ MUTANTS = {
 def find_changes(name: str) -> list[tuple[FunctionType, CodeType]]:
     """The functions of what is imported that differ, each with its other code."""
     functions = find_functions(_PACKAGE)
-    changes = []
+    changes: list[tuple[FunctionType, CodeType]] = []
     for module, edits in itertools.groupby(MUTANTS[name].edits, lambda edit: edit[0]):
         path = pathlib.Path(str(module.__file__))
         source = mutated = path.read_text(encoding='utf-8')
