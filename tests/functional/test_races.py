@@ -376,8 +376,9 @@ class Ledger:
     """Who owned the consumer at each generation, and who wrote upon it.
 
     A generation is made by one write, which says whose the consumer is from then
-    on. A life (between creation and removal) has generations of its own, far
-    from those of the others, so that none comes twice.
+    on. A life (between creation and removal) starts far from those of the others;
+    but a generation that the guard has chosen may come again by chance, in a later
+    life: then the consumer has had either owner there.
     """
 
     #: Generations of a life; more than the writes of a whole test.
@@ -385,35 +386,46 @@ class Ledger:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self.owner_at: dict[int, str | None] = {}
+        self._owners_at: dict[int, set[str | None]] = {}
         self.writes: list[tuple[int, str | None]] = []
         self.statuses: list[int] = []
-        self.moved_to: dict[int, int] = {}
-        self._moved_from: dict[int, int] = {}
+        self._moved_to: dict[int, set[int]] = {}
+        self._moved_from: dict[int, set[int]] = {}
 
     def written(self, writer: User, generation: int, claimed: User) -> None:
         """A write upon this generation succeeded."""
         with self._lock:
             self.writes.append((generation, writer.project_id))
-            upon = self.moved_to.get(generation, generation)
-            self.owner_at[upon + 1] = claimed.project_id
+            for upon in self._moved_to.get(generation, {generation}):
+                self._owners_at.setdefault(upon + 1, set()).add(claimed.project_id)
 
     def swapped(self, expected: int, new: int) -> None:
         """The guard has moved this generation; the owner is the same."""
         with self._lock:
-            self.moved_to[expected] = new
-            self._moved_from[new] = expected
+            self._moved_to.setdefault(expected, set()).add(new)
+            self._moved_from.setdefault(new, set()).add(expected)
 
-    def find_owner(self, generation: int) -> str | None:
+    def find_owners(self, generation: int) -> set[str | None]:
         """Whose it was; asked when all is written, for answers come in any order."""
-        while generation in self._moved_from:
-            generation = self._moved_from[generation]
-        return self.owner_at[generation]
+        owners: set[str | None] = set()
+        seen, rest = {generation}, [generation]
+        while rest:
+            one = rest.pop()
+            before = self._moved_from.get(one, set())
+            owners |= self._owners_at.get(one, set())
+            rest += before - seen
+            seen |= before
+        return owners
+
+    def comes_again(self, generation: int) -> bool:
+        """Whether there were two rows with it."""
+        before = self._moved_from.get(generation - 1, ())
+        return len(before) > 1 or len(self._moved_to.get(generation, ())) > 1
 
     def born(self, generation: int, project_id: str | None) -> None:
         """A life starts with this generation."""
         with self._lock:
-            self.owner_at[generation] = project_id
+            self._owners_at.setdefault(generation, set()).add(project_id)
 
 
 class RacingWriters:
@@ -550,11 +562,11 @@ def test_at_full_speed(race: Race) -> None:
     assert set(ledger.statuses) <= answered
     assert moved
     assert sum(landed)
-    written = [generation for generation, _ in ledger.writes]
+    written = [one for one, _ in ledger.writes if not ledger.comes_again(one)]
     assert len(written) == len(set(written)), 'two writes upon one generation'
     for generation, project_id in ledger.writes:
         if project_id != race.admin.project_id:
-            assert ledger.find_owner(generation) == project_id
+            assert project_id in ledger.find_owners(generation)
     stored = race.stored()
     assert stored is not None
-    assert ledger.find_owner(stored.generation) == stored.project_id
+    assert stored.project_id in ledger.find_owners(stored.generation)
