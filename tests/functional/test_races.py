@@ -376,9 +376,11 @@ class Ledger:
     """Who owned the consumer at each generation, and who wrote upon it.
 
     A generation is made by one write, which says whose the consumer is from then
-    on. A life (between creation and removal) starts far from those of the others;
-    but a generation that the guard has chosen may come again by chance, in a later
-    life: then the consumer has had either owner there.
+    on. A life (between creation and removal) starts far from those of the others.
+    The guard may choose one of its 32,766 values for two of them, though; then this
+    account cannot tell the one from the other.
+
+    :ivar again: whether that has happened
     """
 
     #: Generations of a life; more than the writes of a whole test.
@@ -386,46 +388,37 @@ class Ledger:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._owners_at: dict[int, set[str | None]] = {}
+        self.owner_at: dict[int, str | None] = {}
         self.writes: list[tuple[int, str | None]] = []
         self.statuses: list[int] = []
-        self._moved_to: dict[int, set[int]] = {}
-        self._moved_from: dict[int, set[int]] = {}
+        self.moved_to: dict[int, int] = {}
+        self._moved_from: dict[int, int] = {}
+        self.again = False
 
     def written(self, writer: User, generation: int, claimed: User) -> None:
         """A write upon this generation succeeded."""
         with self._lock:
             self.writes.append((generation, writer.project_id))
-            for upon in self._moved_to.get(generation, {generation}):
-                self._owners_at.setdefault(upon + 1, set()).add(claimed.project_id)
+            upon = self.moved_to.get(generation, generation)
+            self.owner_at[upon + 1] = claimed.project_id
 
     def swapped(self, expected: int, new: int) -> None:
         """The guard has moved this generation; the owner is the same."""
         with self._lock:
-            self._moved_to.setdefault(expected, set()).add(new)
-            self._moved_from.setdefault(new, set()).add(expected)
+            self.again |= self._moved_from.get(new, expected) != expected
+            self.moved_to[expected] = new
+            self._moved_from[new] = expected
 
-    def find_owners(self, generation: int) -> set[str | None]:
+    def find_owner(self, generation: int) -> str | None:
         """Whose it was; asked when all is written, for answers come in any order."""
-        owners: set[str | None] = set()
-        seen, rest = {generation}, [generation]
-        while rest:
-            one = rest.pop()
-            before = self._moved_from.get(one, set())
-            owners |= self._owners_at.get(one, set())
-            rest += before - seen
-            seen |= before
-        return owners
-
-    def comes_again(self, generation: int) -> bool:
-        """Whether there were two rows with it."""
-        before = self._moved_from.get(generation - 1, ())
-        return len(before) > 1 or len(self._moved_to.get(generation, ())) > 1
+        while generation in self._moved_from:
+            generation = self._moved_from[generation]
+        return self.owner_at[generation]
 
     def born(self, generation: int, project_id: str | None) -> None:
         """A life starts with this generation."""
         with self._lock:
-            self._owners_at.setdefault(generation, set()).add(project_id)
+            self.owner_at[generation] = project_id
 
 
 class RacingWriters:
@@ -543,17 +536,21 @@ class RacingWriters:
 
 def test_at_full_speed(race: Race) -> None:
     """Every 204 of an owner was given for a generation at which it was his."""
-    race.admin_deletes()
-    writers = RacingWriters(race)
-    with concurrent.futures.ThreadPoolExecutor(5) as pool:
-        owners = [
-            pool.submit(writers.write_as, owner)
-            for owner in (race.alice, race.bob)
-            for _ in range(2)
-        ]
-        moved = pool.submit(writers.administrate).result(2 * PATIENCE)
-        landed = [owner.result(PATIENCE) for owner in owners]
-    ledger = writers.ledger
+    for _ in range(3):
+        race.admin_deletes()
+        writers = RacingWriters(race)
+        with concurrent.futures.ThreadPoolExecutor(5) as pool:
+            owners = [
+                pool.submit(writers.write_as, owner)
+                for owner in (race.alice, race.bob)
+                for _ in range(2)
+            ]
+            moved = pool.submit(writers.administrate).result(2 * PATIENCE)
+            landed = [owner.result(PATIENCE) for owner in owners]
+        ledger = writers.ledger
+        if not ledger.again:
+            break
+    assert not ledger.again, 'three times is no chance'
     answered = {200, 204, 403, 404, 409}
     if race.tables.engine.dialect.name in ('sqlite', 'postgresql'):
         # Placement's own: 'database is locked'; and a deadlock that it retries in
@@ -562,11 +559,11 @@ def test_at_full_speed(race: Race) -> None:
     assert set(ledger.statuses) <= answered
     assert moved
     assert sum(landed)
-    written = [one for one, _ in ledger.writes if not ledger.comes_again(one)]
+    written = [generation for generation, _ in ledger.writes]
     assert len(written) == len(set(written)), 'two writes upon one generation'
     for generation, project_id in ledger.writes:
         if project_id != race.admin.project_id:
-            assert project_id in ledger.find_owners(generation)
+            assert ledger.find_owner(generation) == project_id
     stored = race.stored()
     assert stored is not None
-    assert stored.project_id in ledger.find_owners(stored.generation)
+    assert ledger.find_owner(stored.generation) == stored.project_id
