@@ -126,6 +126,7 @@ class Bench:
         """The first test that notices the mutant, and not also what is unchanged.
 
         :param module: that is imported anew, if one is
+        :param run: runs tests in a copy with a code; the first one that notices
         :param codes: the mutant's, and the one without a mutant
         """
         while kept := [test for test in tests if test not in self._unreliable]:
