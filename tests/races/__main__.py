@@ -89,6 +89,7 @@ def race(database: str, options: argparse.Namespace) -> dict[str, Any]:
         account.unsure,
         account.rolls,
         ids_recur=database == 'sqlite',
+        owners_are_lost=database == 'mysql',
     )
     by_owners = sum(write.sealed for write in account.acknowledged)
     return {

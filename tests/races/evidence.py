@@ -135,6 +135,7 @@ def find_faults(
     rolls: Iterable[Roll] = (),
     *,
     ids_recur: bool = False,
+    owners_are_lost: bool = False,
 ) -> list[str]:
     """What must not be: empty when every write is accounted for.
 
@@ -152,6 +153,10 @@ def find_faults(
         generation: the write of a role-holder lands on whatever row was made under
         that id up to the same generation, be it another consumer's. Of such writes
         neither consumer nor project are compared then; of owners' they always are.
+    :param owners_are_lost: as on MariaDB. Where it ends a deadlock, placement repeats
+        the write without the owner that it had changed in the same transaction
+        (doc/source/neighbours.rst): the row of a role-holder's write may keep the
+        former one. Of such writes the project is not compared then.
     """
     steps = Counter(_find_steps(log))
     seals = _find_seals(log)
@@ -169,8 +174,12 @@ def find_faults(
     direct = unsealed & steps
     steps -= direct
     for (uuid, generation, _project), count in (unsealed - direct).items():
-        alike = [s for s in steps.elements() if ids_recur and s[1] == generation]
-        alike = alike[:count]
+        alike = [
+            step
+            for step in steps.elements()
+            if (ids_recur or (owners_are_lost and step[0] == uuid))
+            and step[1] == generation
+        ][:count]
         steps -= Counter(alike)
         if len(alike) < count:
             upon = uuid, generation
@@ -182,18 +191,22 @@ def find_faults(
                 faults.append(f'{key}: acknowledged to its owner, {_explain(key, log)}')
             else:
                 steps[step] -= 1
-    return faults + _count_others(steps, loose, list(unsure), ids_recur)
+    compared = 0 if ids_recur else 1 if owners_are_lost else 2
+    return faults + _count_others(steps, loose, list(unsure), compared)
 
 
 def _count_others(
-    steps: Counter[Key], loose: list[Write], unsure: list[Write], ids_recur: bool
+    steps: Counter[Key], loose: list[Write], unsure: list[Write], compared: int
 ) -> list[str]:
-    """Where there are fewer steps left than writes, or more than there can be."""
-    left = Counter[tuple[str, str] | None]()
+    """Where there are fewer steps left than writes, or more than there can be.
+
+    :param compared: 2 for consumer and project, 1 for the consumer, 0 for neither
+    """
+    left = Counter[tuple[str, ...]]()
     for (uuid, _generation, project), count in steps.items():
-        left[None if ids_recur else (uuid, project)] += count
+        left[(uuid, project)[:compared]] += count
     sure, possible = (
-        Counter(None if ids_recur else (w.uuid, w.project) for w in writes)
+        Counter((w.uuid, w.project)[:compared] for w in writes)
         for writes in (loose, [*loose, *unsure])
     )
     return [

@@ -120,6 +120,21 @@ def test_a_role_holders_write_may_be_on_another_row_only_where_ids_recur() -> No
     assert find_faults(LOG, sealed, ids_recur=True)
 
 
+def test_a_role_holders_write_may_keep_the_former_owner_only_where_it_is_lost() -> None:
+    """Its consumer and generation are compared, and all of an owner's write."""
+    for kept in (CREATED, GIVEN, LOOSE):
+        claimed = kept._replace(project='claimed')
+        writes = [claimed if w == kept else w for w in WRITES]
+        assert find_faults(LOG, writes, rolls=[ROLL])
+        assert find_faults(LOG, writes, rolls=[ROLL], owners_are_lost=True) == []
+        assert find_faults(LOG, [*writes, kept], owners_are_lost=True)
+        elsewhere = [w._replace(uuid='d') if w == claimed else w for w in writes]
+        assert find_faults(LOG, elsewhere, owners_are_lost=True)
+    for wrong in (SEALED._replace(project='claimed'), SEALED._replace(generation=2)):
+        writes = [wrong if w == SEALED else w for w in WRITES]
+        assert find_faults(LOG, writes, owners_are_lost=True)
+
+
 def test_a_roll_that_is_not_in_the_log_is_lost() -> None:
     assert find_faults(LOG, WRITES, rolls=[ROLL, ROLL])
 
