@@ -109,6 +109,9 @@ def serve(
     port = ports.find_free_port()
     command = [
         *(sys.executable, '-W', 'ignore', '-m', 'gunicorn', '--threads', '4'),
+        # Nova waits longer than the 2 seconds of gunicorn between its tries, and does
+        # not repeat what it sends at the moment when an idle connection is closed.
+        *('--keep-alive', '600'),
         *('--bind', f'127.0.0.1:{port}', 'tests.clients.served:application'),
     ]
     environment = {

@@ -141,6 +141,9 @@ class WebServer:
                 [
                     *(sys.executable, '-m', 'gunicorn', '--config', str(conf)),
                     *('--workers', '1', '--threads', '4', '--graceful-timeout', '2'),
+                    # An idle connection that is closed at the moment when its client
+                    # sends is no answer to it.
+                    *('--keep-alive', '600'),
                     *('--bind', f'{self._address}:{self.port}', self._module),
                 ],
                 cwd=self.folder,
