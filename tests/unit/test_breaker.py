@@ -10,9 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumer_guard.guard.errors import OwnersUnavailable
-from consumer_guard.owners.breaker import FEW, PAUSE, Breaker
+from consumer_guard.owners.breaker import Breaker
 
 TIMEOUT = 2.0
+#: Seconds without a look-up.
+PAUSE = 1.0
+#: The most ids of a look-up that stops the others by its time-out.
+FEW = 100
 
 
 class Clock:
@@ -150,6 +154,15 @@ def test_opening_is_logged_once(
         scene.clock.now += PAUSE
     scene.succeed()
     assert [record.levelname for record in caplog.records] == ['WARNING', 'INFO']
+
+
+def test_nothing_is_logged_while_look_ups_work(
+    scene: BreakerScene, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level('INFO')
+    assert scene.succeed()
+    assert scene.look_up(0.0, fails=True)
+    assert not caplog.records
 
 
 class Step(NamedTuple):

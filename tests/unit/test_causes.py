@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import consumer_guard
-from consumer_guard.owners.causes import MASK, describe_failure
+from consumer_guard.owners.causes import describe_failure
+
+MASK = '***'
 
 URL = sa.make_url(
     'mysql+pymysql://nova:sesame@db.example.org/placement?ssl_key_password=tulip'
@@ -71,10 +73,133 @@ class FailedInSql(Failed):
         (Failed('a\x1b[31mline\r'), 'a [31mline (Failed)'),
         (Failed(), 'Failed'),
         (Failed(b'bytes'), 'Failed'),
+        (Failed('08S01', 'the line'), 'the line (Failed)'),
+        (
+            Failed(1146, "Table 'placement.resource_providers' doesn't exist"),
+            "Table 'placement.resource_providers' doesn't exist (1146)",
+        ),
+        # Secrets between quotation marks are masked as secrets.
+        (
+            Failed("neither 'sesame' nor 'tulip' opens it"),
+            f"neither '{MASK}' nor '{MASK}' opens it (Failed)",
+        ),
+        # One mark alone: the name before it may be part of what it quotes.
+        (
+            Failed("the row 'nova' is \" in 'placement' there"),
+            f"the row '{MASK}' (Failed)",
+        ),
+        (
+            Failed("user 'nova' has 'a row' there"),
+            f"user 'nova' has '{MASK}' there (Failed)",
+        ),
     ],
 )
 def test_the_first_line_and_the_number_are_shown(error: Exception, line: str) -> None:
     assert describe_failure(error, URL) == line
+
+
+@pytest.mark.parametrize(
+    ('said', 'state'),
+    [
+        ('connection to server at "::1" failed: Connection refused', 'ECONNREFUSED'),
+        ('could not connect: Connection timed out', 'ETIMEDOUT'),
+        ('connection failed: timeout expired', 'ETIMEDOUT'),
+        ('connection failed: No route to host', 'EHOSTUNREACH'),
+        ('could not translate: Name or service not known', 'EAI_NONAME'),
+        ('Temporary failure in name resolution', 'EAI_AGAIN'),
+        ('FATAL:  password authentication failed for user "nova"', '28P01'),
+        ('FATAL:  no pg_hba.conf entry for host "::1"', '28000'),
+        ('FATAL:  role "nova" does not exist', '28000'),
+        ('FATAL:  database "placement" does not exist', '3D000'),
+        ('FATAL:  sorry, too many clients already', '53300'),
+        ('FATAL:  remaining connection slots are reserved', '53300'),
+        ('FATAL:  the database system is starting up', '57P03'),
+        ('FATAL:  unsupported startup parameter: options', '08P01'),
+        ('SSL error: certificate verify failed', 'CERTIFICATE_VERIFY_FAILED'),
+        ('something else', 'Failed'),
+    ],
+)
+def test_a_failed_connection_of_libpq_gets_its_state(said: str, state: str) -> None:
+    """It is not in the exception. The line is shown: it quotes the operator's names."""
+    line = ' '.join(said.split())
+    assert describe_failure(Failed(said), URL) == f'{line} ({state})'
+
+
+@pytest.mark.parametrize(
+    ('name', 'value'),
+    [
+        ('pgcode', '57014'),
+        ('sqlstate', '57014'),
+        ('sqlite_errorname', 'SQLITE_BUSY'),
+    ],
+)
+def test_the_state_that_a_driver_names_is_shown(name: str, value: str) -> None:
+    error = Failed('it is late')
+    setattr(error, name, value)
+    assert describe_failure(error, URL) == f'it is late ({value})'
+
+
+def test_why_a_file_of_sqlite_cannot_be_opened_is_shown(tmp_path: pathlib.Path) -> None:
+    error = Failed('unable to open database file')
+    missing = sa.URL.create('sqlite', database=str(tmp_path / 'placement.db'))
+    no_file = 'unable to open database file: No such file or directory (Failed)'
+    assert describe_failure(error, missing) == no_file
+    assert describe_failure(error, sa.make_url('sqlite://')) == no_file
+    there = sa.URL.create('sqlite', database=str(tmp_path))
+    assert describe_failure(error, there) == (
+        'unable to open database file: its directory or the file itself is not '
+        'accessible (Failed)'
+    )
+    assert describe_failure(error) == 'unable to open database file (Failed)'
+    assert describe_failure(Failed('is late'), missing) == 'is late (Failed)'
+
+
+def test_a_line_is_cut_after_300_characters() -> None:
+    assert describe_failure(Failed('x' * 300)) == f'{"x" * 300} (Failed)'
+    assert describe_failure(Failed('x' * 301)) == f'{"x" * 300}... (Failed)'
+
+
+def test_a_secret_that_begins_with_another_one_is_masked_whole() -> None:
+    url = URL.set(query={'ssl_key_password': ('sesame-street', 'sesame-seed')})
+    error = Failed('sesame-street, sesame-seed and sesame')
+    assert describe_failure(error, url) == f'{MASK}, {MASK} and {MASK} (Failed)'
+
+
+def test_a_secret_is_masked_as_each_way_of_quoting_writes_it() -> None:
+    url = URL.set(password='a b+c/d')
+    for text in ('a b+c/d', 'a b+c%2Fd', 'a%20b%2Bc%2Fd'):
+        assert describe_failure(Failed(f'bad {text}'), url) == f'bad {MASK} (Failed)'
+
+
+def test_without_a_password_none_is_masked() -> None:
+    error = Failed('None of them')
+    url = sa.make_url('mysql+pymysql://nova@db.example.org/placement')
+    assert describe_failure(error, url) == 'None of them (Failed)'
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        'charset',
+        'host',
+        'port',
+        'mode',
+        'uri',
+        'user',
+        'dbname',
+        'sslmode',
+        'sslrootcert',
+        'ssl_ca',
+        'ssl_cert',
+        'unix_socket',
+        'connect_timeout',
+        'read_timeout',
+        'write_timeout',
+    ],
+)
+def test_a_parameter_that_holds_no_secret_is_shown(name: str) -> None:
+    url = URL.set(query={name: 'tulip'})
+    assert describe_failure(Failed('of tulip'), url) == 'of tulip (Failed)'
 
 
 def test_nothing_is_named_without_a_url() -> None:

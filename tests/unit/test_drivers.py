@@ -12,6 +12,7 @@ import stevedore
 
 from consumer_guard.guard import errors
 from consumer_guard.guard.model import OwnerStatus
+from consumer_guard.owners import api
 from consumer_guard.owners.api import OwnerLookupSettings
 from consumer_guard.owners.database import DatabaseOwners
 from consumer_guard.owners.drivers import load_driver
@@ -41,6 +42,11 @@ def test_an_unknown_name_stops_the_start_and_the_known_ones_are_named() -> None:
         load_driver('datebase', settings('sqlite://'))
     assert "owner_lookup: unknown driver 'datebase'" in str(caught.value)
     assert str(caught.value).endswith('installed are: database')
+
+
+def test_the_author_of_a_driver_gets_every_name_of_the_api() -> None:
+    names = {name for name in vars(api) if name[0].isupper()}
+    assert set(api.__all__) == names
 
 
 BAD_URLS = [
