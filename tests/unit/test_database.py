@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import sqlite3
+import sys
 import time
 import traceback
 import uuid
@@ -18,14 +19,19 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from consumer_guard.generations.store import Judged, Swap
 from consumer_guard.guard import errors
 from consumer_guard.guard.model import Owner, OwnerStatus
 from consumer_guard.owners.api import OwnerLookupSettings
 from consumer_guard.owners.breaker import PAUSE
-from consumer_guard.owners.database import LONGEST_ID, DatabaseOwners
+from consumer_guard.owners.database import DatabaseOwners
 from tests import statements as statements_at_drivers
 from tests.rows import NOBODY, Tables
 from tests.servers import get_pool
+from tests.unit.psycopg_driver import make_fault
+
+#: Characters of the longest id that is looked up.
+LONGEST_ID = 255
 
 C1 = 'c1c1c1c1-0000-4000-8000-00000000000a'
 C2 = 'c2c2c2c2-0000-4000-8000-00000000000b'
@@ -127,8 +133,19 @@ def test_an_id_that_placement_cannot_have_written_is_absent(
     for odd in ('caf\xe9', '-' * (LONGEST_ID + 1), 'nul\0'):
         tables.consume(odd)
         assert find(odd) == Owner(odd, OwnerStatus.ABSENT)
-    tables.consume('-' * LONGEST_ID)
-    assert find('-' * LONGEST_ID).status is OwnerStatus.RECORDED
+
+
+def test_the_longest_id_is_looked_up_whatever_is_beside_it(
+    tables: Tables, find: Callable[[str], Owner], lookup: DatabaseOwners
+) -> None:
+    longest = '-' * LONGEST_ID
+    tables.consume(longest)
+    assert find(longest).status is OwnerStatus.RECORDED
+    beside = lookup.find([longest, 'caf\xe9'])
+    assert [owner.status for owner in beside.values()] == [
+        OwnerStatus.RECORDED,
+        OwnerStatus.ABSENT,
+    ]
 
 
 def test_a_type_of_another_spelling_is_none(path: Path, lookup: DatabaseOwners) -> None:
@@ -147,6 +164,7 @@ def test_no_ids_take_no_statement(lookup: DatabaseOwners, seen: list[str]) -> No
     assert lookup.find(['caf\xe9'])
     assert list(lookup.find_groups([], ['project_id'])) == []
     assert list(lookup.find_groups(['caf\xe9'], ['project_id'])) == []
+    assert not lookup.find_types(['caf\xe9'])
     assert seen == []
 
 
@@ -228,6 +246,15 @@ def test_a_locked_database_makes_owners_unavailable_after_the_timeout(
     writer.close()
     time.sleep(PAUSE)
     assert lookup.find([C1])[C1].status is OwnerStatus.RECORDED
+
+
+def test_many_ids_that_take_too_long_make_owners_unavailable(
+    make: Callable[..., DatabaseOwners],
+) -> None:
+    """Each statement may be in time, and all of them together not."""
+    lookup = make(timeout=0.1)
+    sa.event.listen(lookup.engine, 'checkout', lambda *_: time.sleep(0.15))
+    assert 'could not be looked up in time' in str(unavailable(lookup, C1, C2))
 
 
 def test_a_file_that_is_no_database_makes_owners_unavailable(
@@ -313,6 +340,41 @@ def test_ids_stay_out_of_the_chain_too(tables: Tables, lookup: DatabaseOwners) -
         assert C1 not in ''.join(traceback.format_exception(error))
 
 
+# Of generations -------------------------------------------------------------
+
+SWAP = Swap(C1, 1, 2, Judged(1, 'project-a', 'user-a'))
+
+
+def _swap_in_vain(lookup: DatabaseOwners) -> None:
+    with pytest.raises(errors.OwnersUnavailable, match='could not be changed'):
+        lookup.swap_generations([SWAP])
+
+
+def test_why_generations_cannot_be_swapped_is_logged(
+    tables: Tables, lookup: DatabaseOwners, caplog: pytest.LogCaptureFixture
+) -> None:
+    tables.run('DROP TABLE consumers')
+    _swap_in_vain(lookup)
+    ((*_, line),) = caplog.record_tuples
+    assert line == (
+        'Generations cannot be swapped: no such table: consumers (SQLITE_ERROR)'
+    )
+
+
+def test_a_swap_too_shows_that_sessions_keep_no_statements(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level('INFO')
+    lookup = DatabaseOwners(settings('postgresql+psycopg://u:p@127.0.0.1:9/placement'))
+
+    def fail(*_: object, **__: object) -> None:
+        raise make_fault('26000')
+
+    monkeypatch.setattr(lookup.engine.dialect, 'connect', fail)
+    _swap_in_vain(lookup)
+    assert 'Look-ups use no prepared statements' in caplog.text
+
+
 # Forks ----------------------------------------------------------------------
 
 
@@ -358,13 +420,46 @@ def test_a_child_has_connections_of_its_own(
     assert lookup.engine.pool is inherited()
 
 
-def test_the_fork_hook_keeps_nothing_alive(path: Path) -> None:
+def test_a_child_leaves_the_parents_connections_before_its_first_look_up(
+    lookup: DatabaseOwners,
+) -> None:
+    """Whatever it does; some drivers sign off when a connection is collected."""
+    lookup.find([C1])
+    engine = lookup.engine
+    inherited = get_pool(engine)
+    child = fork_and_check(lambda: get_pool(engine) is not inherited)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.parametrize('first', ['a look-up', 'a swap'])
+def test_a_child_that_no_hook_told_leaves_the_parents_connections(
+    lookup: DatabaseOwners, monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    """It has another process id, which is all that it knows of its fork."""
+    lookup.find([C1])
+    engine = lookup.engine
+    inherited = get_pool(engine)
+    monkeypatch.setattr(os, 'getpid', lambda: 2**22 + 1)  # above Linux's highest
+    if first == 'a look-up':
+        lookup.find([C1])
+    else:
+        lookup.swap_generations([SWAP])
+    assert get_pool(engine) is not inherited
+    assert inherited.checkedin() == 1
+
+
+def test_the_fork_hook_keeps_nothing_alive(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lookup = DatabaseOwners(settings(f'sqlite:///{path}'))
     gone = weakref.ref(lookup)
     del lookup
     gc.collect()
     assert gone() is None
-    child = fork_and_check(lambda: True)
+    # Where an exception in a hook goes to.
+    faults: list[object] = []
+    monkeypatch.setattr(sys, 'unraisablehook', faults.append)
+    child = fork_and_check(lambda: not faults)
     assert os.waitpid(child, 0)[1] == 0
 
 

@@ -78,6 +78,26 @@ def test_groups_are_timed_and_go_through() -> None:
     assert metrics.timed == [LOOKUP_TIME]
 
 
+class Types(Groups):
+    """Knows consumer types, too."""
+
+    def find_types(self, names: Collection[str]) -> Collection[str]:
+        return {*names} & {'INSTANCE'}
+
+
+def test_types_are_timed_and_go_through() -> None:
+    metrics = Counters()
+    found = MeasuredLookup(Types(), metrics).find_types(['INSTANCE', 'other'])
+    assert found == {'INSTANCE'}
+    assert metrics.timed == [LOOKUP_TIME]
+
+
+def test_a_driver_that_knows_no_types_finds_none() -> None:
+    metrics = Counters()
+    assert MeasuredLookup(Groups(), metrics).find_types(['INSTANCE']) == ()
+    assert metrics.timed == []
+
+
 def test_only_a_driver_with_groups_is_measured_as_one() -> None:
     """The guard asks the measured one what it can do."""
     assert isinstance(MeasuredGroups(Groups(), Counters()), OwnerGroups)
