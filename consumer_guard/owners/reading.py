@@ -40,10 +40,7 @@ class OwnerReader:
         recorded: dict[str, Row] = {}
         holders: set[str] = set()
         for row in map(Row._make, rows):
-            if row.holder is not None:
-                holders.add(row.holder)
-            if row.uuid is None:
-                continue
+            holders.add(row.holder)
             # One row may come twice, for two ids that the database calls equal.
             if recorded.setdefault(row.uuid, row).row_id != row.row_id:
                 raise UnexpectedAnswer('two consumers with the same id')

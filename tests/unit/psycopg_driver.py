@@ -28,15 +28,18 @@ class Driver:
     """Makes connections; every statement is answered with the same rows.
 
     :param limited: whether a server's session has the limits from its start
+    :param in_recovery: whether the server is a standby
+    :ivar looks: what was asked of each new session
     :ivar executed: what has reached a cursor since the connections were made
     :ivar fetched: for each answer that was read, whether by ``fetchall``
     :ivar connections: all that were made
     :ivar fail: called before each statement with its connection
     """
 
-    def __init__(self, *, limited: bool = True) -> None:
+    def __init__(self, *, limited: bool = True, in_recovery: bool = False) -> None:
         self.limited = limited
-        self.in_recovery = False
+        self.in_recovery = in_recovery
+        self.looks: list[str] = []
         self.executed: list[Executed] = []
         self.fetched: list[bool] = []
         self.connections: list[Connection] = []
@@ -109,6 +112,7 @@ class Cursor:
     def execute(self, text: str, parameters: Any = None, **options: Any) -> None:
         """Run it, or what the test wants instead."""
         if 'pg_is_in_recovery' in text:
+            self._driver.looks.append(text)
             self._rows = [(self._driver.in_recovery, self._driver.limited)]
             return
         self._driver.fail(self._connection)

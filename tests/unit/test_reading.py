@@ -57,6 +57,10 @@ class TestRead:
         owner = read(ROW._replace(user=user))
         assert (owner.status, owner.user_id) == (OwnerStatus.RECORDED, None)
 
+    @pytest.mark.parametrize('name', [None, ''])
+    def test_a_record_without_a_type_has_none(self, name: str | None) -> None:
+        assert read(ROW._replace(type_name=name)).consumer_type is None
+
     @pytest.mark.parametrize('uuid', ['A', 'a ', '\xe1', 'a\0', 'b'])
     def test_the_row_of_another_spelling_is_not_taken(self, uuid: str) -> None:
         """D01: a collation calls them equal; nobody gets another's owner."""

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What each new session is prepared for, over a driver of the test's own."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,8 +10,9 @@ import sqlalchemy as sa
 
 from consumer_guard.owners.api import OwnerLookupSettings
 from consumer_guard.owners.engine import make_engine
-from consumer_guard.owners.sessions import ReplicaRefused, Sessions
+from consumer_guard.owners.sessions import ReplicaRefused, Sessions, milliseconds
 from tests.rows import NOBODY
+from tests.unit.psycopg_driver import Driver
 
 
 class Stopped(Exception):
@@ -75,6 +77,91 @@ def test_options_of_the_url_are_kept_without_the_limits() -> None:
     assert server.options[1:] == ['-c work_mem=5MB'] * 2
 
 
+@pytest.mark.parametrize(
+    ('query', 'given'),
+    [
+        ('', ''),
+        ('?options=-c%20work_mem%3D5MB', '-c work_mem=5MB '),
+        (
+            '?options=-c%20jit%3Don&options=-c%20work_mem%3D5MB',
+            '-c jit=on -c work_mem=5MB ',
+        ),
+    ],
+)
+def test_the_limits_come_after_the_options_of_the_url(query: str, given: str) -> None:
+    """The last one of an option wins."""
+    server = Server('password authentication failed')
+    connect_twice(server, query)
+    limits = '-c statement_timeout=1500 -c jit=off -c datestyle=ISO'
+    assert server.options == [given + limits] * 2
+
+
+@pytest.mark.parametrize(
+    ('seconds', 'expected'), [(0, 1), (0.0002, 1), (0.0011, 2), (1.5, 1500)]
+)
+def test_milliseconds_are_whole_and_at_least_one(seconds: float, expected: int) -> None:
+    assert milliseconds(seconds) == expected
+
+
+LIMITS = 'SET LOCAL statement_timeout = 1500; SET LOCAL jit = off'
+
+
+@pytest.mark.parametrize(
+    ('limited', 'level', 'executed'),
+    [
+        (True, 'READ COMMITTED', []),
+        (False, 'READ COMMITTED', [LIMITS]),
+        (False, 'AUTOCOMMIT', []),
+    ],
+)
+def test_a_transaction_sets_the_limits_that_its_session_lacks(
+    monkeypatch: pytest.MonkeyPatch, limited: bool, level: str, executed: list[str]
+) -> None:
+    driver = Driver(limited=limited)
+    engine = driver.make_engine(monkeypatch).execution_options(isolation_level=level)
+    with engine.begin():
+        pass
+    assert [each.text for each in driver.executed] == executed
+    (look,) = driver.looks
+    assert "BETWEEN interval '1 ms' AND interval '1500 ms'" in look
+
+
+@pytest.mark.parametrize('replicas', [False, True])
+def test_a_standby_is_left_unless_a_replica_will_do(
+    monkeypatch: pytest.MonkeyPatch, replicas: bool
+) -> None:
+    driver = Driver(in_recovery=True)
+    engine = driver.make_engine(monkeypatch, replicas=replicas)
+    if replicas:
+        engine.connect().close()
+    else:
+        with pytest.raises(ReplicaRefused):
+            engine.connect()
+    (connection,) = driver.connections
+    assert connection.closed is not replicas
+
+
+def test_a_standby_is_named_once_until_a_primary_is_met(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    driver = Driver(in_recovery=True)
+    engine = driver.make_engine(monkeypatch)
+
+    def be_refused() -> None:
+        with pytest.raises(ReplicaRefused):
+            engine.connect()
+
+    be_refused()
+    be_refused()
+    assert caplog.text.count('The database server is a read-only replica') == 1
+    driver.in_recovery = False
+    engine.connect().close()
+    engine.dispose()
+    driver.in_recovery = True
+    be_refused()
+    assert caplog.text.count('The database server is a read-only replica') == 2
+
+
 def test_an_account_that_is_refused_is_tried_once_each_time() -> None:
     """A second try with a wrong password could lock the account."""
     server = Server('password authentication failed for user "u"')
@@ -94,7 +181,9 @@ class Cursor:
         self.executed.append(text)
 
     def fetchall(self) -> Sequence[tuple[str, str]]:
-        return [*self._variables.items()]
+        """The variables that were asked for; a server ignores case."""
+        asked = re.findall("'([^']*)'", self.executed[-1])
+        return [row for row in self._variables.items() if row[0].lower() in asked]
 
     def close(self) -> None:
         """Nothing is open."""
@@ -117,6 +206,17 @@ class Connection:
     def close(self) -> None:
         self.closed = True
 
+    def rollback(self) -> None:
+        """There is no transaction."""
+
+    def character_set_name(self) -> str:
+        """For SQLAlchemy."""
+        return 'utf8mb4'
+
+    def autocommit(self, value: bool) -> None:
+        """As it is set on the engine."""
+        assert value
+
 
 def prepare(connection: Connection, *, replicas: bool = False) -> list[str]:
     """What is set in a session of MySQL or MariaDB."""
@@ -137,6 +237,7 @@ def prepare(connection: Connection, *, replicas: bool = False) -> list[str]:
         ),
         ({'wsrep_on': 'ON'}, ', wsrep_sync_wait = 1, wsrep_dirty_reads = 0'),
         ({'wsrep_on': 'OFF', 'read_only': 'OFF'}, ''),
+        ({'wsrep_on': '0', 'read_only': '0'}, ''),
     ],
 )
 def test_a_session_gets_what_its_server_knows(
@@ -152,3 +253,16 @@ def test_a_server_that_is_read_only_is_left(value: str) -> None:
         prepare(connection)
     assert connection.closed
     assert prepare(Connection(read_only=value), replicas=True) == [ALWAYS]
+
+
+@pytest.mark.parametrize('dialect', ['mysql', 'mariadb'])
+def test_every_session_of_mysql_and_mariadb_is_prepared(
+    monkeypatch: pytest.MonkeyPatch, dialect: str
+) -> None:
+    url = f'{dialect}+pymysql://u:p@127.0.0.1:9/placement'
+    engine = make_engine(OwnerLookupSettings(url, 1.5, 1, NOBODY, NOBODY))
+    connection = Connection()
+    monkeypatch.setattr(engine.dialect, 'connect', lambda **_: connection)
+    monkeypatch.setattr(engine.dialect, 'initialize', lambda _: None)
+    engine.connect().close()
+    assert ALWAYS in connection.one.executed
