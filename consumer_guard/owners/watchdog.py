@@ -44,7 +44,7 @@ def _make_lock() -> Any:
     return unpatched('_thread', 'RLock')()
 
 
-@dataclass(slots=True)
+@dataclass
 class _Watched:
     """Connections in use in one process.
 

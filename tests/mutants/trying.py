@@ -95,10 +95,15 @@ class Bench:
             tests = self._choose(mutant, best, tests)
             return self._try_import(mutant.module, original, code, tests)
         tests = self._touching.find_tests(mutant.module, *mutant.lines)
-        # What only a forked child runs is in no test's lines.
-        tests = tests or self._touching.find_module_tests(mutant.module)
+        if tests:
+            tests = self._choose(mutant, best, tests)
+            return self._notice('', tests, self._run, (swaps, ()))
+        # What only a forked child or an import runs is in no test's lines.
+        tests = self._touching.find_module_tests(mutant.module)
         tests = self._choose(mutant, best, tests)
-        return self._notice('', tests, self._run, (swaps, ()))
+        return self._notice('', tests, self._run, (swaps, ())) or self._try_import(
+            mutant.module, original, code, tests
+        )
 
     def _try_import(
         self, module: str, original: CodeType, code: CodeType, tests: Sequence[str]

@@ -65,7 +65,10 @@ class Driver:
 
 
 class Connection:
-    """As much of psycopg's as SQLAlchemy and the guard use."""
+    """As much of psycopg's as SQLAlchemy and the guard use.
+
+    :ivar descriptor: of a socket of the test's
+    """
 
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
@@ -73,6 +76,7 @@ class Connection:
         self.broken = False
         self.autocommit = False
         self.isolation_level: object = None
+        self.descriptor: int | None = None
 
     def add_notice_handler(self, handler: object) -> None:
         """There are no notices."""
@@ -83,8 +87,10 @@ class Connection:
         return Cursor(self._driver, self)
 
     def fileno(self) -> int:
-        """There is no socket."""
-        raise OSError
+        """The descriptor of its socket, if it has one."""
+        if self.descriptor is None:
+            raise OSError
+        return self.descriptor
 
     def close(self) -> None:
         """No statement reaches it any more."""

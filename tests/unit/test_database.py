@@ -171,9 +171,11 @@ def test_no_ids_take_no_statement(lookup: DatabaseOwners, seen: list[str]) -> No
 # Cost -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize('count', [1, 2, 1000])
-def test_one_statement_however_many(
-    tables: Tables, make: Callable[..., DatabaseOwners], count: int
+@pytest.mark.parametrize(
+    ('count', 'statements'), [(1, 1), (2, 1), (4096, 1), (4097, 2)]
+)
+def test_one_statement_for_4096_ids(
+    tables: Tables, make: Callable[..., DatabaseOwners], count: int, statements: int
 ) -> None:
     lookup = make(timeout=60.0)
     ids = [str(uuid.uuid4()) for _ in range(count)]
@@ -182,7 +184,7 @@ def test_one_statement_however_many(
     seen: list[str] = []
     with statements_at_drivers.noted(seen.append, lookup.engine):
         found = lookup.find(ids)
-    assert len(seen) == 1
+    assert len(seen) == statements
     assert len(found) == count
     assert all(found[id_].status is OwnerStatus.RECORDED for id_ in ids[::2])
     assert all(found[id_].status is OwnerStatus.ABSENT for id_ in ids[1::2])

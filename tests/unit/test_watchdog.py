@@ -3,10 +3,12 @@
 
 import _thread
 import contextlib
+import os
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -16,6 +18,7 @@ from consumer_guard.owners.api import OwnerLookupSettings
 from consumer_guard.owners.database import DatabaseOwners
 from consumer_guard.owners.engine import GRACE
 from tests.frozen import GOOD_BYE, FrozenServer
+from tests.unit.psycopg_driver import Driver
 
 NOBODY = '00000000-0000-0000-0000-000000000000'
 TIMEOUT = 0.3
@@ -98,3 +101,73 @@ def test_a_thread_that_could_not_be_started_is_started_later(
         with pytest.raises(errors.OwnersUnavailable):
             lookup.find(['a'])
     assert_given_up(server, lookup)
+
+
+class Watched:
+    """An engine with a watch of a tenth of a second, and its connection's socket."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        driver = Driver()
+        self.engine = driver.make_engine(patch, timeout=60.0)
+        watchdog.Watchdog(0.1).guard(self.engine)
+        self.engine.connect().close()
+        self.socket, self._own = socket.socketpair()
+        (connection,) = driver.connections
+        connection.descriptor = self._own.fileno()
+
+    def is_shut(self) -> bool:
+        """Whether it is within two seconds; at once if it is already."""
+        self.socket.settimeout(2.0)
+        try:
+            return self.socket.recv(1) == b''
+        except TimeoutError:
+            return False
+
+    def close(self) -> None:
+        self.socket.close()
+        self._own.close()
+
+
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
+    with contextlib.closing(Watched(monkeypatch)) as made:
+        yield made
+
+
+def test_a_connection_that_is_used_for_too_long_is_shut(watched: Watched) -> None:
+    with watched.engine.connect():
+        assert watched.is_shut()
+
+
+def test_a_connection_that_was_given_back_is_not_shut(watched: Watched) -> None:
+    watched.engine.connect().close()
+    time.sleep(0.3)  # three turns of the watch, when it would be late
+    watched.socket.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        watched.socket.recv(1)
+
+
+def test_a_connection_that_left_the_pool_is_not_shut(watched: Watched) -> None:
+    with watched.engine.connect() as connection:
+        connection.detach()
+        time.sleep(0.3)
+        watched.socket.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            watched.socket.recv(1)
+
+
+def test_a_process_has_one_thread_for_its_watch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    started: list[Any] = []
+    engine = Driver().make_engine(monkeypatch)
+    monkeypatch.setattr(_thread, 'start_new_thread', lambda *it: started.append(it))
+    for _ in range(3):
+        engine.connect().close()
+    ((_, (*_, sleep, _)),) = started
+    # An answer is waited for at most a fifth longer.
+    assert sleep.args == ((1.5 + GRACE) / 5,)
+    monkeypatch.setattr(os, 'getpid', lambda: 2**22 + 1)  # above Linux's highest
+    for _ in range(3):
+        engine.connect().close()
+    assert len(started) == 2
