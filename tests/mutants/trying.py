@@ -88,22 +88,18 @@ class Bench:
         path = ROOT / mutant.module
         original = compile(path.read_text(encoding='utf-8'), path, 'exec')
         code = compile(mutant.source, path, 'exec')
+        tests = self._touching.find_tests(mutant.module, *mutant.lines)
         try:
             swaps = find_swaps(self._functions, original, code)
         except NotSwappable:
-            tests = self._touching.find_module_tests(mutant.module)
-            tests = self._choose(mutant, best, tests)
-            return self._try_import(mutant.module, original, code, tests)
-        tests = self._touching.find_tests(mutant.module, *mutant.lines)
-        if tests:
+            swaps = ()
+        if swaps and tests:
             tests = self._choose(mutant, best, tests)
             return self._notice('', tests, self._run, (swaps, ()))
-        # What only a forked child or an import runs is in no test's lines.
+        # What an import or only a forked child runs is in no test's lines.
         tests = self._touching.find_module_tests(mutant.module)
         tests = self._choose(mutant, best, tests)
-        return self._notice('', tests, self._run, (swaps, ())) or self._try_import(
-            mutant.module, original, code, tests
-        )
+        return self._try_import(mutant.module, original, code, tests)
 
     def _try_import(
         self, module: str, original: CodeType, code: CodeType, tests: Sequence[str]

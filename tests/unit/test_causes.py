@@ -102,6 +102,11 @@ def test_the_first_line_and_the_number_are_shown(error: Exception, line: str) ->
     ('said', 'state'),
     [
         ('connection to server at "::1" failed: Connection refused', 'ECONNREFUSED'),
+        (
+            'connection to server on socket "/run/pg/.s.PGSQL.5432" failed: '
+            'Connection refused',
+            'ECONNREFUSED',
+        ),
         ('could not connect: Connection timed out', 'ETIMEDOUT'),
         ('connection failed: timeout expired', 'ETIMEDOUT'),
         ('connection failed: No route to host', 'EHOSTUNREACH'),
@@ -159,10 +164,15 @@ def test_a_line_is_cut_after_300_characters() -> None:
     assert describe_failure(Failed('x' * 301)) == f'{"x" * 300}... (Failed)'
 
 
-def test_a_secret_that_begins_with_another_one_is_masked_whole() -> None:
-    url = URL.set(query={'ssl_key_password': ('sesame-street', 'sesame-seed')})
-    error = Failed('sesame-street, sesame-seed and sesame')
+def test_a_secret_that_has_another_one_in_it_is_masked_whole() -> None:
+    url = URL.set(query={'ssl_key_password': ('sesame-street', 'a-sesame-seed')})
+    error = Failed('sesame-street, a-sesame-seed and sesame')
     assert describe_failure(error, url) == f'{MASK}, {MASK} and {MASK} (Failed)'
+
+
+def test_an_empty_secret_is_not_masked_between_all_characters() -> None:
+    url = URL.set(query={'ssl_key_password': ''})
+    assert describe_failure(Failed('is late'), url) == 'is late (Failed)'
 
 
 def test_a_secret_is_masked_as_each_way_of_quoting_writes_it() -> None:
