@@ -85,19 +85,25 @@ def for_dialect(name: str) -> Queries:
 
 
 def _with_id(text: str) -> Query:
-    return lambda ids: (text, {'id': ids[0]})
+    def fill(ids: Sequence[str]) -> tuple[str, Mapping[str, str]]:
+        return text, {'id': ids[0]}
+
+    return fill
 
 
 def _with_json(text: str) -> Query:
     # One parameter: drivers take long to quote the elements of an array.
-    return lambda ids: (text, {'ids': json.dumps(ids)})
+    def fill(ids: Sequence[str]) -> tuple[str, Mapping[str, str]]:
+        return text, {'ids': json.dumps(ids)}
+
+    return fill
 
 
 def _with_each(text: str) -> Query:
     # Security: PyMySQL would take the ids as a list, but quotes its elements wrongly
     # where the server's mode has NO_BACKSLASH_ESCAPES. What placement writes needs no
     # quoting, which costs more than all else of a list.
-    def expand(ids: Sequence[str]) -> tuple[str, Mapping[str, str]]:
+    def fill(ids: Sequence[str]) -> tuple[str, Mapping[str, str]]:
         if _UNQUOTED.fullmatch(''.join(ids)):
             literals = "', '".join(ids)
             return text.replace(':ids', f"'{literals}'"), {}
@@ -105,7 +111,7 @@ def _with_each(text: str) -> Query:
         marks = f'%({")s, %(".join(parameters)})s'
         return text.replace(':ids', marks), parameters
 
-    return expand
+    return fill
 
 
 # References of consumers: what is read, and the join. A consumer whose projects row
@@ -155,6 +161,8 @@ _OWNER_OR_FIRST = """LEFT JOIN projects
     ON users.id = CASE WHEN consumers.id IS NULL THEN 1 ELSE consumers.user_id END
   LEFT JOIN consumer_types ON consumer_types.id = consumers.consumer_type_id"""
 
+_COMMA = " || ',' || "
+
 _SQLITE = Queries(
     types=_with_json("""
 SELECT name FROM consumer_types WHERE name IN (SELECT value FROM json_each(:ids))
@@ -181,7 +189,7 @@ SELECT '[' || group_concat({values}) || ']', count(*)
   {joins}
 """,
         'json_quote({})',
-        " || ',' || ",
+        _COMMA,
         _with_json,
     ),
 )
@@ -220,7 +228,7 @@ SELECT '[' || string_agg({{values}}, ',') || ']', count(*)
   {{joins}}
 """,
         "coalesce(CAST(to_json({}) AS text), 'null')",
-        " || ',' || ",
+        _COMMA,
         _with_json,
     ),
 )
