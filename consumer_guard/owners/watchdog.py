@@ -44,7 +44,7 @@ def _make_lock() -> Any:
     return unpatched('_thread', 'RLock')()
 
 
-@dataclass
+@dataclass(slots=True)
 class _Watched:
     """Connections in use in one process.
 
