@@ -440,14 +440,21 @@ def test_a_child_that_no_hook_told_leaves_the_parents_connections(
     """It has another process id, which is all that it knows of its fork."""
     lookup.find([C1])
     engine = lookup.engine
-    inherited = get_pool(engine)
+    inherited = weakref.ref(get_pool(engine))
     monkeypatch.setattr(os, 'getpid', lambda: 2**22 + 1)  # above Linux's highest
     if first == 'a look-up':
         lookup.find([C1])
     else:
         lookup.swap_generations([SWAP])
-    assert get_pool(engine) is not inherited
-    assert inherited.checkedin() == 1
+    own = get_pool(engine)
+    gc.collect()
+    # Neither used, nor closed, nor collected.
+    kept = inherited()
+    assert kept is not None
+    assert kept is not own
+    assert kept.checkedin() == 1
+    lookup.find([C2])
+    assert get_pool(engine) is own
 
 
 def test_the_fork_hook_keeps_nothing_alive(

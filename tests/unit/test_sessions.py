@@ -182,8 +182,11 @@ class Cursor:
 
     def fetchall(self) -> Sequence[tuple[str, str]]:
         """The variables that were asked for; a server ignores case."""
-        asked = re.findall("'([^']*)'", self.executed[-1])
-        return [row for row in self._variables.items() if row[0].lower() in asked]
+        names = r"SHOW VARIABLES WHERE Variable_name IN \(('\w+'(?:, '\w+')*)\)"
+        (asked,) = re.findall(names, self.executed[-1])
+        return [
+            row for row in self._variables.items() if f"'{row[0].lower()}'" in asked
+        ]
 
     def close(self) -> None:
         """Nothing is open."""
