@@ -5,8 +5,10 @@ import _thread
 import contextlib
 import os
 import socket
+import sys
 import threading
 import time
+import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,6 +20,7 @@ from consumer_guard.owners.api import OwnerLookupSettings
 from consumer_guard.owners.database import DatabaseOwners
 from consumer_guard.owners.engine import GRACE
 from tests.frozen import GOOD_BYE, FrozenServer
+from tests.servers import get_pool
 from tests.unit.psycopg_driver import Driver
 
 NOBODY = '00000000-0000-0000-0000-000000000000'
@@ -87,6 +90,33 @@ def test_nothing_is_patched_where_threads_are_not_green() -> None:
     assert watchdog.unpatched('socket', 'socket') is socket.socket
 
 
+@pytest.mark.parametrize('patched', [True, False])
+def test_what_gevent_has_patched_is_taken_unpatched(
+    monkeypatch: pytest.MonkeyPatch, patched: bool
+) -> None:
+    monkey = types.SimpleNamespace(
+        is_module_patched={'threading': patched}.__getitem__,
+        get_original=lambda *names: names,
+    )
+    monkeypatch.setitem(sys.modules, 'gevent.monkey', monkey)
+    expected = ('time', 'sleep') if patched else time.sleep
+    assert watchdog.unpatched('time', 'sleep') == expected
+
+
+@pytest.mark.parametrize('patched', [True, False])
+def test_what_eventlet_has_patched_is_taken_unpatched(
+    monkeypatch: pytest.MonkeyPatch, patched: bool
+) -> None:
+    original = types.SimpleNamespace(sleep='unpatched')
+    patcher = types.SimpleNamespace(
+        is_monkey_patched={'thread': patched}.__getitem__,
+        original={'time': original}.__getitem__,
+    )
+    monkeypatch.setitem(sys.modules, 'eventlet.patcher', patcher)
+    expected = 'unpatched' if patched else time.sleep
+    assert watchdog.unpatched('time', 'sleep') == expected
+
+
 def test_a_thread_that_could_not_be_started_is_started_later(
     connect: Callable[[FrozenServer], DatabaseOwners], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,20 +134,20 @@ def test_a_thread_that_could_not_be_started_is_started_later(
 
 
 class Watched:
-    """An engine with a watch of a tenth of a second, and its connection's socket."""
+    """An engine with a watch, of a tenth of a second, and its connection's socket."""
 
-    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+    def __init__(self, patch: pytest.MonkeyPatch, timeout: float = 0.1) -> None:
         driver = Driver()
         self.engine = driver.make_engine(patch, timeout=60.0)
-        watchdog.Watchdog(0.1).guard(self.engine)
+        watchdog.Watchdog(timeout).guard(self.engine)
         self.engine.connect().close()
         self.socket, self._own = socket.socketpair()
         (connection,) = driver.connections
         connection.descriptor = self._own.fileno()
 
-    def is_shut(self) -> bool:
-        """Whether it is within two seconds; at once if it is already."""
-        self.socket.settimeout(2.0)
+    def is_shut(self, within: float = 2.0) -> bool:
+        """Whether it is within so many seconds; at once if it is already."""
+        self.socket.settimeout(within)
         try:
             return self.socket.recv(1) == b''
         except TimeoutError:
@@ -139,21 +169,39 @@ def test_a_connection_that_is_used_for_too_long_is_shut(watched: Watched) -> Non
         assert watched.is_shut()
 
 
+def test_a_connection_is_not_shut_before_its_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with (
+        contextlib.closing(Watched(monkeypatch)) as soon,
+        contextlib.closing(Watched(monkeypatch, 3.0)) as late,
+        soon.engine.connect(),
+        late.engine.connect(),
+    ):
+        assert soon.is_shut()
+        # Its watch has looked once or twice.
+        assert not late.is_shut(within=1.3)
+
+
 def test_a_connection_that_was_given_back_is_not_shut(watched: Watched) -> None:
     watched.engine.connect().close()
-    time.sleep(0.3)  # three turns of the watch, when it would be late
-    watched.socket.setblocking(False)
-    with pytest.raises(BlockingIOError):
-        watched.socket.recv(1)
+    assert not watched.is_shut(within=0.3)
 
 
 def test_a_connection_that_left_the_pool_is_not_shut(watched: Watched) -> None:
     with watched.engine.connect() as connection:
         connection.detach()
-        time.sleep(0.3)
-        watched.socket.setblocking(False)
-        with pytest.raises(BlockingIOError):
-            watched.socket.recv(1)
+        assert not watched.is_shut(within=0.3)
+
+
+def test_a_child_gives_back_what_its_parent_took(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No connection is watched in it yet."""
+    connection = watched.engine.connect()
+    monkeypatch.setattr(os, 'getpid', lambda: 2**22 + 1)  # above Linux's highest
+    connection.close()
+    assert get_pool(watched.engine).checkedin() == 1
 
 
 def test_a_process_has_one_thread_for_its_watch(
