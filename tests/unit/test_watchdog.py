@@ -134,18 +134,18 @@ def test_a_thread_that_could_not_be_started_is_started_later(
 
 
 class Watched:
-    """An engine with a watch, of a tenth of a second, and its connection's socket."""
+    """An engine with a watch of a tenth of a second, and its connection's socket."""
 
-    def __init__(self, patch: pytest.MonkeyPatch, timeout: float = 0.1) -> None:
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
         driver = Driver()
         self.engine = driver.make_engine(patch, timeout=60.0)
-        watchdog.Watchdog(timeout).guard(self.engine)
+        watchdog.Watchdog(0.1).guard(self.engine)
         self.engine.connect().close()
         self.socket, self._own = socket.socketpair()
         (connection,) = driver.connections
         connection.descriptor = self._own.fileno()
 
-    def is_shut(self, within: float = 2.0) -> bool:
+    def is_shut(self, within: float = PATIENCE) -> bool:
         """Whether it is within so many seconds; at once if it is already."""
         self.socket.settimeout(within)
         try:
@@ -172,15 +172,27 @@ def test_a_connection_that_is_used_for_too_long_is_shut(watched: Watched) -> Non
 def test_a_connection_is_not_shut_before_its_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with (
-        contextlib.closing(Watched(monkeypatch)) as soon,
-        contextlib.closing(Watched(monkeypatch, 3.0)) as late,
-        soon.engine.connect(),
-        late.engine.connect(),
-    ):
-        assert soon.is_shut()
-        # Its watch has looked once or twice.
-        assert not late.is_shut(within=1.3)
+    """By a clock of the test's own, without the thread."""
+    now = 100.0
+    started: list[Any] = []
+    driver = Driver()
+    engine = driver.make_engine(monkeypatch)
+    monkeypatch.setattr(_thread, 'start_new_thread', lambda *it: started.append(it))
+    monkeypatch.setattr(time, 'monotonic', lambda: now)
+    with engine.connect():
+        ((watch, (_, connections, *_)),) = started
+        turns = iter([1.5 + GRACE - 0.1, 1.5 + GRACE + 0.1])
+        living: Iterator[object] = iter([engine, engine, None])
+        shut: list[tuple[float, object]] = []
+
+        def sleep() -> None:
+            nonlocal now
+            now = 100.0 + next(turns)
+
+        watch(
+            lambda: next(living), connections, sleep, lambda it: shut.append((now, it))
+        )
+    assert shut == [(102.1, driver.connections[0])]
 
 
 def test_a_connection_that_was_given_back_is_not_shut(watched: Watched) -> None:
