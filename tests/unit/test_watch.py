@@ -186,6 +186,7 @@ class TestSeal:
         fulfilment = watch.fulfil(put(7), judge_owners(recorded))
         assert fulfilment.decision.outcome is Outcome.PASSAGE
         assert fulfilment.content is None
+        assert fulfilment.afterwards is None, 'there is no seal to confirm'
         assert owners.swapped == []
 
 
@@ -221,6 +222,17 @@ class TestReserve:
         assert fulfilment.decision == BY_ROLE
         assert fulfilment.content is None
         assert owners.swapped == []
+
+    def test_beside_a_new_consumer_another_one_is_rolled(self) -> None:
+        owners = SealingOwners(make_owners(one=None, other=LIMIT))
+        claims = {
+            CONSUMER: CLAIM | {'consumer_generation': None},
+            OTHER: CLAIM | {'consumer_generation': LIMIT},
+        }
+        payload = GivenPayload(body=json.dumps(claims).encode())
+        post = GuardedRequest(model.ALLOCATIONS_MANAGE, None, None, (1, 38), payload)
+        make_watch(owners, roll_to=LOWEST).fulfil(post, BY_ROLE)
+        assert owners.swapped == [Swap(OTHER, LIMIT, LOWEST)]
 
     def test_a_write_that_empties_goes_on_until_the_limit(self) -> None:
         for generation, reason in ((LIMIT - 1, Reason.ROLE), (LIMIT, Reason.SPENT)):
