@@ -77,7 +77,7 @@ class Watchdog:
         # First: SQLAlchemy queries a new connection for its version.
         event.listen(engine, 'connect', self._begin_record, insert=True)
         event.listen(engine, 'checkout', self._begin)
-        for name in ('checkin', 'close', 'close_detached', 'detach'):
+        for name in ('checkin', 'close', 'detach'):
             event.listen(engine, name, self._end)
 
     def _begin_record(self, connection: Any, record: Any) -> None:
