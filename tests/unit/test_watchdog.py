@@ -142,8 +142,8 @@ class Watched:
         watchdog.Watchdog(0.1).guard(self.engine)
         self.engine.connect().close()
         self.socket, self._own = socket.socketpair()
-        (connection,) = driver.connections
-        connection.descriptor = self._own.fileno()
+        (self._connection,) = driver.connections
+        self._connection.descriptor = self._own.fileno()
 
     def is_shut(self, within: float = PATIENCE) -> bool:
         """Whether it is within so many seconds; at once if it is already."""
@@ -154,6 +154,8 @@ class Watched:
             return False
 
     def close(self) -> None:
+        # First: its descriptor may be somebody else's afterwards.
+        self._connection.close()
         self.socket.close()
         self._own.close()
 
