@@ -81,7 +81,12 @@ class Watchdog:
             event.listen(engine, name, self._end)
 
     def _begin_record(self, connection: Any, record: Any) -> None:
-        self._begin(connection, record, None)
+        try:
+            self._begin(connection, record, None)
+        except BaseException:
+            # The pool does not know it yet, and would leave it open.
+            connection.close()
+            raise
 
     def _begin(self, connection: Any, record: Any, _proxy: Any) -> None:
         watched = self._processes.get(os.getpid())

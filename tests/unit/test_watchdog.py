@@ -133,6 +133,21 @@ def test_a_thread_that_could_not_be_started_is_started_later(
     assert_given_up(server, lookup)
 
 
+def test_a_connection_that_cannot_be_watched_is_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    driver = Driver()
+    engine = driver.make_engine(monkeypatch)
+    monkeypatch.setattr(_thread, 'start_new_thread', fail)
+    with pytest.raises(RuntimeError):
+        engine.connect()
+    (connection,) = driver.connections
+    assert connection.closed
+
+
 class Watched:
     """An engine with a watch of a tenth of a second, and its connection's socket."""
 
