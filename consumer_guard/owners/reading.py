@@ -37,8 +37,9 @@ class OwnerReader:
         :raises UnexpectedAnswer: an id has two consumers, or a column holds
             what it cannot
         """
-        recorded: dict[str, Row] = {}
-        holders: set[str] = set()
+        # What a row has none of is kept under None, which is no id.
+        recorded: dict[str | None, Row] = {}
+        holders: set[str | None] = set()
         for row in map(Row._make, rows):
             holders.add(row.holder)
             # One row may come twice, for two ids that the database calls equal.

@@ -161,6 +161,7 @@ _OWNER_OR_FIRST = """LEFT JOIN projects
     ON users.id = CASE WHEN consumers.id IS NULL THEN 1 ELSE consumers.user_id END
   LEFT JOIN consumer_types ON consumer_types.id = consumers.consumer_type_id"""
 
+# Not for MySQL, where || is OR.
 _COMMA = " || ',' || "
 
 _SQLITE = Queries(
