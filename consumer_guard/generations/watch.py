@@ -122,7 +122,7 @@ class GenerationWatch:
         afterwards = None
         if inspection.near:
             afterwards = functools.partial(self._alarm.note, inspection.near)
-        elif decision.outcome is Outcome.PASSAGE and content is not None:
+        elif content is not None:  # a seal: what is rolled is near its end
             afterwards = functools.partial(confirm, self._lookup, _expect(inspection))
         return Fulfilment(decision, inspection.body, content, afterwards)
 

@@ -203,21 +203,28 @@ class TestReserve:
         assert f'generation roll --consumer {CONSUMER}' in caplog.text
         assert owners.swapped == []
 
-    def test_it_is_rolled_and_goes_on_in_the_same_request(self) -> None:
+    def test_it_is_rolled_and_goes_on_in_the_same_request(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
         owners = SealingOwners(make_owners(one=LIMIT - 3))
         watch = make_watch(owners, roll_to=LOWEST)
         fulfilment = watch.fulfil(put(LIMIT - 3), BY_ROLE)
         assert owners.swapped == [Swap(CONSUMER, LIMIT - 3, LOWEST)]
         assert read_generation(fulfilment) == LOWEST
         assert fulfilment.decision == BY_ROLE
+        assert f'was rolled from {LIMIT - 3} to {LOWEST}' in caplog.text
 
     def test_without_a_store_it_is_refused(self) -> None:
         watch = make_watch(FixedOwners(make_owners(one=LIMIT)), roll_to=LOWEST)
         fulfilment = watch.fulfil(put(LIMIT), BY_ROLE)
         assert fulfilment.decision.reason is Reason.SPENT
 
-    def test_a_number_that_is_not_stored_is_placements_conflict(self) -> None:
-        owners = SealingOwners(make_owners(one=7))
+    # Rolled, it would be the stored one of a client that has not read it.
+    @pytest.mark.parametrize('stored', [7, LIMIT - 1])
+    def test_a_number_that_is_not_stored_is_placements_conflict(
+        self, stored: int
+    ) -> None:
+        owners = SealingOwners(make_owners(one=stored))
         fulfilment = make_watch(owners, roll_to=LOWEST).fulfil(put(LIMIT), BY_ROLE)
         assert fulfilment.decision == BY_ROLE
         assert fulfilment.content is None
@@ -268,8 +275,9 @@ class TestReserve:
 
     @pytest.mark.parametrize('version', [None, (1, 38)])
     def test_what_cannot_be_read_is_forwarded_unwatched(
-        self, version: tuple[int, int] | None
+        self, version: tuple[int, int] | None, caplog: pytest.LogCaptureFixture
     ) -> None:
+        caplog.set_level('INFO')
         owners = SealingOwners(make_owners(one=LIMIT))
         request = put(LIMIT)._replace(
             microversion=version, payload=GivenPayload(body=b'{')
@@ -277,6 +285,8 @@ class TestReserve:
         fulfilment = make_watch(owners, roll_to=LOWEST).fulfil(request, BY_ROLE)
         assert fulfilment.decision == BY_ROLE
         assert (owners.asked, owners.swapped) == ([], [])
+        # A microversion that placement refuses is not worth a line.
+        assert bool(version) == ('without a generation check' in caplog.text)
 
 
 def test_a_generation_near_its_end_is_noted_after_the_write_only(
