@@ -131,7 +131,7 @@ class CandidateRules:
             differing = frozenset(
                 name
                 for name in rules.names
-                if not _is_same(rules.node(name), enforced.node(name), set())
+                if not _is_same(rules.node(name), enforced.node(name))
             )
         self._compared = (enforced, rules, differing)
         return differing
@@ -189,8 +189,7 @@ def find_grounds(
     :param reads: the target keys that the rule reads
     """
     decision = shown.decision
-    refused = decision.outcome is Outcome.REFUSE
-    if refused and not CONSEQUENCES[decision.reason].by_rule:
+    if not CONSEQUENCES[decision.reason].by_rule:
         return Grounds({})  # a role alone overcomes it
     targets = _list_known_targets(request, caller, shown)
     if targets is None:
@@ -202,7 +201,7 @@ def find_grounds(
     if is_whole and len(facts) == 1:
         return Grounds(dict(*facts))
     for ruling in decision.rulings:
-        if refused and ruling.target and ruling.truth is not Truth.YES:
+        if ruling.target and ruling.truth is not Truth.YES:
             # That the candidate refuses this target, too, decides all of it.
             return Grounds(ruling.target, suffices=False)
     return Grounds(
@@ -227,7 +226,7 @@ def _list_known_targets(
         if request.operation.ownership is Ownership.SUMS:
             target = request.payload.read_usages_target()
             return (target,) if 'project_id' in target else ()
-        if request.operation.ownership is Ownership.FILTER or decision.owners is None:
+        if decision.owners is None:
             return None
         possible = _conclude_without_rules(caller, decision.owners, shown.body)
     except RequestError:
@@ -246,7 +245,7 @@ def _conclude_without_rules(
     :raises RequestError: a claim is not canonical
     """
     recorded = ownership.conclude_recorded(owners, _allow)
-    if recorded.outcome is Outcome.REFUSE or body is None:
+    if body is None:
         return recorded
     for claim in body.claims:
         claims.demand_canonical_claim(claim)
@@ -256,10 +255,8 @@ def _conclude_without_rules(
     types = {claim.consumer_type for claim in body.claims}
     with_types = {**names, 'consumer_type': tuple(types)}
     decided = ownership.conclude_write(body, recorded, with_types, _allow)
-    if decided.outcome is not Outcome.REFUSE:
-        strict = ownership.conclude_write(body, recorded, names, _allow)
-        return decided if strict.outcome is decided.outcome else None
-    return decided
+    strict = ownership.conclude_write(body, recorded, names, _allow)
+    return decided if strict.outcome is decided.outcome else None
 
 
 def _conveys(request: GuardedRequest) -> bool:
@@ -270,22 +267,13 @@ def _allow(target: Mapping[str, str], about: str) -> Ruling:
     return Ruling('', about, Truth.YES, target)
 
 
-def _is_same(one: nodes.Node, other: nodes.Node, seen: set[tuple[int, int]]) -> bool:
-    """Whether two rules are written the same, names of references aside.
-
-    :param seen: identities of pairs that are compared already
-    """
-    pair = (id(one), id(other))
-    if pair in seen:
-        return True
-    seen.add(pair)
+def _is_same(one: nodes.Node, other: nodes.Node) -> bool:
+    """Whether two rules are written the same, names of references aside."""
     inner, others = _list_inner(one), _list_inner(other)
-    if type(one) is not type(other) or len(inner) != len(others):
-        return False
-    if not inner:
-        return str(one) == str(other)
-    return all(
-        _is_same(left, right, seen) for left, right in zip(inner, others, strict=True)
+    return (
+        type(one) is type(other)
+        and len(inner) == len(others)
+        and (all(map(_is_same, inner, others)) if inner else str(one) == str(other))
     )
 
 

@@ -4,7 +4,9 @@
 import json
 import logging
 import math
+import os
 import pathlib
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -26,7 +28,7 @@ from consumer_guard.guard import model
 from consumer_guard.guard.authorizer import Authorizer
 from consumer_guard.guard.claims import read_write_body
 from consumer_guard.guard.decision import Decision, Outcome, Reason
-from consumer_guard.guard.errors import PolicyFileError
+from consumer_guard.guard.errors import PolicyFileError, PolicyLocked
 from consumer_guard.guard.model import Caller, Owner, OwnerStatus
 from consumer_guard.guard.obligations import Fulfilment
 from consumer_guard.guard.request import GuardedRequest
@@ -39,7 +41,7 @@ from consumer_guard.rules.candidate import (
     read_small_status,
 )
 from consumer_guard.rules.files import PolicyText
-from consumer_guard.rules.nodes import RemoteCheck
+from consumer_guard.rules.nodes import Node, RemoteCheck
 from consumer_guard.rules.remote import CallForRule
 from consumer_guard.rules.rulebook import Rulebook
 from tests.profiles import budget
@@ -225,6 +227,7 @@ CONSUMERS = {
     "a colleague's": RECORDED._replace(user_id='other'),
     'foreign': RECORDED._replace(project_id=FOREIGN_PROJECT_ID),
     'ownerless': RECORDED._replace(status=OwnerStatus.UNOWNED, project_id=None),
+    'oddly spelt': RECORDED._replace(project_id=f'{PROJECT_ID} '),
     'absent': Owner('', OwnerStatus.ABSENT),
 }
 #: A member of the project asks.
@@ -236,8 +239,11 @@ REQUESTS: dict[str, tuple[str, str]] = {
     'sums': ('GET', f'/usages?project_id={PROJECT_ID}'),
     "others' sums": ('GET', f'/usages?project_id={FOREIGN_PROJECT_ID}'),
     'empty sums': ('GET', '/usages?project_id='),
+    "nobody's sums": ('GET', f'/usages?project_id=&user_id={USER_ID}'),
     'write': ('PUT', f'/allocations/{UUIDS[0]}'),
+    'old write': ('PUT', f'/allocations/{UUIDS[0]}'),
 }
+KEEPS, INSTANCE = f'{OWN} and not {USER}', "'INSTANCE':%(consumer_type)s"
 ALLOWED, REFUSED = WouldChange.ALLOWED, WouldChange.REFUSED
 UNDECIDED = WouldChange.UNDECIDED
 
@@ -257,8 +263,9 @@ def make_known(
     if empties:
         claims[UUIDS[0]]['allocations'] = {}
     operation = UPDATE if method == 'PUT' else LIST
+    version = '1.12' if request == 'old write' else '1.38'
     made = simulation.make_request(
-        method, path, microversion='1.38', body=simulation.make_body(operation, claims)
+        method, path, microversion=version, body=simulation.make_body(operation, claims)
     )
     assert made is not None
     owner = CONSUMERS[consumer]._replace(consumer_uuid=UUIDS[0])
@@ -285,6 +292,7 @@ def make_known(
         ('read', 'ownerless', OWN, '@', ALLOWED),
         ('read', 'ownerless', OWN, USER, None),
         ('read', 'absent', OWN, f'not {OWN}', None),
+        ('read', 'ownerless', OWN, REMOTE, None),
         # By role: the owner was not looked up.
         ('read', 'own', '!', OWN, UNDECIDED),
         ('read', 'own', '!', '@', ALLOWED),
@@ -295,6 +303,7 @@ def make_known(
         # No owner can read it.
         ('odd read', 'own', '!', OWN, None),
         ('odd read', 'own', '@', OWN, REFUSED),
+        ('old write', 'own', '!', OWN, None),
         # A list is filtered, whoever owns what.
         ('list', 'own', OWN, '!', REFUSED),
         ('list', 'own', OWN, '@', ALLOWED),
@@ -306,9 +315,11 @@ def make_known(
         ('sums', 'own', '!', OWN, ALLOWED),
         ('sums', 'own', '@', OWN, None),
         ('sums', 'own', '@', REMOTE, UNDECIDED),
+        ('sums', 'own', '@', f'{OWN} and {USER}', REFUSED),
         ("others' sums", 'own', '!', OWN, None),
         ("others' sums", 'own', '@', OWN, REFUSED),
         ('empty sums', 'own', '!', f'not {OWN}', None),
+        ("nobody's sums", 'own', '!', USER, None),
         # Writes: recorded and claimed owner.
         ('write', 'own', OWN, '!', REFUSED),
         ('write', 'own', OWN, USER, None),
@@ -332,6 +343,35 @@ def test_what_would_change_is_said_as_far_as_it_is_known(
 
 
 @pytest.mark.parametrize(
+    ('consumer', 'type_', 'old', 'new', 'expected'),
+    [
+        # Allowed with a type that is in no allocation yet: it was looked up.
+        ('own', 'NEW', OWN, USER, None),
+        ('own', 'NEW', OWN, f'{OWN} and {INSTANCE}', UNDECIDED),
+        # The recorded owner is allowed, not the claimed one.
+        ("a colleague's", 'INSTANCE', KEEPS, f'{KEEPS} and role:member', None),
+        ("a colleague's", 'INSTANCE', KEEPS, f'{KEEPS} or {USER}', UNDECIDED),
+    ],
+)
+def test_a_write_that_was_judged_is_judged_on_what_it_claims(
+    consumer: str, type_: str, old: str, new: str, expected: WouldChange | None
+) -> None:
+    request, caller, _ = situation = make_known(consumer, 'write', type=type_)
+    decision = decide(make_book(old), situation)
+    assert decision.rulings[-1].about == 'claimed owner'
+    shown = Fulfilment(decision, read_write_body(request))
+    candidate = make_book(new, build_candidate)
+    assert find_change(candidate, request, caller, shown) is expected
+
+
+def test_a_remote_check_is_not_called_even_where_it_would_answer() -> None:
+    request, caller, _ = situation = make_known('own', 'read')
+    shown = Fulfilment(decide(make_book(OWN), situation))
+    candidate = make_book(REMOTE, Answering(True).build)
+    assert find_change(candidate, request, caller, shown) is UNDECIDED
+
+
+@pytest.mark.parametrize(
     ('request_', 'consumer', 'claim', 'old', 'new', 'expected'),
     [
         ('read', 'own', {}, '!', OWN, ALLOWED),
@@ -344,12 +384,16 @@ def test_what_would_change_is_said_as_far_as_it_is_known(
         ('write', 'own', {}, '!', f'{OWN} and {USER}', ALLOWED),
         ('write', 'foreign', {}, '!', OWN, UNDECIDED),
         ('write', "a colleague's", {}, '!', OWN, ALLOWED),
+        # What both owners have in common is enough.
+        ('write', "a colleague's", {}, '!', f'{OWN} or {USER}', ALLOWED),
+        ('write', "a colleague's", {}, '!', USER, UNDECIDED),
         # Ownership refuses these, whatever the rules are.
         ('write', 'own', {'project': FOREIGN_PROJECT_ID}, '!', OWN, None),
         ('write', 'own', {'user': 'other'}, '!', OWN, None),
         ('write', 'own', {'generation': 2}, '!', OWN, None),
         ('write', 'own', {'empties': True}, '!', OWN, None),
         ('write', 'ownerless', {}, '!', OWN, None),
+        ('write', 'oddly spelt', {'project': f'{PROJECT_ID} '}, '!', USER, None),
         ('write', 'own', {'generation': 2}, '@', OWN, REFUSED),
         # Whether placement knows the type was not looked up.
         ('write', 'own', {'type': 'NEW'}, '!', OWN, UNDECIDED),
@@ -373,6 +417,15 @@ def test_where_a_role_decides_known_owners_and_claims_are_judged(
     assert (
         find_change(candidate, request, caller, Fulfilment(decision, body)) is expected
     )
+
+
+def test_a_write_of_which_the_body_is_not_known_is_undecided() -> None:
+    request, caller, owners = situation = make_known('own', 'write')
+    decision = decide(make_book('@'), situation)
+    decision = decision._replace(owners=owners.find((UUIDS[0],)))
+    candidate = make_book(OWN, build_candidate)
+    change = find_change(candidate, request, caller, Fulfilment(decision))
+    assert change is UNDECIDED
 
 
 NESTED = {'r': 'role:x', 's': 'role:x', 't': 'role:y'}
@@ -409,6 +462,26 @@ def test_rules_that_are_written_the_same_are_not_compared(
     shown = Fulfilment(Decision(Outcome.ROLE, Reason.ROLE, rules=enforced))
     change = CandidateRules(source).compare(request, caller, shown)
     assert (change is None) is same
+
+
+class Watched(Rulebook):
+    """Counts how often its rules are looked at."""
+
+    def node(self, rule: str) -> Node:
+        RULINGS.append(rule)
+        return super().node(rule)
+
+
+def test_rules_are_held_against_each_other_once() -> None:
+    request, caller, _ = make_role_situation()
+    candidate = CandidateRules(Given(make_book('role:x', Watched.build)))
+    shown = Fulfilment(decide(make_book('role:admin'), make_role_situation()))
+    RULINGS.clear()
+    first = candidate.compare(request, caller, shown)
+    looked_at = len(RULINGS)
+    assert looked_at >= len(model.OPERATIONS)
+    assert candidate.compare(request, caller, shown) == first
+    assert len(RULINGS) == looked_at
 
 
 def test_what_differs_is_found_again_when_either_rules_change() -> None:
@@ -484,9 +557,9 @@ def test_a_narrower_candidate_is_reported_with_its_digest() -> None:
 
 @pytest.mark.parametrize('reason', [Reason.SPENT, Reason.LOST_SWAP])
 def test_what_is_refused_to_everybody_is_not_compared(reason: Reason) -> None:
-    candidate = CandidateRules(Given(make_book('!', build_candidate)))
-    assert compare(candidate) is WouldChange.REFUSED
-    assert compare(candidate, reason) is None
+    for rule in ('!', '@'):
+        candidate = CandidateRules(Given(make_book(rule, build_candidate)))
+        assert compare(candidate, reason) is None
 
 
 @pytest.mark.parametrize(
@@ -506,6 +579,49 @@ def test_a_problem_of_the_file_stops_comparing_until_it_is_fixed() -> None:
     assert compare(candidate) is None
     source.problem = None
     assert compare(candidate) is WouldChange.REFUSED
+
+
+class Failing(Given):
+    """A source without rules."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(make_book('!'))
+        self.error = error
+
+    def current(self) -> Rulebook:
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ('error', 'lines'), [(PolicyLocked('never'), 0), (RuntimeError('secret'), 1)]
+)
+def test_a_source_without_rules_is_compared_with_nothing(
+    error: Exception, lines: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert compare(CandidateRules(Failing(error))) is None
+    assert len(caplog.records) == lines
+    assert 'secret' not in caplog.text
+
+
+@pytest.mark.parametrize('reason', [Reason.LOCKED, Reason.FAULT])
+def test_a_decision_without_rules_is_compared_with_nothing(
+    reason: Reason, caplog: pytest.LogCaptureFixture
+) -> None:
+    request, caller, _ = make_role_situation()
+    candidate = CandidateRules(Given(make_book('@', build_candidate)))
+    shown = Fulfilment(Decision(Outcome.REFUSE, reason))
+    caplog.clear()
+    assert candidate.compare(request, caller, shown) is None
+    assert not caplog.text
+
+
+def test_where_nothing_would_change_nothing_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    book = make_book('role:admin or role:x', build_candidate)
+    candidate = CandidateRules(Given(book))
+    assert compare(candidate) is None
+    assert not caplog.text
 
 
 class Breaking(Rulebook):
@@ -544,9 +660,24 @@ def test_a_candidate_that_would_be_slow_is_not_loaded() -> None:
 
 
 def test_a_file_that_is_too_large_is_not_read(tmp_path: pathlib.Path) -> None:
-    path = tmp_path / 'candidate.yaml'
+    path, link = tmp_path / 'candidate.yaml', tmp_path / 'link'
+    link.symlink_to(path)
     path.write_text('#' * MAX_FILE_SIZE)
-    assert read_small_status(str(path)).st_size == MAX_FILE_SIZE
+    assert read_small_status(str(path)).st_size == MAX_FILE_SIZE == 262_144
     path.write_text('#' * (MAX_FILE_SIZE + 1))
-    with pytest.raises(OSError, match=f'larger than {MAX_FILE_SIZE} bytes'):
-        read_small_status(str(path))
+    for name in (path, link):
+        with pytest.raises(OSError, match=f'larger than {MAX_FILE_SIZE} bytes'):
+            read_small_status(str(name))
+    assert stat.S_ISLNK(read_small_status(str(link), follow_symlinks=False).st_mode)
+
+
+def test_a_folder_on_the_way_may_be_of_any_size(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Folders of file systems that say so are as large as the files in them."""
+    fields = list(tmp_path.stat())
+    fields[stat.ST_SIZE] = MAX_FILE_SIZE + 1
+    with monkeypatch.context() as patch:
+        patch.setattr(os, 'stat', lambda *_, **__: os.stat_result(fields))
+        status = read_small_status(str(tmp_path))
+    assert status.st_size == MAX_FILE_SIZE + 1
