@@ -38,9 +38,13 @@ def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
     ]
 
 
-def test_files_are_in_force_from_the_start_and_read_once(folder: PolicyFolder) -> None:
+def test_files_are_in_force_from_the_start_and_read_once(
+    folder: PolicyFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     folder.main.write_text(WIDE)
     files = folder.load()
+    assert f"Policy files in force: ['{folder.main}']" in caplog.messages
     assert judge(files) is model.Truth.YES
     assert (files.problem, folder.loaded_at, folder.failures) == (None, 1000.0, 0)
     folder.check(files, 5)
@@ -310,16 +314,19 @@ def test_files_that_keep_changing_are_an_error_after_a_minute(
     assert files.problem is None
 
 
-def test_files_that_change_while_they_are_read_are_not_in_force(
-    folder: PolicyFolder,
+@pytest.mark.parametrize('skew', [0.0, 60.0])
+def test_files_that_change_while_they_are_read_are_in_force_at_the_next_check(
+    folder: PolicyFolder, skew: float
 ) -> None:
+    """Where the clock of the file system is ahead, too: two checks saw the same."""
     files = folder.load()
+    folder.skew = skew
     folder.main.write_text(WIDE)
     folder.check(files)
     folder.between.append(lambda: folder.main.write_text(NARROW + '#'))
     folder.check(files)
     assert (folder.builds, judge(files)) == (1, model.Truth.NO)
-    folder.check(files, 2)
+    folder.check(files)
     assert (folder.builds, judge(files)) == (2, model.Truth.NO)
 
 
@@ -411,6 +418,38 @@ def test_an_edit_long_after_a_bad_one_is_not_taken_for_files_that_keep_changing(
     assert files.problem != 'the policy files keep changing'
     folder.check(files)
     assert (files.problem, judge(files)) == (None, model.Truth.YES)
+
+
+def test_an_edit_long_after_one_that_was_undone_is_not_taken_for_changing_files(
+    folder: PolicyFolder,
+) -> None:
+    folder.extra.mkdir()
+    files = folder.load()
+    added = folder.extra / 'a.yaml'
+    added.write_text(WIDE)
+    folder.check(files)
+    added.unlink()
+    folder.check(files, 100)
+    folder.main.write_text(WIDE)
+    folder.check(files)
+    assert files.problem is None
+    assert folder.builds == 1
+
+
+def test_files_keep_changing_since_the_last_ones_that_two_checks_saw(
+    folder: PolicyFolder,
+) -> None:
+    """Those that were rejected, too."""
+    files = folder.load()
+    folder.main.write_text('broken')
+    folder.check(files, 2)
+    for count in range(60):
+        folder.main.write_text(WIDE + '#' * count)
+        folder.check(files)
+        assert files.problem != 'the policy files keep changing', count
+    folder.main.write_text(NARROW)
+    folder.check(files)
+    assert files.problem == 'the policy files keep changing'
 
 
 def test_a_bad_edit_that_is_undone_before_the_second_check_is_no_problem(
