@@ -84,7 +84,7 @@ class Watchdog:
         try:
             self._begin(connection, record, None)
         except BaseException:
-            # The pool does not know it yet, and would leave it open.
+            # The pool does not know it yet; that of SQLAlchemy 2.0 leaves it open.
             connection.close()
             raise
 

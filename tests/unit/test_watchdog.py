@@ -133,16 +133,17 @@ def test_a_thread_that_could_not_be_started_is_started_later(
     assert_given_up(server, lookup)
 
 
+@pytest.mark.parametrize('error', [RuntimeError, SystemExit])
 def test_a_connection_that_cannot_be_watched_is_closed(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
 ) -> None:
     def fail(*_: object) -> None:
-        raise RuntimeError("can't start new thread")
+        raise error("can't start new thread")
 
     driver = Driver()
     engine = driver.make_engine(monkeypatch)
     monkeypatch.setattr(_thread, 'start_new_thread', fail)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(error):
         engine.connect()
     (connection,) = driver.connections
     assert connection.closed
