@@ -225,6 +225,7 @@ RECORDED = Owner('', OwnerStatus.RECORDED, PROJECT_ID, USER_ID, 'INSTANCE', 1, 1
 CONSUMERS = {
     'own': RECORDED,
     "a colleague's": RECORDED._replace(user_id='other'),
+    "a typeless colleague's": RECORDED._replace(user_id='other', consumer_type=None),
     'foreign': RECORDED._replace(project_id=FOREIGN_PROJECT_ID),
     'ownerless': RECORDED._replace(status=OwnerStatus.UNOWNED, project_id=None),
     'oddly spelt': RECORDED._replace(project_id=f'{PROJECT_ID} '),
@@ -242,7 +243,9 @@ REQUESTS: dict[str, tuple[str, str]] = {
     "nobody's sums": ('GET', f'/usages?project_id=&user_id={USER_ID}'),
     'write': ('PUT', f'/allocations/{UUIDS[0]}'),
     'old write': ('PUT', f'/allocations/{UUIDS[0]}'),
+    'typeless write': ('PUT', f'/allocations/{UUIDS[0]}'),
 }
+VERSIONS = {'old write': '1.12', 'typeless write': '1.37'}
 KEEPS, INSTANCE = f'{OWN} and not {USER}', "'INSTANCE':%(consumer_type)s"
 ALLOWED, REFUSED = WouldChange.ALLOWED, WouldChange.REFUSED
 UNDECIDED = WouldChange.UNDECIDED
@@ -263,7 +266,7 @@ def make_known(
     if empties:
         claims[UUIDS[0]]['allocations'] = {}
     operation = UPDATE if method == 'PUT' else LIST
-    version = '1.12' if request == 'old write' else '1.38'
+    version = VERSIONS.get(request, '1.38')
     made = simulation.make_request(
         method, path, microversion=version, body=simulation.make_body(operation, claims)
     )
@@ -387,6 +390,15 @@ def test_a_remote_check_is_not_called_even_where_it_would_answer() -> None:
         # What both owners have in common is enough.
         ('write', "a colleague's", {}, '!', f'{OWN} or {USER}', ALLOWED),
         ('write', "a colleague's", {}, '!', USER, UNDECIDED),
+        # What the rule reads is the same of both, and not enough: it is refused.
+        (
+            'typeless write',
+            "a typeless colleague's",
+            {'type': None},
+            '!',
+            f'{OWN} and {INSTANCE}',
+            None,
+        ),
         # Ownership refuses these, whatever the rules are.
         ('write', 'own', {'project': FOREIGN_PROJECT_ID}, '!', OWN, None),
         ('write', 'own', {'user': 'other'}, '!', OWN, None),
@@ -412,7 +424,7 @@ def test_where_a_role_decides_known_owners_and_claims_are_judged(
     request, caller, owners = situation = make_known(consumer, request_, **claim)
     decision = decide(make_book(old), situation)
     decision = decision._replace(owners=owners.find((UUIDS[0],)))
-    body = read_write_body(request) if request_ == 'write' else None
+    body = read_write_body(request) if 'write' in request_ else None
     candidate = make_book(new, build_candidate)
     assert (
         find_change(candidate, request, caller, Fulfilment(decision, body)) is expected
@@ -553,6 +565,14 @@ def test_a_narrower_candidate_is_reported_with_its_digest() -> None:
     shown = Fulfilment(decide(make_book('role:admin'), situation))
     change = CandidateRules(Given(book)).compare(request, caller, shown)
     assert change == ('newly refused', book.digest)
+
+
+def test_what_depends_on_the_owner_is_reported_as_undecided() -> None:
+    book = make_book(OWN, build_candidate)
+    request, caller, _ = situation = make_known('own', 'read')
+    shown = Fulfilment(decide(make_book('@'), situation))
+    change = CandidateRules(Given(book)).compare(request, caller, shown)
+    assert change == ('undecided', book.digest)
 
 
 @pytest.mark.parametrize('reason', [Reason.SPENT, Reason.LOST_SWAP])

@@ -58,6 +58,16 @@ def put(
     return GuardedRequest(operation, CONSUMER, None, version, payload)
 
 
+class DeepPayload(GivenPayload):
+    """Parsed by the smaller stack of a parser in C; it cannot be written again."""
+
+    def read_document(self) -> Any:
+        deep: list[Any] = []
+        for _ in range(100_000):
+            deep = [deep]
+        return super().read_document() | {'mappings': deep}
+
+
 def read_generation(fulfilment: Fulfilment) -> object:
     assert fulfilment.content is not None
     return json.loads(fulfilment.content)['consumer_generation']
@@ -167,14 +177,12 @@ class TestSeal:
         assert decision.error is owners.swap_fault
 
     def test_a_body_that_cannot_be_sealed_is_refused_before_the_swap(self) -> None:
-        deep: list[Any] = []
-        for _ in range(100_000):
-            deep = [deep]
         recorded = make_owners(one=7)
         owners = SealingOwners(recorded)
         judged = judge_owners(recorded)
         assert judged.body is not None
-        body = judged.body._replace(document=CLAIM | {'mappings': deep})
+        document = DeepPayload(body=json.dumps(CLAIM).encode()).read_document()
+        body = judged.body._replace(document=document)
         fulfilment = make_watch(owners).fulfil(put(7), judged._replace(body=body))
         assert fulfilment.decision.reason is Reason.UNREADABLE
         assert owners.swapped == []
@@ -213,6 +221,18 @@ class TestReserve:
         assert read_generation(fulfilment) == LOWEST
         assert fulfilment.decision == BY_ROLE
         assert f'was rolled from {LIMIT - 3} to {LOWEST}' in caplog.text
+
+    def test_where_it_cannot_be_written_again_it_goes_on_as_it_is(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level('INFO')
+        owners = SealingOwners(make_owners(one=LIMIT))
+        body = json.dumps(CLAIM | {'consumer_generation': LIMIT}).encode()
+        request = put(LIMIT)._replace(payload=DeepPayload(body=body))
+        fulfilment = make_watch(owners, roll_to=LOWEST).fulfil(request, BY_ROLE)
+        assert (fulfilment.decision, fulfilment.content) == (BY_ROLE, None)
+        assert owners.swapped == []
+        assert 'without a generation check' in caplog.text
 
     def test_without_a_store_it_is_refused(self) -> None:
         watch = make_watch(FixedOwners(make_owners(one=LIMIT)), roll_to=LOWEST)
@@ -262,6 +282,14 @@ class TestReserve:
         fulfilment = watch.fulfil(put(LIMIT), BY_ROLE)
         assert fulfilment.decision == BY_ROLE
         assert owners.swapped == []
+
+    def test_in_shadow_mode_no_line_calls_it_refused(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        owners = SealingOwners(make_owners(one=LIMIT))
+        fulfilment = make_watch(owners, acts=False).fulfil(put(LIMIT), BY_ROLE)
+        assert fulfilment.decision.reason is Reason.SPENT, 'for the record'
+        assert not caplog.text
 
     @pytest.mark.parametrize('roll_to', [None, LOWEST])
     def test_a_look_up_that_fails_leaves_a_role_holder_unwatched(
