@@ -53,7 +53,10 @@ def find_access(operation: Operation, policy: Policy) -> Access:
     """All whom the guard allows, and what placement answers them."""
     answers, complete = dict[CallerAnswer, None](), True
     for question in _list_questions(operation, policy):
+        # No project is called None. Sums of that name would be a case of their own in
+        # what is said of callers without a project.
         shape = make_client_shape(operation, owned=question.owned)
+        shape = shape._replace(may_be_none=False)
         compared = find_gains(question.old, question.new, shape)
         complete = complete and compared.decided and not compared.counterexamples
         found = [(one.who, one.scenario, one.change) for one in compared.groups]

@@ -119,6 +119,7 @@ def make_domain(shape: Shape) -> Domain:
         shape.required,
         shape.optional,
         remote=shape.final,
+        may_be_none=shape.may_be_none,
     )
 
 

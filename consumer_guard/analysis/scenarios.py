@@ -38,11 +38,14 @@ class Shape(NamedTuple):
     :ivar required: always there
     :ivar optional: there or not
     :ivar final: whether remote checks are called
+    :ivar may_be_none: whether a text may be ``None``, which oslo.policy finds equal to
+        what a caller does not have
     """
 
     required: frozenset[str]
     optional: frozenset[str]
     final: bool
+    may_be_none: bool = True
 
 
 _OWNER_UNKNOWN = Shape(frozenset(), frozenset(), final=False)
@@ -140,7 +143,8 @@ def _list_targets(terms: Terms, shape: Shape) -> Iterator[dict[str, str]]:
             values.append(None)
         if key in terms.groups:
             group = terms.groups[key]
-            values += sorted(filter(None, group.texts))
+            excluded = set() if shape.may_be_none else {'None'}
+            values += sorted(filter(None, group.texts - excluded))
             # Equal to another key's: named by the first of them.
             values += [
                 owner[other] for other in keys[:index] if f't:{other}' in group.terms

@@ -38,6 +38,7 @@ from tests.profiles import budget, seeded
 
 PASSAGE = 'consumer_guard_passage'
 ROLES = ('admin', 'reader', 'auditor')
+NOBODYS = '00000000-0000-0000-0000-000000000000'
 
 GUARDS = st.sampled_from(
     (
@@ -124,7 +125,7 @@ def make_policy(guards: str, placements: str, operation: Operation) -> Policy:
             )
         ),
         PASSAGE,
-        '00000000-0000-0000-0000-000000000000',
+        NOBODYS,
     )
 
 
@@ -155,10 +156,10 @@ def list_consumers(
     statement: Statement, operation: Operation, project_id: str | None
 ) -> Iterator[CaseConsumer]:
     meant, user = statement.ownership, statement.user
+    users: list[str | None] = ['caller', 'other']
+    if operation.ownership is Ownership.SUMS:
+        users.append(None)  # a query may name no user
     if meant is not Ownerships.OWNERLESS:
-        users: list[str | None] = ['caller', 'other']
-        if operation.ownership is Ownership.SUMS:
-            users.append(None)  # a query may name no user
         for owner, owning in itertools.product(('A', 'B', 'None'), users):
             if meant is not Ownerships.ANY and (owner, project_id) == ('None', None):
                 continue  # neither the same project nor another one
@@ -173,6 +174,9 @@ def list_consumers(
     if meant in (Ownerships.OWNERLESS, Ownerships.ANY) and user is None:
         yield CaseConsumer()
         yield CaseConsumer(known=False)
+        if operation.ownership is Ownership.SUMS:
+            # A query may name nobody's project, and a user.
+            yield from (CaseConsumer(NOBODYS, owning) for owning in users)
 
 
 @pytest.mark.parametrize('library', ['z3', 'none'])

@@ -80,6 +80,18 @@ def test_a_service_decides_for_somebody_if_and_only_if_it_is_shown(
     assert not shown & {Decider.GUARD, Decider.GUARD_ALONE}
 
 
+def test_a_caller_without_a_project_is_no_case_of_its_own() -> None:
+    """For oslo.policy it is of a project that is called None; there is none."""
+    policy = make_policy(
+        'role:admin', 'role:reader and project_id:%(project_id)s', model.USAGES
+    )
+    assert describe_access(find_access(model.USAGES, policy)) == (
+        'both services allow: admin and reader of the owning project. '
+        'placement alone refuses: admin, without reader; admin of another project. '
+        'consumer_guard refuses all others'
+    )
+
+
 def test_without_z3_there_is_an_example_and_a_word_that_there_may_be_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -38,6 +38,8 @@ class Domain:
     :ivar required: target keys that always exist
     :ivar optional: target keys that may exist; None for all others
     :ivar remote: whether remote checks are called; they are unknown otherwise
+    :ivar may_be_none: whether a target's text may be ``None``; if not, for all the
+        domains of one solver
     """
 
     logic: Logic
@@ -46,6 +48,7 @@ class Domain:
     required: frozenset[str] = frozenset()
     optional: frozenset[str] | None = None
     remote: bool = True
+    may_be_none: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -174,6 +174,8 @@ class Encoder:
                 exists = _FALSE
             if domain.logic is Logic.KLEENE:
                 self._side.append(text != self.texts.literal(''))
+            if not domain.may_be_none:
+                self._side.append(text != self.texts.literal(_NONE))
             self._keys[name] = exists, text
         return self._keys[name]
 
