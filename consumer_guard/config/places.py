@@ -6,6 +6,7 @@ there where it may be a password, or the rest of one.
 """
 
 import configparser
+import difflib
 import glob
 import os
 import re
@@ -87,8 +88,9 @@ def read_sections(path: str) -> Mapping[str, Mapping[str, list[str]]]:
     try:
         parser.parse()
     except iniparser.ParseError as exc:
-        before = [*sections.get(parser.section or '', ())]
-        after = f', after option {before[-1]!r}' if before else ''
+        *_, before = ('', *sections.get(parser.section or '', ()))
+        # Security: another name may be a part of a secret that has line breaks.
+        after = f', after option {before!r}' if before in _NAMES else ''
         raise ConfigurationError(
             f'{path}: line {exc.lineno}{after}: {exc.msg}'
         ) from None
@@ -167,8 +169,9 @@ def find_unknown(
 ) -> str | None:
     """What a section has that is no option, for messages; None for nothing.
 
-    It may be the rest of a secret that goes on in a line of its own: what has a
-    colon, or the ``@`` before the host of a URL, is not shown.
+    Security: it may be the rest of a secret that goes on in a line of its own. What
+    has a colon, or the ``@`` before the host of a URL, or comes after a secret and
+    resembles no option, is not shown.
 
     :param text: the file, where it is known
     """
@@ -176,7 +179,13 @@ def find_unknown(
     for key, values in section.items():
         if key not in known:
             colon = re.search(rf'^{re.escape(key)}\s*:', text, re.MULTILINE)
-            if key.isidentifier() and '@' not in ''.join(values) and not colon:
+            named = before not in _SECRET or difflib.get_close_matches(key, known)
+            if (
+                named
+                and key.isidentifier()
+                and '@' not in ''.join(values)
+                and not colon
+            ):
                 return f"the key '{key}'"
             after = f' after {before!r}' if before else ''
             return f'a line{after} (not shown; write each value on one line)'
@@ -188,21 +197,24 @@ def explain_paste_error(path: str, error: configparser.Error) -> str:
     """What is wrong with a paste file."""
     option, section = getattr(error, 'option', None), getattr(error, 'section', None)
     line = getattr(error, 'lineno', None)
+    # Security: another name may be a part of a secret that has line breaks.
+    shown = f"option '{option}'" if option in _NAMES else 'an option'
     if isinstance(error, configparser.InterpolationError):
         reference = getattr(error, 'reference', None)
         named = f' {reference!r}, which does not exist' if reference else ''
         return (
-            f"{path}: option '{option}' of [{section}]: '%' begins the name of "
-            f"another option{'' if option in _SECRET else named}; write '%%' for the "
-            'character'
+            f"{path}: {shown} of [{section}]: '%' begins the name of "
+            f"another option{named if option in _NAMES - _SECRET else ''}; write '%%' "
+            'for the character'
         )
     if isinstance(error, configparser.ParsingError):
         lines = [number for number, _ in getattr(error, 'errors', ())] or [line]
         return f'{path}: line {lines[0]}: is neither a section nor an option'
     if section is not None:
-        what = f"option '{option}' of [{section}]" if option else f'section [{section}]'
+        what = f'{shown} of [{section}]' if option else f'section [{section}]'
         return f'{path}: line {line}: {what} is there twice'
     return f'{path}: {type(error).__name__}'
 
 
+_NAMES = frozenset({option.dest for option in OPTS})
 _SECRET = frozenset({option.dest for option in OPTS if option.secret})
