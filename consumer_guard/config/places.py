@@ -81,14 +81,14 @@ def list_files(conf: cfg.ConfigOpts) -> list[str]:
 def read_sections(path: str) -> Mapping[str, Mapping[str, list[str]]]:
     """The sections of a file by name, which oslo.config compares in lower case.
 
-    :raises ConfigurationError: names the line, and the option before it
+    :raises ConfigurationError: names the line, or the option before it
     """
     sections: dict[str, dict[str, list[str]]] = {}
     parser = cfg.ConfigParser(path, sections)
     try:
         parser.parse()
     except iniparser.ParseError as exc:
-        *_, before = ('', *sections.get(parser.section or '', ()))
+        *_, before = ('', *sections.get(parser.section or '', {}))
         # Security: another name may be a part of a secret that has line breaks.
         after = f', after option {before!r}' if before in _NAMES else ''
         raise ConfigurationError(
@@ -96,6 +96,12 @@ def read_sections(path: str) -> Mapping[str, Mapping[str, list[str]]]:
         ) from None
     merged: dict[str, dict[str, list[str]]] = {}
     for name, options in sections.items():
+        before = ''
+        for key in options:
+            # Security: the value before it is a URL that was cut, not that of a host.
+            if '@' in key:
+                raise ConfigurationError(f'{path}: [{name}] has {_hide_line(before)}')
+            before = key if key in _NAMES else ''
         merged.setdefault(name.lower(), {}).update(options)
     return merged
 
@@ -187,10 +193,14 @@ def find_unknown(
                 and not colon
             ):
                 return f"the key '{key}'"
-            after = f' after {before!r}' if before else ''
-            return f'a line{after} (not shown; write each value on one line)'
+            return _hide_line(before)
         before = key
     return None
+
+
+def _hide_line(before: str) -> str:
+    after = f' after {before!r}' if before else ''
+    return f'a line{after} (not shown; write each value on one line)'
 
 
 def explain_paste_error(path: str, error: configparser.Error) -> str:

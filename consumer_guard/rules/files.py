@@ -8,7 +8,7 @@ file, then each policy directory's files by name, hidden ones and folders aside.
 import errno
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -46,13 +46,17 @@ class PolicyText:
 
 @dataclass(frozen=True, slots=True)
 class FileState:
-    """One file; an edit changes at least one of these (times in ns)."""
+    """One file; an edit changes at least one of these (times in ns).
+
+    :ivar links_ns: ctimes of the links on its way
+    """
 
     path: str
     inode: int
     size: int
     mtime_ns: int
     ctime_ns: int
+    links_ns: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,19 +122,21 @@ class PolicyLocations:
     def find_last_change(self, before: FileSnapshot | None, after: FileSnapshot) -> int:
         """When one snapshot had become the other, at the latest (wall clock, ns).
 
-        That is the newest ctime, which no program can set: of every file, of
-        the links on its way, of a directory that is new, and, for what is gone,
-        of the nearest directory that is left.
+        That is the newest ctime, which no program can set: of every file that is
+        not the same, of the links on its way that are not, of a directory that is
+        new, and, for what is gone, of the nearest directory that is left. What is
+        the same may be of the future, where the clock was set back.
 
         :raises OSError: a status cannot be read
         """
         old = before or FileSnapshot(None, (), ())
-        paths = {file.path for file in (*old.files, *after.files)}
+        paths = {file.path for file in {*old.files} ^ {*after.files}}
         paths |= {*old.dirs} ^ {*after.dirs}
-        return max(map(self._find_change, paths), default=0)
+        known = {time for file in old.files for time in file.links_ns}
+        return max((self._find_change(path, known) for path in paths), default=0)
 
-    def _find_change(self, path: str) -> int:
-        newest = max(self._list_link_changes(path), default=0)
+    def _find_change(self, path: str, known: Collection[int]) -> int:
+        newest = max({*self._list_link_changes(path)}.difference(known), default=0)
         while True:
             try:
                 return max(newest, self.read_status(path).st_ctime_ns)
@@ -165,7 +171,7 @@ class PolicyLocations:
                     raise
                 continue
             if stat.S_ISREG(status.st_mode):
-                states.append(_make_state(path, status))
+                states.append(self._make_state(path, status))
         return states
 
     def _take_state(self, path: str) -> FileState | None:
@@ -176,13 +182,17 @@ class PolicyLocations:
         if not stat.S_ISREG(status.st_mode):
             # Reading a pipe would stop the request.
             raise OSError(errno.EINVAL, 'not a regular file', path)
-        return _make_state(path, status)
+        return self._make_state(path, status)
 
-
-def _make_state(path: str, status: os.stat_result) -> FileState:
-    return FileState(
-        path, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
-    )
+    def _make_state(self, path: str, status: os.stat_result) -> FileState:
+        return FileState(
+            path,
+            status.st_ino,
+            status.st_size,
+            status.st_mtime_ns,
+            status.st_ctime_ns,
+            tuple(self._list_link_changes(path)),
+        )
 
 
 def _read_text(path: str) -> PolicyText:

@@ -154,7 +154,7 @@ def test_links_in_a_circle_are_an_error(folder: Folder) -> None:
     folder.main.unlink()
     folder.main.symlink_to('./policy.yaml')
     with pytest.raises(OSError, match='symbolic link'):
-        folder.locations.find_last_change(before, before)
+        folder.locations.find_last_change(before, FileSnapshot(None, (), ()))
 
 
 def test_forty_links_are_followed_as_the_kernel_does(folder: Folder) -> None:

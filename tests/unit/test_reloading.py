@@ -232,6 +232,24 @@ def test_an_edit_before_the_clock_is_set_is_in_force_at_the_first_check(
     assert judge(files) is model.Truth.NO
 
 
+@pytest.mark.parametrize('link', [True, False])
+def test_an_edit_after_the_clock_was_set_back_is_as_old_as_itself(
+    folder: PolicyFolder, link: bool
+) -> None:
+    """What it leaves as it is, is of the future."""
+    if link:
+        folder.main.rename(folder.path / 'target')
+        folder.main.symlink_to('target')
+    folder.extra.mkdir()
+    files = folder.load()
+    folder.set_clock(-3600)
+    folder.check(files)
+    path = folder.main if link else folder.extra / 'a.yaml'
+    path.write_text(WIDE)
+    folder.pass_time(1000.0)
+    assert judge(files) is model.Truth.YES
+
+
 def test_a_worker_that_is_locked_since_its_start_loads_an_old_repair_at_once(
     folder: PolicyFolder,
 ) -> None:

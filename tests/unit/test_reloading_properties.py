@@ -102,7 +102,9 @@ class Files:
 
     def hide_extra(self, content: str) -> None:
         """Write into the directory what does not count."""
-        self.folder.extra.mkdir(exist_ok=True)
+        if not self.folder.extra.exists():
+            self.folder.extra.mkdir()
+            self._change(written=False)
         (self.folder.extra / '.10.yaml.swp').write_text(content)
 
     def remove_extra(self, _content: str) -> None:

@@ -186,6 +186,11 @@ def test_a_password_that_is_quoted_as_the_messages_say_is_accepted(place: str) -
         ),
         ('guard', 'x://u:\nsesame:y@h/', "guard.conf: .* a line after 'connection'"),
         ('guard', 'x://u:\n\nsesame:y\n\n@h/', r'guard.conf: line 6: No'),
+        (
+            'placement',
+            'x://u:@sesame\n\nx@h:1/',
+            r"placement.conf: \[placement_database\] has a line after 'connection' \(not",
+        ),
         ('paste', 'x://u:\nsesame@h/', 'paste.ini: line 9'),
         (
             'paste',

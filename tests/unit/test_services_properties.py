@@ -143,6 +143,18 @@ class Service:
     files=({OLD: 'rule:svc:get'}, {OLD: '@'}),
     asked=[({'roles': []}, {})],
 )
+@example(
+    # oslo.policy raises, and never comes to the check that refuses.
+    rules=[('svc:get', '@', None, None)],
+    files=({'svc:get': 'not (1a:x and !)'}, {}),
+    asked=[({'roles': []}, {})],
+)
+@example(
+    # Both refer to themselves; one of them is not asked to.
+    rules=[('svc:list', '@', None, None)],
+    files=({'svc:list': 'rule:svc:list'}, {'svc:list': 'not (! and rule:svc:list)'}),
+    asked=[({'roles': []}, {})],
+)
 @given(
     rules=SERVICES,
     files=st.tuples(FILES, FILES),

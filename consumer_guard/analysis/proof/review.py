@@ -21,7 +21,7 @@ from consumer_guard.analysis.proof.structure import (
 from consumer_guard.analysis.proof.texts import make_texts
 from consumer_guard.analysis.proof.wording import describe_cubes, list_names
 from consumer_guard.guard.model import Truth
-from consumer_guard.rules.leaves import CredentialIs, HasRole
+from consumer_guard.rules.leaves import Constant, CredentialIs, HasRole
 from consumer_guard.rules.nodes import AllOf, Node
 
 #: Credentials that are lists; ``field`` is no credential but a check of neutron's
@@ -109,7 +109,12 @@ def _compare_rule(
     ):
         for who, _ in describe_cubes(covers[effect].cubes):
             yield RuleVerdict(verdict, name, who, old.text, new.text)
-    if not all(covers[effect].decided for effect in (Effect.GAIN, Effect.LOSS)):
+    # Where oslo.policy raises, all is refused, whatever else the rule allows.
+    may_raise = any(
+        isinstance(one, Constant) and one.truth is Truth.UNKNOWN for one in checks
+    )
+    decided = all(covers[effect].decided for effect in (Effect.GAIN, Effect.LOSS))
+    if may_raise or not decided:
         yield RuleVerdict(Verdict.UNDECIDED, name, '', old.text, new.text)
 
 

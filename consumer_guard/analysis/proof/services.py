@@ -25,10 +25,13 @@ class CompiledRule(NamedTuple):
     :ivar node: None where it cannot be read
     :ivar text: as oslo.policy writes it; why it cannot be read, where there is no
         node
+    :ivar reached: where there is no node, its text and those of all rules that it
+        refers to
     """
 
     node: Node | None
     text: str
+    reached: frozenset[tuple[str, str]]
     scopes: tuple[str, ...] | None
 
 
@@ -118,8 +121,22 @@ def _list_references(texts: Iterable[RuleText]) -> Iterator[str]:
             rest.extend(check.rules)
 
 
-def _compile_rule(texts: Mapping[str, RuleText], name: str) -> tuple[Node | None, str]:
+def _compile_rule(
+    texts: Mapping[str, RuleText], name: str
+) -> tuple[Node | None, str, frozenset[tuple[str, str]]]:
     try:
-        return compile_rules(texts, [name]).nodes[name], str(texts[name].value)
+        node = compile_rules(texts, [name]).nodes[name]
     except PolicyFileError as error:
-        return None, str(error).removeprefix(': ')
+        reached = frozenset((one, str(texts[one].value)) for one in _reach(texts, name))
+        return None, str(error).removeprefix(': '), reached
+    return node, str(texts[name].value), frozenset()
+
+
+def _reach(texts: Mapping[str, RuleText], name: str) -> set[str]:
+    reached, rest = set[str](), [name]
+    while rest:
+        one = rest.pop()
+        if one not in reached:
+            reached.add(one)
+            rest += _list_references([texts[one]])
+    return reached
