@@ -81,7 +81,7 @@ def list_files(conf: cfg.ConfigOpts) -> list[str]:
 def read_sections(path: str) -> Mapping[str, Mapping[str, list[str]]]:
     """The sections of a file by name, which oslo.config compares in lower case.
 
-    :raises ConfigurationError: names the line, or the option before it
+    :raises ConfigurationError: names the line, and the option before it
     """
     sections: dict[str, dict[str, list[str]]] = {}
     parser = cfg.ConfigParser(path, sections)
@@ -96,12 +96,6 @@ def read_sections(path: str) -> Mapping[str, Mapping[str, list[str]]]:
         ) from None
     merged: dict[str, dict[str, list[str]]] = {}
     for name, options in sections.items():
-        before = ''
-        for key in options:
-            # Security: the value before it is a URL that was cut, not that of a host.
-            if '@' in key:
-                raise ConfigurationError(f'{path}: [{name}] has {_hide_line(before)}')
-            before = key if key in _NAMES else ''
         merged.setdefault(name.lower(), {}).update(options)
     return merged
 
@@ -193,14 +187,10 @@ def find_unknown(
                 and not colon
             ):
                 return f"the key '{key}'"
-            return _hide_line(before)
+            after = f' after {before!r}' if before else ''
+            return f'a line{after} (not shown; write each value on one line)'
         before = key
     return None
-
-
-def _hide_line(before: str) -> str:
-    after = f' after {before!r}' if before else ''
-    return f'a line{after} (not shown; write each value on one line)'
 
 
 def explain_paste_error(path: str, error: configparser.Error) -> str:

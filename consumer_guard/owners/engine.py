@@ -33,7 +33,8 @@ def make_engine(settings: OwnerLookupSettings, *, replicas: bool = False) -> sa.
     :param replicas: whether a replica will do; for owners it will not
 
     :raises consumer_guard.guard.errors.ConfigurationError: no or a bad URL, a
-        database or driver that is not supported, or a driver that is missing
+        database or driver that is not supported, a driver that is missing, or a URL
+        of MySQL without a database
     """
     if not settings.connection:
         raise _unusable('it is not set')
@@ -55,6 +56,9 @@ def make_engine(settings: OwnerLookupSettings, *, replicas: bool = False) -> sa.
             f'the driver {dialect}+{driver} is not supported; supported are: '
             f'{", ".join(sorted(_LIMITS))}'
         )
+    # Security: cut by a line break, its host may be a part of the password.
+    if dialect == 'mysql' and not url.database and not url.query:
+        raise _unusable('it names no database; write it on one line')
     engine = _create(url, settings, limits(settings.timeout))
     sessions.Sessions(settings.timeout, replicas=replicas).prepare(engine)
     if dialect == 'sqlite':

@@ -188,8 +188,8 @@ def test_a_password_that_is_quoted_as_the_messages_say_is_accepted(place: str) -
         ('guard', 'x://u:\n\nsesame:y\n\n@h/', r'guard.conf: line 6: No'),
         (
             'placement',
-            'x://u:@sesame\n\nx@h:1/',
-            r"placement.conf: \[placement_database\] has a line after 'connection' \(not",
+            'mysql+pymysql://u:@sesame\n\nx@h:1/',
+            r'it names no database; write it on one line \(connection is set in ',
         ),
         ('paste', 'x://u:\nsesame@h/', 'paste.ini: line 9'),
         (
