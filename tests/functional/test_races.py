@@ -425,8 +425,8 @@ class RacingWriters:
     """Two owners with two threads each, and an admin, on one consumer."""
 
     #: What the admin does at most, and after how many owners' writes he stops.
-    ROUNDS = 4 * many(20, 1_000)
-    ENOUGH = many(20, 1_000)
+    ROUNDS = 80
+    ENOUGH = 20
 
     def __init__(self, race: Race) -> None:
         self.race = race
@@ -534,7 +534,8 @@ class RacingWriters:
         self.ledger.born(base, row.project_id)
 
 
-def test_at_full_speed(race: Race) -> None:
+@pytest.mark.parametrize('_number', range(many(1, 50)))
+def test_at_full_speed(race: Race, _number: int) -> None:
     """Every 204 of an owner was given for a generation at which it was his."""
     for _ in range(3):
         race.admin_deletes()
@@ -548,6 +549,7 @@ def test_at_full_speed(race: Race) -> None:
             moved = pool.submit(writers.administrate).result(2 * PATIENCE)
             landed = [owner.result(PATIENCE) for owner in owners]
         ledger = writers.ledger
+        # More writes in one race would have values come again by chance.
         if not ledger.again:
             break
     assert not ledger.again, 'three times is no chance'
