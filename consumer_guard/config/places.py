@@ -90,7 +90,7 @@ def read_sections(path: str) -> Mapping[str, Mapping[str, list[str]]]:
     except iniparser.ParseError as exc:
         *_, before = ('', *sections.get(parser.section or '', {}))
         # Security: another name may be a part of a secret that has line breaks.
-        after = f', after option {before!r}' if before in _NAMES else ''
+        after = f', after option {before!r}' if before in _OWN_KEYS else ''
         raise ConfigurationError(
             f'{path}: line {exc.lineno}{after}: {exc.msg}'
         ) from None
@@ -198,14 +198,15 @@ def explain_paste_error(path: str, error: configparser.Error) -> str:
     option, section = getattr(error, 'option', None), getattr(error, 'section', None)
     line = getattr(error, 'lineno', None)
     # Security: another name may be a part of a secret that has line breaks.
-    shown = f"option '{option}'" if option in _NAMES else 'an option'
+    known = option in _OWN_KEYS | _PASTE_KEYS
+    shown = f"option '{option}'" if known else 'an option'
     if isinstance(error, configparser.InterpolationError):
         reference = getattr(error, 'reference', None)
         named = f' {reference!r}, which does not exist' if reference else ''
         return (
             f"{path}: {shown} of [{section}]: '%' begins the name of "
-            f"another option{named if option in _NAMES - _SECRET else ''}; write '%%' "
-            'for the character'
+            f'another option{named if known and option not in _SECRET else ""}; '
+            "write '%%' for the character"
         )
     if isinstance(error, configparser.ParsingError):
         lines = [number for number, _ in getattr(error, 'errors', ())] or [line]
@@ -216,5 +217,7 @@ def explain_paste_error(path: str, error: configparser.Error) -> str:
     return f'{path}: {type(error).__name__}'
 
 
-_NAMES = frozenset({option.dest for option in OPTS})
+_OWN_KEYS = frozenset({option.dest for option in OPTS})
+#: PasteDeploy's.
+_PASTE_KEYS = frozenset({'use', 'pipeline', 'filter-with', 'filters', 'apps'})
 _SECRET = frozenset({option.dest for option in OPTS if option.secret})

@@ -225,7 +225,7 @@ RECORDED = Owner('', OwnerStatus.RECORDED, PROJECT_ID, USER_ID, 'INSTANCE', 1, 1
 CONSUMERS = {
     'own': RECORDED,
     "a colleague's": RECORDED._replace(user_id='other'),
-    "a typeless colleague's": RECORDED._replace(user_id='other', consumer_type=None),
+    'typeless': RECORDED._replace(user_id='other', consumer_type=None),
     'foreign': RECORDED._replace(project_id=FOREIGN_PROJECT_ID),
     'ownerless': RECORDED._replace(status=OwnerStatus.UNOWNED, project_id=None),
     'oddly spelt': RECORDED._replace(project_id=f'{PROJECT_ID} '),
@@ -393,7 +393,7 @@ def test_a_remote_check_is_not_called_even_where_it_would_answer() -> None:
         # What the rule reads is the same of both, and not enough: it is refused.
         (
             'typeless write',
-            "a typeless colleague's",
+            'typeless',
             {'type': None},
             '!',
             f'{OWN} and {INSTANCE}',
