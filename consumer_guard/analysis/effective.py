@@ -42,7 +42,8 @@ class CallerAnswer(NamedTuple):
 class Access(NamedTuple):
     """Who gets what with one operation.
 
-    :ivar complete: whether all others are refused by the guard, certainly
+    :ivar complete: whether all others are refused by the guard, certainly; projects,
+        users and types that are called None are not considered
     """
 
     answers: tuple[CallerAnswer, ...]
@@ -53,8 +54,8 @@ def find_access(operation: Operation, policy: Policy) -> Access:
     """All whom the guard allows, and what placement answers them."""
     answers, complete = dict[CallerAnswer, None](), True
     for question in _list_questions(operation, policy):
-        # No project is called None. Sums of that name would be a case of their own in
-        # what is said of callers without a project.
+        # Nothing is called None. Sums of a project of that name would be a case of their
+        # own in what is said of callers without a project.
         shape = make_client_shape(operation, owned=question.owned)
         shape = shape._replace(may_be_none=False)
         compared = find_gains(question.old, question.new, shape)

@@ -218,6 +218,6 @@ def explain_paste_error(path: str, error: configparser.Error) -> str:
 
 
 _OWN_KEYS = frozenset({option.dest for option in OPTS})
-#: PasteDeploy's.
+# Of any section of a paste file.
 _PASTE_KEYS = frozenset({'use', 'pipeline', 'filter-with', 'filters', 'apps'})
 _SECRET = frozenset({option.dest for option in OPTS if option.secret})

@@ -424,7 +424,8 @@ class Ledger:
 class RacingWriters:
     """Two owners with two threads each, and an admin, on one consumer."""
 
-    #: What the admin does at most, and after how many owners' writes he stops.
+    #: What the admin does at most, and after how many owners' writes he stops. With
+    #: more of them values would come again by chance.
     ROUNDS = 80
     ENOUGH = 20
 
@@ -549,7 +550,6 @@ def test_at_full_speed(race: Race, _number: int) -> None:
             moved = pool.submit(writers.administrate).result(2 * PATIENCE)
             landed = [owner.result(PATIENCE) for owner in owners]
         ledger = writers.ledger
-        # More writes in one race would have values come again by chance.
         if not ledger.again:
             break
     assert not ledger.again, 'three times is no chance'
