@@ -57,7 +57,7 @@ def make_engine(settings: OwnerLookupSettings, *, replicas: bool = False) -> sa.
             f'{", ".join(sorted(_LIMITS))}'
         )
     # Security: cut by a line break, its host may be a part of the password.
-    if dialect == 'mysql' and not url.database and not url.query:
+    if dialect in ('mysql', 'mariadb') and not url.database and not url.query:
         raise _unusable('it names no database; write it on one line')
     engine = _create(url, settings, limits(settings.timeout))
     sessions.Sessions(settings.timeout, replicas=replicas).prepare(engine)

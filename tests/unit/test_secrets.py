@@ -191,6 +191,11 @@ def test_a_password_that_is_quoted_as_the_messages_say_is_accepted(place: str) -
             'mysql+pymysql://u:@sesame\n\nx@h:1/',
             r'it names no database; write it on one line \(connection is set in ',
         ),
+        (
+            'shared',
+            'mariadb+pymysql://u:@sesame\n\nx@h:1/',
+            r'it names no database; write it on one line \(connection is set in ',
+        ),
         ('paste', 'x://u:\nsesame@h/', 'paste.ini: line 9'),
         (
             'paste',
