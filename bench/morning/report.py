@@ -129,8 +129,22 @@ def summarize(scenes: Iterable[Scene]) -> list[Row]:
                 row[f'CPU ratio over trees, {words}'] = str(
                     _compare(beside[name], beside[BARE.name])
                 )
+            for name in (BARE.name, GUARDED.name):
+                row[f'memory {name}, MiB'] = _describe_memory(turns[name])
+                row[f'connections {name}, at most'] = max(
+                    sample.connections
+                    for turn in turns[name]
+                    for sample in turn.samples
+                )
             rows.append(row)
     return rows
+
+
+def _describe_memory(turns: Sequence[Turn]) -> str:
+    """All workers at the end of the first turn, and of the last one."""
+    return ' to '.join(
+        f'{turn.samples[-1].memory / 2**20:.0f}' for turn in (turns[0], turns[-1])
+    )
 
 
 def _rate(turns: Sequence[Turn]) -> float:

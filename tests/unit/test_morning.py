@@ -235,6 +235,8 @@ def test_a_run_is_written_as_tables_figures_and_a_summary(
     assert summary['CPU ratio, guarded'] == '1.250 (1.000 to 1.500)'
     # That the whole machine was slower meanwhile is not the guard's.
     assert summary['CPU ratio over trees, guarded'] == '1.000 (1.000 to 1.000)'
+    assert summary['memory guarded, MiB'] == '1 to 1'
+    assert summary['connections bare, at most'] == 3
     killed = report.tabulate_trouble(scene)[1]
     assert killed['failed, bare'] == 2
     assert killed['as before after, bare, s'] == '2.0'
