@@ -118,9 +118,10 @@ def make_chapters(
         count = stores.LISTS[number]
         tables.append(table)
         cost = results.over(table, FILTERED)
-        for name in (FILTERED, STRAIGHT):
-            points = curves.setdefault(store.engine, {}).setdefault(name, [])
-            points.append((count, results.find(table, name).cost.median))
+        series = curves.setdefault(store.engine, {})
+        for row in table.rows:
+            if row.what in (FILTERED, STRAIGHT):
+                series.setdefault(row.what, []).append((count, row.cost.median))
         if count == _LARGEST:
             findings.append(
                 Finding(

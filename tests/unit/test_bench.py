@@ -20,9 +20,10 @@ pytest.importorskip('hdrh')
 pytest.importorskip('psutil')
 
 import bench
-from bench import machine, plots, results, statistics, tables, timing
+from bench import lists, machine, plots, results, statistics, tables, timing
 from bench.results import Chapter, Curve, Finding, Role, Table
 from bench.statistics import Estimate
+from bench.stores import Store
 
 #: Who import the peers' packages.
 NEED_PEERS = ('cerbos', 'peers', 'middleware', 'programme', '__main__')
@@ -154,6 +155,29 @@ def test_a_plot_is_the_same_for_the_same_figures(
     assert drawn == (tmp_path / 'two.svg').read_text()
     assert 'A &lt;title&gt;' in drawn
     assert 'one &amp; two' in drawn
+
+
+def test_a_list_that_the_slow_way_was_not_measured_on_is_in_the_chapters() -> None:
+    samples = {name: [0.001, 0.002] for name in (lists.ALONE, lists.FILTERED)}
+    samples[lists.WHOLE] = samples[lists.FILTERED]
+    store = Store('SQLite', 'sqlite://', 100_000)
+    measured = [
+        (
+            store,
+            number,
+            results.make_table('', costs, ours=[], base=lists.ALONE, unit='ms'),
+            Finding('heap', 1.7, 3.0, ''),
+        )
+        for number, costs in {
+            3: samples | {lists.STRAIGHT: [0.1, 0.1]},
+            5: samples,
+        }.items()
+    ]
+    filtered, whole = lists.make_chapters(measured)
+    (curve,) = filtered.curves
+    assert [x for x, _ in curve.series[lists.FILTERED]] == [10_000, 100_000]
+    assert [x for x, _ in curve.series[lists.STRAIGHT]] == [10_000]
+    assert len(whole.tables[0].rows) == 2
 
 
 def test_the_machine_has_no_name() -> None:
