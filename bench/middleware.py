@@ -7,15 +7,11 @@ from typing import Any
 
 from oslo_context import context
 
-from bench import cerbos, peers, results, scene, stores, timing
+from bench import cerbos, machine, peers, results, scene, stores, timing
 from bench.results import Chapter, Finding
 from bench.scene import NoOperation, Nothing
 from bench.straightforward import StraightforwardGuard
 from tests.administrator import make_claim
-
-#: Microseconds of RequestContext.from_environ, with a request id, on the machine
-#: on which the goals were set: tells how fast this one is.
-FROM_ENVIRON = 4.2
 
 CONSUMER = 'c1c1c1c1-0000-4000-8000-00000000000a'
 
@@ -155,8 +151,9 @@ def privileged_read(effort: timing.Effort) -> Chapter:
         (
             Finding('the whole guard', results.over(table, guard), 15.0, 'µs'),
             Finding(
-                f'{straight} here, over the {FROM_ENVIRON} µs where the goals were set',
-                results.find(table, straight).cost.median / FROM_ENVIRON,
+                f'{straight} here, over the {machine.FROM_ENVIRON} µs where the goals'
+                ' were set',
+                results.find(table, straight).cost.median / machine.FROM_ENVIRON,
                 None,
                 'times',
             ),

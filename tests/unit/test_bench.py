@@ -158,8 +158,13 @@ def test_a_plot_is_the_same_for_the_same_figures(
 
 
 def test_a_list_that_the_slow_way_was_not_measured_on_is_in_the_chapters() -> None:
-    samples = {name: [0.001, 0.002] for name in (lists.ALONE, lists.FILTERED)}
-    samples[lists.WHOLE] = samples[lists.FILTERED]
+    samples = {
+        lists.ALONE: [0.001, 0.002],
+        lists.FILTERED: [0.041, 0.042],
+        lists.WHOLE: [0.002, 0.003],
+        # Half as fast as where the limits were set.
+        lists.REFERENCE: [0.0084, 0.0084],
+    }
     store = Store('SQLite', 'sqlite://', 100_000)
     measured = [
         (
@@ -178,6 +183,9 @@ def test_a_list_that_the_slow_way_was_not_measured_on_is_in_the_chapters() -> No
     assert [x for x, _ in curve.series[lists.FILTERED]] == [10_000, 100_000]
     assert [x for x, _ in curve.series[lists.STRAIGHT]] == [10_000]
     assert len(whole.tables[0].rows) == 2
+    scaled = filtered.findings[0]
+    assert 'scaled' in scaled.claim
+    assert scaled.figure == pytest.approx(20)
 
 
 def test_the_machine_has_no_name() -> None:
